@@ -1,0 +1,164 @@
+//! Counters as series, and the host facts and firewall rules they are read against.
+//!
+//! A series holds a point where a value changed, so an hour of silence costs nothing. A monotonic counter that shrinks was
+//! reset; a change across a reset is never told as a number.
+
+mod series;
+
+pub use series::{Point, Series, Step};
+
+use crate::ids::{CounterId, NetnsId};
+use crate::log::block::{Backend, Catalogue, Chain, FirewallRule, Host, InterfaceFacts, Namespace, RuleSet, Snapshot};
+use crate::time::{Span, Timestamp};
+use std::collections::BTreeMap;
+
+/// Everything the log says about hosts: facts, counters, rules.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    series: BTreeMap<CounterId, Series>,
+    snapshots: Vec<Timestamp>,
+    hosts: BTreeMap<String, Host>,
+    rule_sets: BTreeMap<(NetnsId, Backend), RuleSet>,
+    /// Values that came for counters the catalogue does not describe: a damaged or foreign log.
+    undescribed: u64,
+}
+
+impl Counters {
+    /// Takes descriptions of counters.
+    pub fn describe(&mut self, catalogue: Catalogue) {
+        for counter in catalogue.counters {
+            self.series.entry(CounterId(counter.id)).or_insert_with(|| Series::new(counter));
+        }
+    }
+
+    /// Takes values.
+    pub fn record(&mut self, snapshot: &Snapshot) {
+        let at = Timestamp::from_nanos(snapshot.at_ns);
+        self.snapshots.push(at);
+        for &(id, value) in &snapshot.values {
+            match self.series.get_mut(&CounterId(id)) {
+                Some(series) => series.record(at, value),
+                None => self.undescribed += 1,
+            }
+        }
+    }
+
+    /// Takes facts; they replace earlier ones of the same host and namespace.
+    pub fn learn_host(&mut self, host: Host) {
+        match self.hosts.get_mut(&host.boot_id) {
+            None => {
+                self.hosts.insert(host.boot_id.clone(), host);
+            }
+            Some(known) => {
+                let mut namespaces = std::mem::take(&mut known.namespaces);
+                namespaces.retain(|old| host.namespaces.iter().all(|new| new.netns != old.netns));
+                namespaces.extend(host.namespaces.iter().cloned());
+                *known = Host { namespaces, ..host };
+            }
+        }
+    }
+
+    /// Takes a rule set; it replaces the one before of the same namespace and back end.
+    pub fn learn_rules(&mut self, rules: RuleSet) {
+        self.rule_sets.insert((NetnsId(rules.netns), rules.backend), rules);
+    }
+
+    /// Whether any values were recorded.
+    pub fn is_empty(&self) -> bool {
+        self.snapshots.is_empty()
+    }
+
+    /// When values were read, in order of arrival.
+    pub fn snapshots(&self) -> &[Timestamp] {
+        &self.snapshots
+    }
+
+    /// Values for counters that no catalogue describes.
+    pub fn undescribed(&self) -> u64 {
+        self.undescribed
+    }
+
+    /// From the first to the last snapshot.
+    pub fn span(&self) -> Option<Span> {
+        Some(Span::new(*self.snapshots.first()?, *self.snapshots.last()?))
+    }
+
+    /// The last snapshot at or before `span` begins and the first at or after it ends: between these two, every change that
+    /// belongs to `span` has been counted.
+    pub fn bracket(&self, span: Span) -> Option<Span> {
+        let before = self.snapshots.iter().copied().filter(|t| *t <= span.start).max();
+        let after = self.snapshots.iter().copied().filter(|t| *t >= span.end).min();
+        let whole = self.span()?;
+        Some(Span::new(before.unwrap_or(whole.start), after.unwrap_or(whole.end)))
+    }
+
+    /// One series.
+    pub fn get(&self, id: CounterId) -> Option<&Series> {
+        self.series.get(&id)
+    }
+
+    /// All series, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (CounterId, &Series)> {
+        self.series.iter().map(|(id, series)| (*id, series))
+    }
+
+    /// All series of one key, `link.rx_dropped`.
+    pub fn of_key<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (CounterId, &'a Series)> {
+        self.iter().filter(move |(_, series)| series.counter.key == key)
+    }
+
+    /// The series of an interface.
+    pub fn of_interface(&self, key: &str, netns: NetnsId, ifindex: u32) -> Option<(CounterId, &Series)> {
+        self.iter().find(|(_, s)| s.counter.key == key && s.counter.netns == Some(netns.0) && s.counter.ifindex == Some(ifindex))
+    }
+
+    /// The series of a firewall rule.
+    pub fn of_rule(&self, key: &str, netns: NetnsId, rule: &str) -> Option<(CounterId, &Series)> {
+        self.iter()
+            .find(|(_, s)| s.counter.key == key && s.counter.netns == Some(netns.0) && s.counter.rule.as_deref() == Some(rule))
+    }
+
+    /// The series of a namespace that has one of this key: `conntrack.count`.
+    pub fn of_namespace(&self, key: &str, netns: NetnsId) -> Option<(CounterId, &Series)> {
+        self.iter().find(|(_, s)| s.counter.key == key && s.counter.netns == Some(netns.0))
+    }
+
+    /// Hosts, by boot id.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values()
+    }
+
+    /// All watched namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.hosts.values().flat_map(|host| &host.namespaces)
+    }
+
+    /// One namespace.
+    pub fn namespace(&self, netns: NetnsId) -> Option<&Namespace> {
+        self.namespaces().find(|namespace| namespace.netns == netns.0)
+    }
+
+    /// One interface.
+    pub fn interface(&self, netns: NetnsId, ifindex: u32) -> Option<&InterfaceFacts> {
+        self.namespace(netns)?.interfaces.iter().find(|interface| interface.ifindex == ifindex)
+    }
+
+    /// The namespace and interface that bear this address (without prefix length).
+    pub fn interface_with_address(&self, address: std::net::IpAddr) -> Option<(&Namespace, &InterfaceFacts)> {
+        let text = address.to_string();
+        self.namespaces()
+            .flat_map(|namespace| namespace.interfaces.iter().map(move |interface| (namespace, interface)))
+            .find(|(_, interface)| interface.addresses.iter().any(|a| a.split('/').next() == Some(text.as_str())))
+    }
+
+    /// Rule sets, by namespace and back end.
+    pub fn rule_sets(&self) -> impl Iterator<Item = &RuleSet> {
+        self.rule_sets.values()
+    }
+
+    /// Every rule with its chain and rule set.
+    pub fn rules(&self) -> impl Iterator<Item = (&RuleSet, &Chain, &FirewallRule)> {
+        self.rule_sets()
+            .flat_map(|set| set.chains.iter().flat_map(move |chain| chain.rules.iter().map(move |rule| (set, chain, rule))))
+    }
+}

@@ -1,0 +1,352 @@
+//! What the rest of the core needs from one packet: the innermost IP layer and the transport right above it.
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// A dissected packet. Small and without allocation: one is made for each packet of a capture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packet<'a> {
+    /// VLAN ids: 802.1ad tags outermost first, then 802.1Q tags outermost first; of more than four the first four are kept.
+    pub vlans: ArrayVec<u16, 4>,
+    /// Whether any VLAN tag was 802.1ad, and how many.
+    pub service_vlans: u8,
+    /// The network layer, innermost.
+    pub net: Net,
+    /// The innermost IP header that is not quoted by an ICMP error.
+    pub ip: Option<Ip>,
+    /// The outermost IP layer, when it is not the innermost.
+    pub outer: Option<Outer>,
+    /// IP layers, without quoted ones.
+    pub ip_depth: u8,
+    /// ARP or RARP.
+    pub arp: Option<Arp>,
+    /// The transport right above `ip`.
+    pub transport: Transport<'a>,
+    /// Header checksum of each IPv4 layer, outermost first.
+    pub ip_checksums: ArrayVec<bool, 4>,
+    /// Where and why dissection stopped before the end, if it did.
+    pub stop: Option<Stop>,
+}
+
+/// Which network layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Net {
+    /// None of these.
+    #[default]
+    Other,
+    /// IPv4 (RFC 791).
+    Ipv4,
+    /// IPv6 (RFC 8200).
+    Ipv6,
+    /// ARP (RFC 826).
+    Arp,
+    /// RARP (RFC 903).
+    Rarp,
+}
+
+/// An IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Identification: IPv4's, or that of IPv6's Fragment header.
+    pub id: Option<u32>,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Protocol, or the fixed IPv6 header's Next Header.
+    pub protocol: u8,
+    /// DSCP and ECN, as one byte.
+    pub traffic_class: u8,
+    /// IPv4's Don't Fragment; `None` for IPv6.
+    pub dont_fragment: Option<bool>,
+    /// When it is a fragment (more to come, or offset above 0).
+    pub fragment: Option<Fragment>,
+    /// Whole length as the header tells it, header included, in bytes: what an MTU is compared with. Where the header says 0
+    /// (TSO super-segments on the sending host), what the frame holds.
+    pub total_len: u32,
+    /// Where this header begins in the packet's bytes.
+    pub offset: u32,
+    /// Where what follows it (and its options or extension headers) begins.
+    pub payload_offset: u32,
+}
+
+/// A fragment's place in its datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fragment {
+    /// In units of 8 bytes, as in the header.
+    pub offset: u16,
+    /// More fragments follow.
+    pub more: bool,
+}
+
+/// The outermost IP layer of a tunnelled packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outer {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// The first transport above it.
+    pub transport: Protocol,
+    /// Its ports, where it has any.
+    pub ports: Option<(u16, u16)>,
+}
+
+/// An ARP or RARP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arp {
+    /// 1 request, 2 reply, …
+    pub operation: u16,
+    /// Sender's protocol address, when that is IPv4.
+    pub sender: Option<std::net::Ipv4Addr>,
+    /// Target's protocol address, when that is IPv4.
+    pub target: Option<std::net::Ipv4Addr>,
+    /// Sender's hardware address, when that is Ethernet.
+    pub sender_mac: Option<[u8; 6]>,
+}
+
+/// A transport protocol that is told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP (RFC 9293).
+    Tcp,
+    /// UDP (RFC 768).
+    Udp,
+    /// UDP-Lite (RFC 3828).
+    UdpLite,
+    /// SCTP (RFC 9260).
+    Sctp,
+    /// DCCP (RFC 4340).
+    Dccp,
+    /// ICMP (RFC 792).
+    Icmp,
+    /// ICMPv6 (RFC 4443).
+    Icmpv6,
+    /// IGMP (RFC 3376).
+    Igmp,
+    /// Any other protocol over IP.
+    #[default]
+    Other,
+}
+
+/// The transport layer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Transport<'a> {
+    /// Not IP, a fragment without its header, or cut before it.
+    #[default]
+    None,
+    /// TCP.
+    Tcp(Tcp<'a>),
+    /// UDP or UDP-Lite.
+    Udp(Udp<'a>),
+    /// ICMP or ICMPv6.
+    Icmp(Icmp<'a>),
+    /// SCTP or DCCP: ports alone.
+    Ports {
+        /// Which.
+        protocol: Protocol,
+        /// Source port.
+        src: u16,
+        /// Destination port.
+        dst: u16,
+    },
+    /// IGMP, or an IP protocol that is only named.
+    Other(Protocol),
+}
+
+/// A TCP segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tcp<'a> {
+    /// Source port.
+    pub src: u16,
+    /// Destination port.
+    pub dst: u16,
+    /// Sequence number, raw.
+    pub seq: u32,
+    /// Acknowledgment number, raw; meaningless without the ACK flag.
+    pub ack: u32,
+    /// The flag bits, FIN the lowest.
+    pub flags: TcpFlags,
+    /// Window, as in the header.
+    pub window: u16,
+    /// Bytes of data, by the IP header's length (not by what was captured).
+    pub payload_len: u32,
+    /// The data that was captured.
+    pub payload: &'a [u8],
+    /// The options that matter to analysis.
+    pub options: TcpOptions,
+    /// Whether the checksum is right.
+    pub checksum: Checksum,
+    /// Where its header begins in the packet's bytes.
+    pub offset: u32,
+}
+
+/// TCP's flag bits (RFC 9293 section 3.1; AE by RFC 9768), as `tcp.flags` shows them.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct TcpFlags(pub u16);
+
+#[allow(missing_docs)]
+impl TcpFlags {
+    pub const FIN: Self = Self(0x001);
+    pub const SYN: Self = Self(0x002);
+    pub const RST: Self = Self(0x004);
+    pub const PSH: Self = Self(0x008);
+    pub const ACK: Self = Self(0x010);
+    pub const URG: Self = Self(0x020);
+    pub const ECE: Self = Self(0x040);
+    pub const CWR: Self = Self(0x080);
+    pub const AE: Self = Self(0x100);
+
+    /// Whether all of `bits` are set.
+    pub const fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 == bits.0
+    }
+    /// Whether any of `bits` is set.
+    pub const fn any(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+    /// Both.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// As tcpdump writes them: `S`, `S.`, `P.`, `F.`, `R`, `.`, `none`.
+impl std::fmt::Display for TcpFlags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let letters = [
+            (Self::FIN, 'F'),
+            (Self::SYN, 'S'),
+            (Self::RST, 'R'),
+            (Self::PSH, 'P'),
+            (Self::ACK, '.'),
+            (Self::URG, 'U'),
+            (Self::ECE, 'E'),
+            (Self::CWR, 'W'),
+            (Self::AE, 'e'),
+        ];
+        if self.0 & 0x1ff == 0 {
+            return f.write_str("none");
+        }
+        letters.iter().filter(|(bit, _)| self.has(*bit)).try_for_each(|(_, letter)| write!(f, "{letter}"))
+    }
+}
+
+impl std::fmt::Debug for TcpFlags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{self}]")
+    }
+}
+
+/// TCP options that analysis uses; the decode tree shows all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Maximum Segment Size (RFC 9293 section 3.7.1).
+    pub mss: Option<u16>,
+    /// Window scale's shift count, as sent (RFC 7323 section 2.2; more than 14 counts as 14).
+    pub window_scale: Option<u8>,
+    /// SACK permitted (RFC 2018).
+    pub sack_permitted: bool,
+    /// Timestamps: TSval, TSecr (RFC 7323 section 3).
+    pub timestamps: Option<(u32, u32)>,
+    /// SACK blocks, raw left and right edges; a D-SACK comes first (RFC 2883).
+    pub sack: ArrayVec<(u32, u32), 4>,
+    /// Whether an MPTCP option is there (RFC 8684).
+    pub mptcp: bool,
+    /// Whether a Fast Open cookie or request is there (RFC 7413).
+    pub fast_open: bool,
+}
+
+/// A UDP or UDP-Lite datagram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Udp<'a> {
+    /// UDP, or UDP-Lite.
+    pub protocol: Protocol,
+    /// Source port.
+    pub src: u16,
+    /// Destination port.
+    pub dst: u16,
+    /// Bytes of data, by its length field.
+    pub payload_len: u32,
+    /// The data that was captured.
+    pub payload: &'a [u8],
+    /// Whether the checksum is right.
+    pub checksum: Checksum,
+    /// Where its header begins in the packet's bytes.
+    pub offset: u32,
+}
+
+/// An ICMP or ICMPv6 message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Icmp<'a> {
+    /// ICMP, or ICMPv6.
+    pub protocol: Protocol,
+    /// Its type.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// Next-hop MTU of "fragmentation needed" (3/4, RFC 1191) and "packet too big" (2, RFC 4443).
+    pub mtu: Option<u32>,
+    /// Identifier and sequence number of an echo.
+    pub echo: Option<(u16, u16)>,
+    /// The packet that an error quotes.
+    pub quote: Option<Quote>,
+    /// Bytes after the 8-byte header.
+    pub payload: &'a [u8],
+    /// Whether the checksum is right.
+    pub checksum: Checksum,
+    /// Where its header begins in the packet's bytes.
+    pub offset: u32,
+}
+
+/// A packet quoted by an ICMP error, as far as it can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Its transport; `None` where there was none to read.
+    pub transport: Option<Protocol>,
+    /// Its ports.
+    pub ports: Option<(u16, u16)>,
+    /// Its raw TCP sequence number.
+    pub seq: Option<u32>,
+    /// Whole length of the quoted IP packet, as its header tells it.
+    pub total_len: u32,
+}
+
+/// What a checksum says. Judging a bad one (offload, DIAGNOSIS K1) is not dissection's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksum {
+    /// Right.
+    Good,
+    /// Wrong.
+    Bad,
+    /// Not all of what it covers is there.
+    #[default]
+    Unverified,
+    /// UDP 0 over IPv4: not computed by the sender.
+    Absent,
+    /// UDP 0 over IPv6, which RFC 8200 section 8.1 forbids.
+    Illegal,
+}
+
+/// Where and why dissection stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stop {
+    /// Byte of the packet.
+    pub at: u32,
+    /// Which layer it was in: `ipv4`, `tcp`.
+    pub layer: &'static str,
+    /// Why: a full clause, `the header needs 20 bytes and 6 are there`.
+    pub why: String,
+    /// Whether the packet was only cut by the snapshot length, which is no fault of the packet.
+    pub cut: bool,
+}

@@ -1,0 +1,18 @@
+//! Dropscope's core: bytes of a capture in, findings and answers out.
+//!
+//! Everything here is a pure function of the log's bytes. There is no I/O, no clock, no thread and no JavaScript in this
+//! crate, so the same code runs in the browser's Worker, in `dropscope check` and in the tests, and gives the same result.
+//!
+//! A module imports only from modules to its left:
+//! `time, ids, anchor, finding → log → dissect → flow, counters, drops → store → rules → filter, timeline → query`.
+
+pub mod anchor;
+pub mod counters;
+pub mod dissect;
+pub mod finding;
+pub mod flow;
+pub mod ids;
+pub mod log;
+pub mod query;
+pub mod rules;
+pub mod time;

@@ -1,0 +1,129 @@
+//! Facts about a watched host: what the counters and packets have to be judged against.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// A host. A later record of the same `boot_id` replaces the namespaces it names.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct Host {
+    /// When it was read, nanoseconds since the Unix epoch.
+    #[n(0)]
+    pub at_ns: i64,
+    /// `/proc/sys/kernel/random/boot_id`.
+    #[n(1)]
+    pub boot_id: String,
+    /// `uname -n`.
+    #[n(2)]
+    pub hostname: String,
+    /// `uname -r`.
+    #[n(3)]
+    pub kernel: String,
+    /// `uname -m`.
+    #[n(4)]
+    pub machine: String,
+    /// The agent's name and version.
+    #[n(5)]
+    pub agent: String,
+    /// Processors online.
+    #[n(6)]
+    pub cpus: u32,
+    /// The namespaces that are watched.
+    #[n(7)]
+    pub namespaces: Vec<Namespace>,
+    /// What the agent could not read, and why: full sentences.
+    #[n(8)]
+    #[cbor(default)]
+    pub limits: Vec<String>,
+}
+
+/// A network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct Namespace {
+    /// The inode of its `/proc/PID/ns/net`.
+    #[n(0)]
+    pub netns: u64,
+    /// What the user calls it: `web-1`, `host`, `pid 4711`.
+    #[n(1)]
+    pub name: String,
+    /// Its interfaces.
+    #[n(2)]
+    pub interfaces: Vec<InterfaceFacts>,
+    /// Its routes.
+    #[n(3)]
+    pub routes: Vec<Route>,
+    /// sysctls that matter, by name (`net.ipv4.tcp_mtu_probing`) and value.
+    #[n(4)]
+    pub sysctls: Vec<(String, String)>,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct InterfaceFacts {
+    /// The kernel's number for it.
+    #[n(0)]
+    pub ifindex: u32,
+    /// `eth0`.
+    #[n(1)]
+    pub name: String,
+    /// IFLA_INFO_KIND: `veth`, `bridge`, `vxlan`; empty for hardware.
+    #[n(2)]
+    pub kind: String,
+    /// Largest IP packet it sends, in bytes.
+    #[n(3)]
+    pub mtu: u32,
+    /// `up`, `down`, `lowerlayerdown`, …
+    #[n(4)]
+    pub operstate: String,
+    /// IFF_ flags.
+    #[n(5)]
+    pub flags: u32,
+    /// `d2:4d:72:aa:3a:5c`.
+    #[n(6)]
+    pub mac: String,
+    /// Addresses with prefix length, `172.17.0.2/16`.
+    #[n(7)]
+    pub addresses: Vec<String>,
+    /// The other end of a veth pair, or the device beneath (IFLA_LINK): its number in `peer_netns`.
+    #[n(8)]
+    pub peer_ifindex: Option<u32>,
+    /// The namespace `peer_ifindex` counts in, where it is known; absent for this one.
+    #[n(9)]
+    pub peer_netns: Option<u64>,
+    /// The bridge or bond it belongs to.
+    #[n(10)]
+    pub master: Option<u32>,
+    /// Largest segment handed over before splitting, in bytes.
+    #[n(11)]
+    pub gso_max_size: Option<u32>,
+    /// Offload features that are on, `tx-checksumming`, `generic-receive-offload`, as `ethtool -k` names them.
+    #[n(12)]
+    #[cbor(default)]
+    pub features: Vec<String>,
+    /// Length of the link-layer header: 14 for Ethernet, 0 for tunnels that carry plain IP.
+    #[n(13)]
+    pub hard_header_len: Option<u32>,
+}
+
+/// A route.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct Route {
+    /// `default` or a prefix.
+    #[n(0)]
+    pub destination: String,
+    /// The next hop, where there is one.
+    #[n(1)]
+    pub gateway: Option<String>,
+    /// The interface it leaves by.
+    #[n(2)]
+    pub ifindex: Option<u32>,
+    /// RTAX_MTU, where it is set.
+    #[n(3)]
+    pub mtu: Option<u32>,
+    /// RTAX_ADVMSS, where it is set.
+    #[n(4)]
+    pub advmss: Option<u32>,
+}

@@ -1,0 +1,199 @@
+//! What a log says, one record at a time, in the order of the file.
+
+use super::block::{Catalogue, Clock, Host, KernelDrop, Mark, Probe, RuleSet, Snapshot};
+use crate::ids::{InterfaceId, PacketNo};
+use crate::time::Timestamp;
+
+/// One record of a log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record<'a> {
+    /// A new section begins (pcapng SHB, or the header of a pcap file).
+    Section(Section),
+    /// A capture interface is described (pcapng IDB, or the header of a pcap file).
+    Interface(Interface),
+    /// A packet (EPB, SPB, or a pcap record).
+    Packet(PacketRecord<'a>),
+    /// What the capture itself counted on an interface (ISB).
+    Statistics(Statistics),
+    /// Names for addresses (NRB): address text and name.
+    Names(Vec<(String, String)>),
+    /// Facts about a watched host.
+    Host(Box<Host>),
+    /// How the host's clocks stood to each other.
+    Clock(Clock),
+    /// Descriptions of counters.
+    Catalogue(Catalogue),
+    /// Values of counters at one moment.
+    Snapshot(Snapshot),
+    /// A firewall's rules.
+    RuleSet(Box<RuleSet>),
+    /// A packet that the kernel freed as dropped.
+    KernelDrop(Box<KernelDrop>),
+    /// An active check and its result.
+    Probe(Box<Probe>),
+    /// Something that happened, in words.
+    Mark(Mark),
+    /// A block this version has no use for; it was skipped, not lost: it stays in the file.
+    Skipped {
+        /// pcapng block type, or our record kind with the high bit set.
+        block_type: u32,
+        /// Its whole length in bytes.
+        length: u32,
+    },
+}
+
+/// A section of a pcapng file, or a pcap file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// Which file format.
+    pub format: FileFormat,
+    /// `shb_hardware`, `shb_os`, `shb_userappl`.
+    pub hardware: Option<String>,
+    /// The operating system it was taken on.
+    pub os: Option<String>,
+    /// The program that wrote it.
+    pub application: Option<String>,
+    /// `opt_comment`s.
+    pub comments: Vec<String>,
+}
+
+/// The file formats that can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileFormat {
+    /// pcap, classic.
+    #[default]
+    Pcap,
+    /// pcapng (draft-ietf-opsawg-pcapng).
+    PcapNg,
+}
+
+/// A capture interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its number in the log.
+    pub id: InterfaceId,
+    /// LINKTYPE_ value, without FCS bits.
+    pub link_type: u32,
+    /// Bytes of each packet that are kept at most; 0 for no limit.
+    pub snaplen: u32,
+    /// `if_name`.
+    pub name: Option<String>,
+    /// `if_description`.
+    pub description: Option<String>,
+    /// `if_filter`, as text, where it is text.
+    pub filter: Option<String>,
+    /// `if_os`.
+    pub os: Option<String>,
+    /// Ticks a second of its time stamps (`if_tsresol`), for showing.
+    pub ticks_per_second: u64,
+    /// `opt_comment`s. The agent writes one of the form `dropscope netns=4026531840 ifindex=2 role=capture`, so that the
+    /// interface can be joined to counters even after `mergecap` renumbered it: see [`Interface::watched`].
+    pub comments: Vec<String>,
+}
+
+/// A packet as the file holds it. Nothing is judged here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketRecord<'a> {
+    /// Its number: every packet record counts, readable or not.
+    pub no: PacketNo,
+    /// Where it was taken.
+    pub interface: InterfaceId,
+    /// The interface's LINKTYPE_ value.
+    pub link_type: u32,
+    /// When; `None` for a Simple Packet Block, which has no time.
+    pub time: Option<Timestamp>,
+    /// Bytes on the wire.
+    pub wire_len: u32,
+    /// Where `data` begins, counted from the log's first (uncompressed) byte.
+    pub offset: u64,
+    /// The bytes kept; `data.len()` is `frame.cap_len`.
+    pub data: &'a [u8],
+    /// `epb_flags`.
+    pub flags: Option<u32>,
+    /// `epb_dropcount`: packets lost by the interface and the operating system since the one before.
+    pub drop_count: Option<u64>,
+    /// `opt_comment`s.
+    pub comments: Vec<String>,
+}
+
+/// An Interface Statistics Block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Whose.
+    pub interface: InterfaceId,
+    /// When they were read.
+    pub time: Timestamp,
+    /// `isb_ifrecv`.
+    pub received: Option<u64>,
+    /// `isb_ifdrop`: lost by the interface for want of resources.
+    pub if_dropped: Option<u64>,
+    /// `isb_osdrop`: lost by the operating system (the capture ring was full).
+    pub os_dropped: Option<u64>,
+    /// `isb_usrdeliv`: handed to the capturing program.
+    pub delivered: Option<u64>,
+}
+
+/// Where a capture interface lives on a watched host, from the agent's interface comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Its namespace's inode.
+    pub netns: crate::ids::NetnsId,
+    /// The kernel's number for it; 0 for `any`.
+    pub ifindex: u32,
+}
+
+impl Interface {
+    /// Which interface of a watched host this is, where the agent said so.
+    pub fn watched(&self) -> Option<Watched> {
+        self.comments.iter().find_map(|comment| {
+            let mut words = comment.split_ascii_whitespace();
+            if words.next() != Some("dropscope") {
+                return None;
+            }
+            let mut watched = Watched { netns: crate::ids::NetnsId(0), ifindex: 0 };
+            for (key, value) in words.filter_map(|word| word.split_once('=')) {
+                match key {
+                    "netns" => watched.netns = crate::ids::NetnsId(value.parse().ok()?),
+                    "ifindex" => watched.ifindex = value.parse().ok()?,
+                    _ => {}
+                }
+            }
+            Some(watched)
+        })
+    }
+}
+
+/// How reading ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// The file ends inside a record: it was cut short, or is still being written. Everything before is good.
+    #[error(
+        "the file ends inside a record at byte {at}: {have} of {need} bytes are there; the {packets} packets before it are shown"
+    )]
+    CutShort {
+        /// Where the incomplete record begins.
+        at: u64,
+        /// Bytes of it that are there.
+        have: u64,
+        /// Bytes it should have, as far as that is known.
+        need: u64,
+        /// Packets read before.
+        packets: u32,
+    },
+    /// An impossible length or a broken block; nothing after it can be found.
+    #[error("the file is damaged at byte {at}: {why}; the {packets} packets before it are shown")]
+    Damaged {
+        /// Where the broken record begins.
+        at: u64,
+        /// What is wrong with it.
+        why: String,
+        /// Packets read before.
+        packets: u32,
+    },
+    /// Not a capture that can be read.
+    #[error("this is not a capture that Dropscope can read: {why}")]
+    Unsupported {
+        /// What was found instead.
+        why: String,
+    },
+}
