@@ -10,7 +10,7 @@ pub use series::{Point, Series, Step};
 use crate::ids::{CounterId, NetnsId};
 use crate::log::block::{Backend, Catalogue, Chain, FirewallRule, Host, InterfaceFacts, Namespace, RuleSet, Snapshot};
 use crate::time::{Span, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything the log says about hosts: facts, counters, rules.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Counters {
     snapshots: Vec<Timestamp>,
     hosts: BTreeMap<String, Host>,
     rule_sets: BTreeMap<(NetnsId, Backend), RuleSet>,
+    /// Rules that a later rule set no longer held, with their chain (without its rules) and when they were found gone.
+    removed_rules: BTreeMap<(NetnsId, Backend, String), RemovedRule>,
     /// Values that came for counters the catalogue does not describe: a damaged or foreign log.
     undescribed: u64,
 }
@@ -58,9 +60,23 @@ impl Counters {
         }
     }
 
-    /// Takes a rule set; it replaces the one before of the same namespace and back end.
+    /// Takes a rule set; it replaces the one before of the same namespace and back end. Rules that are gone are remembered:
+    /// what they dropped before is still to be explained.
     pub fn learn_rules(&mut self, rules: RuleSet) {
-        self.rule_sets.insert((NetnsId(rules.netns), rules.backend), rules);
+        let (netns, backend) = (NetnsId(rules.netns), rules.backend);
+        let at = Timestamp::from_nanos(rules.at_ns);
+        let now: BTreeSet<&str> = rules.chains.iter().flat_map(|chain| &chain.rules).map(|rule| rule.id.as_str()).collect();
+        self.removed_rules.retain(|(n, b, id), _| *n != netns || *b != backend || !now.contains(id.as_str()));
+        if let Some(before) = self.rule_sets.get(&(netns, backend)) {
+            for chain in &before.chains {
+                for rule in chain.rules.iter().filter(|rule| !now.contains(rule.id.as_str())) {
+                    let chain = Chain { rules: Vec::new(), ..chain.clone() };
+                    let gone = RemovedRule { chain, rule: rule.clone(), at };
+                    self.removed_rules.insert((netns, backend, rule.id.clone()), gone);
+                }
+            }
+        }
+        self.rule_sets.insert((netns, backend), rules);
     }
 
     /// Whether any values were recorded.
@@ -161,4 +177,20 @@ impl Counters {
         self.rule_sets()
             .flat_map(|set| set.chains.iter().flat_map(move |chain| chain.rules.iter().map(move |rule| (set, chain, rule))))
     }
+
+    /// Rules that were there earlier in the log and are gone, with their namespace and back end.
+    pub fn removed_rules(&self) -> impl Iterator<Item = (NetnsId, Backend, &RemovedRule)> {
+        self.removed_rules.iter().map(|((netns, backend, _), gone)| (*netns, *backend, gone))
+    }
+}
+
+/// A firewall rule that was deleted while the log was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemovedRule {
+    /// The chain it stood in, without its rules.
+    pub chain: Chain,
+    /// The rule.
+    pub rule: FirewallRule,
+    /// When the rule set without it was read.
+    pub at: Timestamp,
 }

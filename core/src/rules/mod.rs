@@ -3,12 +3,18 @@
 //! A rule is a pure function of what the log says up to a watermark (`View`), not of how it was cut into chunks. It runs at
 //! moments the engine chooses while a capture loads, and once at its end. It answers for *every* subject it can judge:
 //! findings, or why there are none.
+//!
+//! Rules run in the order of [`RULES`], causes before their symptoms. A cause says which conversations it explains, and the
+//! symptom rules (`retransmission`, `missing_segment`, the handshake rules) leave those alone: one finding a cause.
 
 use crate::counters::Counters;
-use crate::finding::{Finding, Quiet};
+use crate::finding::{Checked, Finding, Quiet};
 use crate::flow::FlowTable;
-use crate::log::block::KernelDrop;
+use crate::ids::FlowId;
+use crate::log::block::{KernelDrop, Mark};
+use crate::log::record::Interface;
 use crate::time::Timestamp;
+use std::collections::BTreeSet;
 
 /// A rule of the catalogue.
 pub struct Rule {
@@ -17,7 +23,7 @@ pub struct Rule {
     /// Its name for people.
     pub title: &'static str,
     /// Judges.
-    pub judge: fn(&View<'_>) -> Outcome,
+    pub judge: fn(&View<'_>, &Explained) -> Outcome,
 }
 
 /// What a rule says.
@@ -25,8 +31,34 @@ pub struct Rule {
 pub struct Outcome {
     /// What it found; one a cause.
     pub findings: Vec<Finding>,
-    /// When it found nothing: clear or cannot tell, with the figures that show it.
+    /// When it found nothing: clear or cannot tell, with the figures that show it. Both may be there: one interface can be
+    /// at fault while the others are fine.
     pub quiet: Option<(Quiet, String)>,
+    /// Conversations whose trouble these findings account for.
+    pub explains: Vec<FlowId>,
+}
+
+impl Outcome {
+    /// It looked, and all is well; `why` has the figures.
+    pub fn clear(why: impl Into<String>) -> Self {
+        Self { quiet: Some((Quiet::Clear, why.into())), ..Self::default() }
+    }
+
+    /// It could not look, because of `why`.
+    pub fn cannot_tell(why: impl Into<String>) -> Self {
+        Self { quiet: Some((Quiet::CannotTell, why.into())), ..Self::default() }
+    }
+}
+
+/// Conversations whose trouble a rule before this one accounts for.
+#[derive(Debug, Default)]
+pub struct Explained(BTreeSet<FlowId>);
+
+impl Explained {
+    /// Whether this conversation's trouble has a cause already.
+    pub fn has(&self, flow: FlowId) -> bool {
+        self.0.contains(&flow)
+    }
 }
 
 /// What a rule may look at: everything the log says up to `watermark`.
@@ -36,13 +68,46 @@ pub struct View<'a> {
     pub flows: &'a FlowTable,
     /// Counters, host facts, firewall rules.
     pub counters: &'a Counters,
-    /// Packets the kernel dropped, in order of arrival.
+    /// Packets the kernel dropped, in order of arrival: the first is `d1`.
     pub drops: &'a [KernelDrop],
+    /// Capture interfaces; `InterfaceId` is the place in the slice.
+    pub interfaces: &'a [Interface],
+    /// What happened, in order of arrival.
+    pub marks: &'a [Mark],
     /// The time up to which everything is known: absence is judged against it.
     pub watermark: Timestamp,
     /// Packets the capture itself lost, as far as it was told.
     pub capture_lost: u64,
 }
 
-/// The catalogue, in the order in which findings of equal weight and the list of what was checked are shown.
+/// The catalogue. Causes come before what they cause.
 pub const RULES: &[Rule] = &[];
+
+/// What all rules say together.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// Most severe first, then surest, then earliest, then in the order of [`RULES`].
+    pub findings: Vec<Finding>,
+    /// The rules that found nothing, in the order of [`RULES`].
+    pub checked: Vec<Checked>,
+}
+
+/// Asks every rule.
+pub fn judge(view: &View<'_>) -> Judgement {
+    let mut explained = Explained::default();
+    let mut judgement = Judgement::default();
+    for rule in RULES {
+        let outcome = (rule.judge)(view, &explained);
+        explained.0.extend(outcome.explains);
+        judgement.findings.extend(outcome.findings);
+        if let Some((verdict, why)) = outcome.quiet {
+            let (rule, title) = (rule.slug.to_owned(), rule.title.to_owned());
+            judgement.checked.push(Checked { rule, title, verdict, why, anchors: Vec::new() });
+        }
+    }
+    judgement.findings.sort_by(|a, b| {
+        let rank = |f: &Finding| (std::cmp::Reverse((f.severity, f.confidence)), f.span.start);
+        rank(a).cmp(&rank(b))
+    });
+    judgement
+}
