@@ -1,0 +1,3 @@
+//! Everything of Dropscope that touches a host.
+
+pub mod source;

@@ -1,0 +1,232 @@
+//! Running the sources: one thread in each watched namespace, one for each source of the whole host.
+//!
+//! Opening and reading are two steps, so that rights can be dropped between them: [`Watch::open`] enters the namespaces and
+//! opens every source while the agent still may; [`Watch::start`] begins to read. A thread reads its sources one after the
+//! other into one sample, so a snapshot of a namespace is one moment for all of them.
+
+use super::netns::{NetnsError, Target};
+use super::{Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct WatchSettings {
+    /// The shortest time between two readings of a source whose own interval is a second. Others keep their proportion.
+    pub interval: Duration,
+    /// Sources not to open, by name.
+    pub without: Vec<String>,
+    /// Called once on each thread between opening and reading: Linux keeps capabilities by thread, so they are dropped here.
+    pub before_reading: fn(),
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), without: Vec::new(), before_reading: || {} }
+    }
+}
+
+/// The running sources.
+#[derive(Debug)]
+pub struct Watch {
+    phase: Arc<(Mutex<Phase>, Condvar)>,
+    threads: Vec<JoinHandle<()>>,
+    /// What could not be opened, in full sentences.
+    pub limits: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opened,
+    Reading,
+    Stopped,
+}
+
+impl Watch {
+    /// Enters the namespaces and opens every source. What cannot be opened is told in `limits`; only a namespace that cannot
+    /// be entered is an error.
+    pub fn open(targets: &[Target], settings: &WatchSettings, to: &Sender) -> Result<Self, NetnsError> {
+        let wanted = |scope| {
+            let fits = move |kind: &&SourceKind| kind.scope == scope && !settings.without.iter().any(|name| name == kind.name);
+            SOURCES.iter().filter(fits)
+        };
+        let mut watch =
+            Self { phase: Arc::new((Mutex::new(Phase::Opened), Condvar::new())), threads: Vec::new(), limits: Vec::new() };
+        for target in targets {
+            watch.run(target, target, targets, wanted(Scope::Namespace).collect(), settings, to)?;
+        }
+        if let Some(first) = targets.first() {
+            let here = Target::host()?;
+            for kind in wanted(Scope::Host) {
+                watch.run(&here, first, targets, vec![kind], settings, to)?;
+            }
+        }
+        Ok(watch)
+    }
+
+    /// Begins to read.
+    pub fn start(&self) {
+        self.enter(Phase::Reading);
+    }
+
+    /// Ends all threads; each sends one last reading first. The receiver must still be taking events.
+    pub fn stop(mut self) {
+        self.enter(Phase::Stopped);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.phase.0.lock().expect("no thread panics while it holds the phase") = phase;
+        self.phase.1.notify_all();
+    }
+
+    /// Starts a thread in `place` that opens `kinds` for `target`, and waits until it has.
+    fn run(
+        &mut self,
+        place: &Target,
+        target: &Target,
+        watched: &[Target],
+        kinds: Vec<&'static SourceKind>,
+        settings: &WatchSettings,
+        to: &Sender,
+    ) -> Result<(), NetnsError> {
+        let name = match kinds.as_slice() {
+            [only] if only.scope == Scope::Host => format!("src-{}", only.name),
+            _ => format!("src-{}", target.name),
+        };
+        let (opened, limits) = std::sync::mpsc::sync_channel(1);
+        let (phase, settings, to) = (Arc::clone(&self.phase), settings.clone(), to.clone());
+        let (target, watched) = (target.clone(), watched.to_vec());
+        let body = move || {
+            let scene = Scene { target: &target, watched: &watched };
+            let mut runner = Runner::open(&kinds, &scene, &settings);
+            // Whoever opens waits for this; if it is gone, so is everything.
+            let _ = opened.send(std::mem::take(&mut runner.limits));
+            if wait(&phase, Phase::Opened, None) == Phase::Reading {
+                (settings.before_reading)();
+                runner.read_until_stopped(&phase, &to);
+            }
+        };
+        self.threads.push(place.spawn(&name, body)?);
+        let limits = limits.recv().unwrap_or_else(|_| vec![format!("The thread {name} ended while it opened its sources.")]);
+        self.limits.extend(limits);
+        Ok(())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.enter(Phase::Stopped);
+    }
+}
+
+/// Waits until the phase is no longer `now`, or until `deadline`; answers the phase then.
+fn wait(phase: &(Mutex<Phase>, Condvar), now: Phase, deadline: Option<Instant>) -> Phase {
+    let mut held = phase.0.lock().expect("no thread panics while it holds the phase");
+    while *held == now {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        held = match left {
+            Some(Duration::ZERO) => break,
+            Some(left) => phase.1.wait_timeout(held, left).expect("no thread panics while it holds the phase").0,
+            None => phase.1.wait(held).expect("no thread panics while it holds the phase"),
+        };
+    }
+    *held
+}
+
+/// The sources of one thread.
+struct Runner {
+    sources: Vec<Scheduled>,
+    netns: u64,
+    netns_name: String,
+    limits: Vec<String>,
+}
+
+struct Scheduled {
+    source: Box<dyn Source>,
+    standard: Duration,
+    due: Instant,
+    has_failed: bool,
+    is_over: bool,
+}
+
+impl Runner {
+    fn open(kinds: &[&'static SourceKind], scene: &Scene<'_>, settings: &WatchSettings) -> Self {
+        let mut runner =
+            Self { sources: Vec::new(), netns: scene.target.netns.0, netns_name: scene.target.name.clone(), limits: Vec::new() };
+        for kind in kinds {
+            match (kind.open)(scene) {
+                Ok(source) => runner.sources.push(Scheduled {
+                    source,
+                    standard: kind.interval.mul_f64(settings.interval.as_secs_f64()),
+                    due: Instant::now(),
+                    has_failed: false,
+                    is_over: false,
+                }),
+                Err(error) => runner.limits.push(runner.sentence(kind, &error)),
+            }
+        }
+        runner
+    }
+
+    fn sentence(&self, kind: &SourceKind, error: &SourceError) -> String {
+        let mut text = match kind.scope {
+            Scope::Namespace => format!("{}: in {}, {error}.", kind.name, self.netns_name),
+            Scope::Host => format!("{}: {error}.", kind.name),
+        };
+        if text.ends_with("..") {
+            text.pop();
+        }
+        text
+    }
+
+    fn read_until_stopped(mut self, phase: &(Mutex<Phase>, Condvar), to: &Sender) {
+        loop {
+            let next = self.sources.iter().filter(|one| !one.is_over).map(|one| one.due).min();
+            let is_last = wait(phase, Phase::Reading, next) == Phase::Stopped;
+            let sample = self.read(is_last);
+            if (!sample.is_empty() && to.send(Event::Sample(sample)).is_err()) || is_last {
+                return;
+            }
+        }
+    }
+
+    /// Reads what is due, or everything.
+    fn read(&mut self, everything: bool) -> Sample {
+        let began = Instant::now();
+        let mut sample = Sample::begin();
+        let mut limits = Vec::new();
+        for at in 0..self.sources.len() {
+            let one = &mut self.sources[at];
+            if one.is_over || (one.due > began && !everything) {
+                continue;
+            }
+            let result = one.source.poll(&mut sample);
+            // From when it was due, not from now: readings do not drift. A late one is not made up for.
+            let interval = one.source.interval(one.standard);
+            one.due = (one.due + interval).max(Instant::now());
+            let Err(error) = result else {
+                one.has_failed = false;
+                continue;
+            };
+            one.is_over = error.is_lasting();
+            if !std::mem::replace(&mut one.has_failed, true) {
+                let kind = SOURCES.iter().find(|kind| kind.name == one.source.name());
+                limits.extend(kind.map(|kind| (kind, error)));
+            }
+        }
+        for (kind, error) in limits {
+            let sentence = self.sentence(kind, &error);
+            if error.is_lasting() {
+                sample.limits.push(sentence);
+            } else {
+                sample.mark("source_failed", sentence, Some(self.netns), None);
+            }
+        }
+        sample.took_ns = began.elapsed().as_nanos() as u64;
+        sample
+    }
+}
