@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// A dissected packet. Small and without allocation: one is made for each packet of a capture.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packet<'a> {
     /// VLAN ids: 802.1ad tags outermost first, then 802.1Q tags outermost first; of more than four the first four are kept.
     pub vlans: ArrayVec<u16, 4>,
@@ -146,7 +146,7 @@ pub enum Transport<'a> {
     Udp(Udp<'a>),
     /// ICMP or ICMPv6.
     Icmp(Icmp<'a>),
-    /// SCTP or DCCP: ports alone.
+    /// SCTP or DCCP, or one of the others that was cut after its ports: ports alone.
     Ports {
         /// Which.
         protocol: Protocol,
@@ -155,8 +155,41 @@ pub enum Transport<'a> {
         /// Destination port.
         dst: u16,
     },
-    /// IGMP, or an IP protocol that is only named.
+    /// IGMP, an IP protocol that is only named, or one that was cut before it could be read.
     Other(Protocol),
+}
+
+impl Transport<'_> {
+    /// Which protocol; `None` if there is no transport.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::None => None,
+            Self::Tcp(_) => Some(Protocol::Tcp),
+            Self::Udp(udp) => Some(udp.protocol),
+            Self::Icmp(icmp) => Some(icmp.protocol),
+            Self::Ports { protocol, .. } | Self::Other(protocol) => Some(*protocol),
+        }
+    }
+
+    /// Source and destination port, where it has any.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        match self {
+            Self::Tcp(tcp) => Some((tcp.src, tcp.dst)),
+            Self::Udp(udp) => Some((udp.src, udp.dst)),
+            Self::Ports { src, dst, .. } => Some((*src, *dst)),
+            Self::None | Self::Icmp(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// What its checksum says, for those that are judged.
+    pub fn checksum(&self) -> Option<Checksum> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp.checksum),
+            Self::Udp(udp) => Some(udp.checksum),
+            Self::Icmp(icmp) => Some(icmp.checksum),
+            Self::None | Self::Ports { .. } | Self::Other(_) => None,
+        }
+    }
 }
 
 /// A TCP segment.
@@ -339,14 +372,53 @@ pub enum Checksum {
 }
 
 /// Where and why dissection stopped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Stop {
     /// Byte of the packet.
     pub at: u32,
     /// Which layer it was in: `ipv4`, `tcp`.
     pub layer: &'static str,
-    /// Why: a full clause, `the header needs 20 bytes and 6 are there`.
-    pub why: String,
+    /// Why; shown, a full clause.
+    pub why: Why,
     /// Whether the packet was only cut by the snapshot length, which is no fault of the packet.
     pub cut: bool,
+}
+
+/// Why dissection stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Why {
+    /// Fewer bytes than the header takes.
+    Short {
+        /// Bytes the header takes.
+        needs: u32,
+        /// Bytes that are there.
+        has: u32,
+    },
+    /// A length field that contradicts another or its minimum.
+    HeaderLength {
+        /// Length of the header, as told.
+        header: u32,
+        /// Length of all, as told.
+        total: u32,
+    },
+    /// An IP version other than the one announced.
+    Version(u8),
+    /// A link type that is not in [`LINKS`](super::LINKS).
+    UnknownLink(u32),
+    /// More layers inside each other than are read.
+    TooManyLayers,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Short { needs, has } => write!(f, "the header needs {needs} bytes and {has} are there"),
+            Self::HeaderLength { header, total } => {
+                write!(f, "the header tells {header} bytes for itself and {total} in all, which cannot be")
+            }
+            Self::Version(version) => write!(f, "the header says IP version {version}"),
+            Self::UnknownLink(number) => write!(f, "link type {number} is not known"),
+            Self::TooManyLayers => write!(f, "the packet nests more layers than are read"),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The answers.
 
 use crate::anchor::Anchor;
+pub use crate::dissect::Node;
 use crate::finding::{Checked, Finding, Severity};
 use crate::ids::{CounterId, Direction, DropNo, FlowId, InterfaceId, NetnsId, PacketNo};
 use crate::log::block::{CounterKind, Host, Unit};
@@ -210,25 +211,6 @@ pub struct PacketDetail {
     pub tcpdump: String,
     /// Findings that name it.
     pub findings: Vec<crate::finding::FindingId>,
-}
-
-/// A node of the decode tree.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Node {
-    /// `Transmission Control Protocol`, `Sequence number`.
-    pub name: String,
-    /// `332257715 (relative 0)`; empty for a node that only groups.
-    pub value: String,
-    /// Wireshark's name of the field, `tcp.seq`, to filter by; empty where there is none.
-    pub field: String,
-    /// Where it stands in the packet's bytes: offset and length; length 0 for derived values.
-    pub at: (u32, u32),
-    /// Derived, not in the bytes: shown in brackets as Wireshark does.
-    pub derived: bool,
-    /// Bad checksum, cut short, …: worth a colour.
-    pub trouble: bool,
-    /// What is inside.
-    pub children: Vec<Node>,
 }
 
 /// Rows of the list of conversations.

@@ -1,0 +1,63 @@
+//! What an EtherType names, and the VLAN tags among them (IEEE 802.1Q).
+
+use super::walk::{Kind, Next, Walk};
+use super::{arp, ipv4, ipv6};
+
+/// EtherTypes that are told apart (IEEE registry).
+pub(super) const IPV4: u16 = 0x0800;
+pub(super) const ARP: u16 = 0x0806;
+pub(super) const RARP: u16 = 0x8035;
+pub(super) const VLAN: u16 = 0x8100;
+pub(super) const IPV6: u16 = 0x86dd;
+pub(super) const SERVICE_VLAN: u16 = 0x88a8;
+/// The tag of 802.1ad before its time, which Wireshark shows as 802.1Q.
+pub(super) const OLD_QINQ: u16 = 0x9100;
+
+/// The reader for an EtherType.
+pub(super) fn next(ethertype: u16) -> Option<Next> {
+    Some(Next(match ethertype {
+        IPV4 => ipv4::read,
+        IPV6 => ipv6::read,
+        ARP => arp::read,
+        RARP => arp::read_rarp,
+        VLAN | OLD_QINQ => vlan,
+        SERVICE_VLAN => service_vlan,
+        _ => return None,
+    }))
+}
+
+fn vlan(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Vlan);
+    let tag = walk.header::<4>("vlan")?;
+    let _ = walk.packet.vlans.try_push(id(tag));
+    after_tag(walk, tag)
+}
+
+/// S-tags stand before C-tags in `vlans`, also where a C-tag came first.
+fn service_vlan(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::ServiceVlan);
+    let tag = walk.header::<4>("ieee8021ad")?;
+    let place = usize::from(walk.packet.service_vlans);
+    if walk.packet.vlans.try_insert(place, id(tag)).is_ok() {
+        walk.packet.service_vlans += 1;
+    }
+    after_tag(walk, tag)
+}
+
+fn id(tag: &[u8; 4]) -> u16 {
+    u16::from_be_bytes([tag[0], tag[1]]) & 0x0fff
+}
+
+fn after_tag(walk: &mut Walk<'_>, tag: &[u8; 4]) -> Option<Next> {
+    walk.at += 4;
+    type_or_length(walk, u16::from_be_bytes([tag[2], tag[3]]))
+}
+
+/// Ethernet's two bytes: an EtherType from 1536 up, a length to 1500 (IEEE 802.3 clause 3.2.6).
+pub(super) fn type_or_length(walk: &mut Walk<'_>, value: u16) -> Option<Next> {
+    if value > 1500 {
+        return next(value);
+    }
+    walk.limit(usize::from(value));
+    None
+}

@@ -1,0 +1,31 @@
+//! Link types: one file each, registered in [`LINKS`].
+//!
+//! Numbers are LINKTYPE_ values (<https://www.tcpdump.org/linktypes.html>). Slugs are those of Wireshark's encapsulations.
+
+mod ethernet;
+mod loopback;
+mod raw;
+mod sll;
+
+use super::walk::Reader;
+
+/// A link type.
+pub struct Link {
+    /// Its numbers in capture files; some have several.
+    pub numbers: &'static [u32],
+    /// Short stable name: `ethernet`, `sll2`.
+    pub slug: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// Reads its header.
+    pub(super) read: Reader,
+}
+
+/// All link types that are read.
+pub static LINKS: &[Link] = &[ethernet::LINK, sll::LINK, sll::LINK2, raw::LINK, loopback::NULL, loopback::LOOP];
+
+/// The link type of a number; `None` if it is not known.
+#[inline]
+pub fn link(number: u32) -> Option<&'static Link> {
+    LINKS.iter().find(|link| link.numbers.contains(&number))
+}

@@ -1,0 +1,22 @@
+//! A node of the decode tree, as it is shown.
+
+use serde::{Deserialize, Serialize};
+
+/// A node of the decode tree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// `Transmission Control Protocol`, `Sequence number`.
+    pub name: String,
+    /// `332257715 (relative 0)`; empty for a node that only groups.
+    pub value: String,
+    /// Wireshark's name of the field, `tcp.seq`, to filter by; empty where there is none.
+    pub field: String,
+    /// Where it stands in the packet's bytes: offset and length; length 0 for derived values.
+    pub at: (u32, u32),
+    /// Derived, not in the bytes: shown in brackets as Wireshark does.
+    pub derived: bool,
+    /// Bad checksum, cut short, …: worth a colour.
+    pub trouble: bool,
+    /// What is inside.
+    pub children: Vec<Node>,
+}

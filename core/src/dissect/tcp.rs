@@ -1,0 +1,110 @@
+//! TCP (RFC 9293) and the options that analysis uses.
+
+use super::ip_protocol::TCP;
+use super::packet::{Protocol, Tcp, TcpFlags, TcpOptions, Transport, Why};
+use super::ports;
+use super::walk::{Kind, Next, Walk};
+
+pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Tcp);
+    let Some(header) = walk.rest().first_chunk::<20>() else {
+        walk.packet.transport = ports::of(walk, Protocol::Tcp);
+        return walk.short("tcp", 20);
+    };
+    let header_len = usize::from(header[12] >> 4) * 4;
+    let told_len = walk.told_len();
+    let rest = walk.rest();
+    let options = rest.get(20..header_len.min(rest.len())).unwrap_or_default();
+    let tcp = Tcp {
+        src: u16::from_be_bytes([header[0], header[1]]),
+        dst: u16::from_be_bytes([header[2], header[3]]),
+        seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        flags: TcpFlags(u16::from_be_bytes([header[12], header[13]]) & 0x0fff),
+        window: u16::from_be_bytes([header[14], header[15]]),
+        payload_len: told_len.saturating_sub(header_len.max(20)) as u32,
+        payload: rest.get(header_len.max(20)..).unwrap_or_default(),
+        options: read_options(options),
+        checksum: walk.checksum_to_end(TCP),
+        offset: walk.at as u32,
+    };
+    walk.packet.transport = Transport::Tcp(tcp);
+    if header_len < 20 || told_len < header_len {
+        walk.stop("tcp", Why::HeaderLength { header: header_len as u32, total: told_len as u32 }, false);
+    } else if rest.len() < header_len {
+        return walk.short("tcp", header_len);
+    }
+    None
+}
+
+/// Kinds of TCP options (IANA "TCP Option Kind Numbers").
+pub(super) mod kind {
+    pub(crate) const END: u8 = 0;
+    pub(crate) const NOP: u8 = 1;
+    pub(crate) const MSS: u8 = 2;
+    pub(crate) const WINDOW_SCALE: u8 = 3;
+    pub(crate) const SACK_PERMITTED: u8 = 4;
+    pub(crate) const SACK: u8 = 5;
+    pub(crate) const TIMESTAMPS: u8 = 8;
+    pub(crate) const MPTCP: u8 = 30;
+    pub(crate) const FAST_OPEN: u8 = 34;
+    pub(crate) const EXPERIMENT: u8 = 254;
+}
+
+/// Reads options until the first that cannot be right. Later ones of a kind win over earlier ones nowhere: the first stays.
+fn read_options(bytes: &[u8]) -> TcpOptions {
+    let mut options = TcpOptions::default();
+    if let [1, 1, 8, 10, value @ ..] = bytes
+        && let Some(value) = value.first_chunk::<8>()
+        && bytes.len() == 12
+    {
+        // What nearly every segment of an established connection carries.
+        options.timestamps = Some(timestamps(value));
+        return options;
+    }
+    for (kind, value) in each_option(bytes) {
+        match (kind, value) {
+            (kind::MSS, [a, b]) => options.mss = options.mss.or(Some(u16::from_be_bytes([*a, *b]))),
+            (kind::WINDOW_SCALE, [shift]) => options.window_scale = options.window_scale.or(Some(*shift)),
+            (kind::SACK_PERMITTED, []) => options.sack_permitted = true,
+            (kind::SACK, edges) => {
+                for edge in edges.as_chunks::<8>().0 {
+                    let _ = options.sack.try_push(timestamps(edge));
+                }
+            }
+            (kind::TIMESTAMPS, value) => {
+                if let Some(value) = value.first_chunk::<8>().filter(|_| value.len() == 8) {
+                    options.timestamps = options.timestamps.or(Some(timestamps(value)));
+                }
+            }
+            (kind::MPTCP, _) => options.mptcp = true,
+            (kind::FAST_OPEN, _) | (kind::EXPERIMENT, [0xf9, 0x89, ..]) => options.fast_open = true,
+            _ => {}
+        }
+    }
+    options
+}
+
+/// Two 32-bit numbers side by side: TSval and TSecr, or the edges of a SACK block.
+fn timestamps(bytes: &[u8; 8]) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = *bytes;
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+}
+
+/// Kind and value of each option but padding, until the end of the list or an option whose length cannot be right.
+pub(super) fn each_option(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        loop {
+            match bytes {
+                [kind::NOP, rest @ ..] => bytes = rest,
+                [] | [kind::END, ..] => return None,
+                [kind, len, ..] => {
+                    let value = bytes.get(2..usize::from(*len))?;
+                    bytes = &bytes[usize::from(*len)..];
+                    return Some((*kind, value));
+                }
+                [_] => return None,
+            }
+        }
+    })
+}
