@@ -1,1 +1,23 @@
-//! placeholder
+//! The server side of review: captures kept in a folder, links to them, tokens, and the HTTP interface of docs/api.md.
+//!
+//! It promises: bytes are handed out as they stand on disk; a viewer never costs whoever writes the capture anything, since
+//! each is read from the file at its own offset; nothing is readable without a token; nobody's browser can be made to use
+//! this server for another site (Host and Origin are checked). It knows nothing of packets: what a capture means is worked
+//! out where it is looked at.
+
+mod api;
+mod block;
+mod capture;
+mod download;
+mod error;
+mod follow;
+mod guard;
+mod store;
+mod token;
+mod upload;
+
+pub use api::{Limits, Review, Rights};
+pub use capture::{Capture, CaptureId, Format, Growth};
+pub use guard::Guard;
+pub use store::{Reserved, Store};
+pub use token::{Token, TokenHash};
