@@ -142,6 +142,13 @@ pub struct Watched {
     pub ifindex: u32,
 }
 
+impl Watched {
+    /// The interface comment that says so, as [`Interface::watched`] reads it.
+    pub fn comment(&self) -> String {
+        format!("dropscope netns={} ifindex={}", self.netns.0, self.ifindex)
+    }
+}
+
 impl Interface {
     /// Which interface of a watched host this is, where the agent said so.
     pub fn watched(&self) -> Option<Watched> {

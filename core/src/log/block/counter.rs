@@ -1,5 +1,6 @@
 //! Counters that describe themselves, and their values.
 
+use super::codec::known_or_default;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Catalogue {
     /// The counters.
     #[n(0)]
+    #[cbor(default)]
     pub counters: Vec<Counter>,
 }
 
@@ -18,22 +20,28 @@ pub struct Catalogue {
 pub struct Counter {
     /// Its number in this log.
     #[n(0)]
+    #[cbor(default)]
     pub id: u32,
     /// What is counted, the same name on every host: `link.rx_dropped`, `snmp.TcpRetransSegs`, `firewall.rule.packets`,
     /// `conntrack.count`. `Counters` joins on it together with the fields below.
     #[n(1)]
+    #[cbor(default)]
     pub key: String,
     /// In what it counts.
     #[n(2)]
+    #[cbor(default, decode_with = "known_or_default")]
     pub unit: Unit,
     /// Whether it only grows.
     #[n(3)]
+    #[cbor(default, decode_with = "known_or_default")]
     pub kind: CounterKind,
     /// The kernel's own name, as its tools print it: `rx_dropped`, `TcpExtListenOverflows`.
     #[n(4)]
+    #[cbor(default)]
     pub kernel_name: String,
     /// Where it was read: `rtnetlink IFLA_STATS64`, `/proc/net/netstat`.
     #[n(5)]
+    #[cbor(default)]
     pub source: String,
     /// The namespace it counts in; `None` for the whole host.
     #[n(6)]
@@ -59,12 +67,13 @@ pub struct Counter {
 }
 
 /// In what a counter counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(index_only)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// A plain number.
+    /// A plain number; also a unit that this version does not know.
     #[n(0)]
+    #[default]
     Count,
     /// Frames or packets as the station sees them (after GRO on receive, before TSO on send).
     #[n(1)]
@@ -84,15 +93,16 @@ pub enum Unit {
 }
 
 /// Whether a counter only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(index_only)]
 #[serde(rename_all = "snake_case")]
 pub enum CounterKind {
     /// Only grows; a smaller value means it was reset, and a new epoch begins.
     #[n(0)]
     Monotonic,
-    /// Goes up and down.
+    /// Goes up and down; also a kind that this version does not know, from which no growth may be concluded.
     #[n(1)]
+    #[default]
     Gauge,
 }
 
@@ -136,14 +146,18 @@ pub enum Station {
 pub struct Snapshot {
     /// When reading began, nanoseconds since the Unix epoch.
     #[n(0)]
+    #[cbor(default)]
     pub at_ns: i64,
     /// How long reading took, in nanoseconds: values are uncertain in time by this much.
     #[n(1)]
+    #[cbor(default)]
     pub took_ns: u64,
     /// Whether every counter's value is here; otherwise only those that changed since the snapshot before.
     #[n(2)]
+    #[cbor(default)]
     pub full: bool,
     /// Counter number and value.
     #[n(3)]
+    #[cbor(default)]
     pub values: Vec<(u32, u64)>,
 }

@@ -1,5 +1,6 @@
 //! A firewall's rules, with their text as its own tool prints it.
 
+use super::codec::known_or_default;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -9,15 +10,18 @@ use serde::{Deserialize, Serialize};
 pub struct RuleSet {
     /// When it was read, nanoseconds since the Unix epoch.
     #[n(0)]
+    #[cbor(default)]
     pub at_ns: i64,
     /// The namespace.
     #[n(1)]
+    #[cbor(default)]
     pub netns: u64,
     /// Which rules.
     #[n(2)]
     pub backend: Backend,
     /// The chains that hold rules or have a policy.
     #[n(3)]
+    #[cbor(default)]
     pub chains: Vec<Chain>,
 }
 
@@ -49,9 +53,11 @@ pub enum Backend {
 pub struct Chain {
     /// `filter`; for nftables family and table, `inet filter`.
     #[n(0)]
+    #[cbor(default)]
     pub table: String,
     /// `INPUT`.
     #[n(1)]
+    #[cbor(default)]
     pub name: String,
     /// The netfilter hook it hangs on, `input`, `forward`, `output`, `prerouting`, `postrouting`, `ingress`; `None` for a chain that is only jumped to.
     #[n(2)]
@@ -61,6 +67,7 @@ pub struct Chain {
     pub policy: Option<Verdict>,
     /// The rules, in order.
     #[n(4)]
+    #[cbor(default)]
     pub rules: Vec<FirewallRule>,
     /// The identity its policy's counter bears (`firewall.policy.packets`), as [`FirewallRule::id`].
     #[n(5)]
@@ -74,24 +81,30 @@ pub struct FirewallRule {
     /// Its identity over the log's life: nftables `inet filter/input/handle 7`; iptables `filter/INPUT/HASH#2`, from its text and
     /// how many rules of the same text stand before it. Never a line number, which changes when another rule is added.
     #[n(0)]
+    #[cbor(default)]
     pub id: String,
     /// Its text, as `iptables-save` (without counters) or `nft list ruleset` prints it.
     #[n(1)]
+    #[cbor(default)]
     pub text: String,
     /// Its place in the chain when it was read, from 1, as `iptables -L --line-numbers` shows it.
     #[n(2)]
+    #[cbor(default)]
     pub position: u32,
     /// What it does with a packet it matches.
     #[n(3)]
+    #[cbor(default, decode_with = "known_or_default")]
     pub verdict: Verdict,
     /// Whether it counts its hits. A native nftables rule without `counter` does not: its drops are invisible here.
     #[n(4)]
+    #[cbor(default)]
     pub counted: bool,
     /// The probability of a `statistic` match or the share of a `numgen random` one, 0 to 1.
     #[n(5)]
     pub probability: Option<f64>,
     /// The command that deletes exactly this rule.
     #[n(6)]
+    #[cbor(default)]
     pub delete: String,
     /// nftables handle.
     #[n(7)]
@@ -99,7 +112,7 @@ pub struct FirewallRule {
 }
 
 /// What a rule or a policy does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[cbor(index_only)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -114,5 +127,6 @@ pub enum Verdict {
     Reject,
     /// Anything else: jumps, marks, logs, translates, counts.
     #[n(3)]
+    #[default]
     Other,
 }

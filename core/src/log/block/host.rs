@@ -9,27 +9,35 @@ use serde::{Deserialize, Serialize};
 pub struct Host {
     /// When it was read, nanoseconds since the Unix epoch.
     #[n(0)]
+    #[cbor(default)]
     pub at_ns: i64,
     /// `/proc/sys/kernel/random/boot_id`.
     #[n(1)]
+    #[cbor(default)]
     pub boot_id: String,
     /// `uname -n`.
     #[n(2)]
+    #[cbor(default)]
     pub hostname: String,
     /// `uname -r`.
     #[n(3)]
+    #[cbor(default)]
     pub kernel: String,
     /// `uname -m`.
     #[n(4)]
+    #[cbor(default)]
     pub machine: String,
     /// The agent's name and version.
     #[n(5)]
+    #[cbor(default)]
     pub agent: String,
     /// Processors online.
     #[n(6)]
+    #[cbor(default)]
     pub cpus: u32,
     /// The namespaces that are watched.
     #[n(7)]
+    #[cbor(default)]
     pub namespaces: Vec<Namespace>,
     /// What the agent could not read, and why: full sentences.
     #[n(8)]
@@ -43,18 +51,23 @@ pub struct Host {
 pub struct Namespace {
     /// The inode of its `/proc/PID/ns/net`.
     #[n(0)]
+    #[cbor(default)]
     pub netns: u64,
     /// What the user calls it: `web-1`, `host`, `pid 4711`.
     #[n(1)]
+    #[cbor(default)]
     pub name: String,
     /// Its interfaces.
     #[n(2)]
+    #[cbor(default)]
     pub interfaces: Vec<InterfaceFacts>,
     /// Its routes.
     #[n(3)]
+    #[cbor(default)]
     pub routes: Vec<Route>,
     /// sysctls that matter, by name (`net.ipv4.tcp_mtu_probing`) and value.
     #[n(4)]
+    #[cbor(default)]
     pub sysctls: Vec<(String, String)>,
 }
 
@@ -64,27 +77,35 @@ pub struct Namespace {
 pub struct InterfaceFacts {
     /// The kernel's number for it.
     #[n(0)]
+    #[cbor(default)]
     pub ifindex: u32,
     /// `eth0`.
     #[n(1)]
+    #[cbor(default)]
     pub name: String,
     /// IFLA_INFO_KIND: `veth`, `bridge`, `vxlan`; empty for hardware.
     #[n(2)]
+    #[cbor(default)]
     pub kind: String,
     /// Largest IP packet it sends, in bytes.
     #[n(3)]
+    #[cbor(default)]
     pub mtu: u32,
     /// `up`, `down`, `lowerlayerdown`, …
     #[n(4)]
+    #[cbor(default)]
     pub operstate: String,
     /// IFF_ flags.
     #[n(5)]
+    #[cbor(default)]
     pub flags: u32,
     /// `d2:4d:72:aa:3a:5c`.
     #[n(6)]
+    #[cbor(default)]
     pub mac: String,
     /// Addresses with prefix length, `172.17.0.2/16`.
     #[n(7)]
+    #[cbor(default)]
     pub addresses: Vec<String>,
     /// The other end of a veth pair, or the device beneath (IFLA_LINK): its number in `peer_netns`.
     #[n(8)]
@@ -113,6 +134,7 @@ pub struct InterfaceFacts {
 pub struct Route {
     /// `default` or a prefix.
     #[n(0)]
+    #[cbor(default)]
     pub destination: String,
     /// The next hop, where there is one.
     #[n(1)]
