@@ -3,12 +3,13 @@
 //! Needs root. Where it is missing the tests say so and pass, except under CI, where they fail.
 
 use dropscope_labs::{LABS, Lab, Running};
+use std::io::Write;
 
 /// `None`, said in one line, where labs cannot run.
 fn start(name: &str) -> Option<Running> {
     if !dropscope_labs::is_root() {
         assert!(std::env::var_os("CI").is_none(), "labs need root, and CI must have it");
-        eprintln!("SKIPPED lab {name}: needs root");
+        let _ = writeln!(std::io::stderr(), "SKIPPED lab {name}: needs root");
         return None;
     }
     let prefix = format!("t{}{}", std::process::id(), name.bytes().map(u32::from).sum::<u32>());

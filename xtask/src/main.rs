@@ -1,1 +1,55 @@
-fn main() {}
+//! `cargo xtask COMMAND`: every developer command of Dropscope.
+//!
+//! Each does its own set-up and says what it does; nothing has to be prepared by hand.
+
+mod agree;
+mod lint;
+mod page;
+mod setup;
+mod shell;
+mod test;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "cargo xtask COMMAND
+
+  run [ARG…]     set up, build page and binary, start `dropscope` (with ARGs, or with the reference case)
+  test [PART…]   set up and run all tests, or only these parts: native, wasm, browser
+  build          set up, build the page into dist/ and the release binary into target/release/dropscope
+  page           set up and build the page alone
+  lint           formatting and clippy, native and wasm
+  agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
+  setup          only the set-up: wasm target, system packages, Trunk, wasm-bindgen
+";
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(shell::root())?;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = args.split_first().map_or(("help", &[][..]), |(command, rest)| (command.as_str(), rest));
+    match command {
+        "run" => run(rest),
+        "test" => test::test(rest),
+        "build" => build(),
+        "page" => page::build(),
+        "lint" => lint::lint(),
+        "agree" => agree::agree(rest),
+        "setup" => setup::for_tests().map(drop),
+        "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        unknown => bail!("there is no command `{unknown}`\n\n{HELP}"),
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    build()?;
+    let mut dropscope = std::process::Command::new("target/release/dropscope");
+    shell::status(dropscope.args(args))
+}
+
+fn build() -> Result<()> {
+    page::build()?;
+    shell::say("building the binary (release)");
+    shell::run("cargo", &["build", "--release", "-p", "dropscope-agent"])
+}
