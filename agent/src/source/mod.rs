@@ -11,9 +11,15 @@
 pub mod capture;
 pub mod catalogue;
 pub mod clock;
+mod conntrack;
 pub mod host_identity;
+mod link;
+mod link_stats;
+mod netlink;
 pub mod netns;
+mod nstat;
 pub mod sample;
+mod softnet;
 pub mod watch;
 
 pub use capture::{Batch, Capture, CaptureStatistics};
@@ -94,7 +100,7 @@ pub struct Scene<'a> {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Every source, in the order they are read.
-pub const SOURCES: &[SourceKind] = &[clock::KIND];
+pub const SOURCES: &[SourceKind] = &[clock::KIND, link_stats::KIND, conntrack::KIND, nstat::KIND, softnet::KIND];
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
