@@ -93,9 +93,11 @@ fn family_of(name: &str) -> &'static Family {
         "IpForwarding" | "IpDefaultTTL" => &IP_SETTING,
         "TcpRtoAlgorithm" | "TcpRtoMin" | "TcpRtoMax" | "TcpMaxConn" | "TcpCurrEstab" | "MPTcpExtMPCurrEstab" => &TRANSPORT_GAUGE,
         "TcpInSegs" | "TcpOutSegs" | "TcpRetransSegs" => &SEGMENTS,
-        "TcpExtListenOverflows" | "TcpExtListenDrops" | "TcpExtTCPBacklogDrop" | "TcpExtTCPRcvQDrop" | "TcpExtTCPZeroWindowDrop" => {
-            &SOCKET
-        }
+        "TcpExtListenOverflows"
+        | "TcpExtListenDrops"
+        | "TcpExtTCPBacklogDrop"
+        | "TcpExtTCPRcvQDrop"
+        | "TcpExtTCPZeroWindowDrop" => &SOCKET,
         _ if name.ends_with("Octets") || name.ends_with("OctetsTotal") => &IP_BYTES,
         _ if name.ends_with("RcvbufErrors") || name.ends_with("SndbufErrors") || name.ends_with("MemErrors") => &SOCKET,
         _ if name.starts_with("Tcp") || name.starts_with("MPTcp") => &TRANSPORT,
