@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+pub mod packets_json;
 
 pub use answer::*;
 pub use ask::*;

@@ -1,0 +1,297 @@
+//! Packets as JSON lines: one object a record, in file order, then a trailer.
+//!
+//! Keys are short and their values are Wireshark's (`tshark -2 -n`, default preferences), so that the two can be compared
+//! line by line. A key that is absent means null. What only the conversation knows (stream numbers, labels, reassembled
+//! datagrams) comes in as an [`Observation`]; without one those keys are absent.
+
+use crate::dissect::{Checksum, Icmp, Net, Outer, Packet, Protocol, Quote, Tcp, Transport, Udp, link};
+use crate::flow::Labels;
+use crate::log::record::{FileFormat, PacketRecord};
+use std::fmt::Write;
+use std::net::IpAddr;
+
+/// What the conversation adds to one packet.
+#[derive(Clone, Debug, Default)]
+pub struct Observation<'a> {
+    /// The datagram that this fragment completed.
+    pub reassembled: Option<Packet<'a>>,
+    /// `tcp.stream`.
+    pub tcp_stream: Option<u32>,
+    /// `tcp.window_size`.
+    pub window_scaled: Option<u32>,
+    /// `tcp.options.sack_le` and `_re`: relative where Wireshark shows relative numbers.
+    pub sack: Vec<(u32, u32)>,
+    /// `tcp.analysis`.
+    pub labels: Labels,
+    /// `tcp.analysis.initial_rtt`, in nanoseconds.
+    pub initial_rtt_ns: Option<i64>,
+    /// `tcp.completeness` after the whole file.
+    pub completeness: Option<u8>,
+    /// `tcp.analysis.duplicate_ack_num`.
+    pub duplicate_ack_num: Option<u32>,
+    /// `tcp.analysis.rto`, in nanoseconds.
+    pub rto_ns: Option<i64>,
+}
+
+/// Appends one packet's line, with its line feed.
+pub fn write_packet(
+    out: &mut String,
+    format: FileFormat,
+    record: &PacketRecord<'_>,
+    packet: &Packet<'_>,
+    observation: Option<&Observation<'_>>,
+) {
+    let mut line = Object::begin(out);
+    line.number("n", record.no.0);
+    line.maybe("ts_ns", record.time.map(|time| time.nanos()));
+    line.number("caplen", record.data.len());
+    line.number("len", record.wire_len);
+    line.text("link", link(record.link_type).map_or("other", |link| link.slug));
+    if format == FileFormat::PcapNg {
+        line.number("if", record.interface.0);
+    }
+    if !packet.vlans.is_empty() {
+        line.list("vlan", packet.vlans.iter());
+    }
+    network(&mut line, packet);
+    let reassembled = observation.and_then(|observation| observation.reassembled.as_ref());
+    // Wireshark puts fragments together before it reads on, unless it cannot because bytes are missing.
+    let is_held = packet.ip.is_some_and(|ip| {
+        ip.fragment.is_some() && (ip.offset + ip.total_len) as usize <= record.data.len() && reassembled.is_none()
+    });
+    if !is_held {
+        let carried = reassembled.unwrap_or(packet);
+        transport(&mut line, &carried.transport, observation);
+        if let Some(checksum) = carried.transport.checksum() {
+            line.text("ck_l4", checksum_name(checksum));
+        }
+    }
+    if packet.ip_depth > 1
+        && let Some(outer) = &packet.outer
+    {
+        line.object("outer", |line| endpoints(line, outer));
+    }
+    if !packet.ip_checksums.is_empty() {
+        let names = packet.ip_checksums.iter().map(|good| if *good { "\"good\"" } else { "\"bad\"" });
+        line.list("ck_ip", names);
+    }
+    line.end();
+    out.push('\n');
+}
+
+/// Appends the trailer's line: how many packets were listed, and how reading ended in one word and in a sentence.
+pub fn write_trailer(out: &mut String, packets: u32, status: &str, message: &str) {
+    let mut line = Object::begin(out);
+    line.raw("eof", "true");
+    line.number("packets", packets);
+    line.text("status", status);
+    line.raw("message", &serde_json::Value::from(message).to_string());
+    line.end();
+    out.push('\n');
+}
+
+fn network(line: &mut Object<'_>, packet: &Packet<'_>) {
+    line.text("net", net_name(packet.net));
+    if packet.ip_depth > 0 {
+        line.number("ip_depth", packet.ip_depth);
+    }
+    if let Some(arp) = &packet.arp {
+        line.maybe_text("src", arp.sender);
+        line.maybe_text("dst", arp.target);
+        line.number("arp_op", arp.operation);
+    }
+    let Some(ip) = &packet.ip else { return };
+    line.maybe_text("src", Some(ip.src));
+    line.maybe_text("dst", Some(ip.dst));
+    line.maybe("ip_id", ip.id);
+    line.number("ttl", ip.ttl);
+    line.number("ip_proto", ip.protocol);
+    line.maybe("df", ip.dont_fragment.map(u8::from));
+    if let Some(fragment) = ip.fragment {
+        line.object("frag", |line| {
+            line.number("off", fragment.offset);
+            line.number("mf", u8::from(fragment.more));
+        });
+    }
+}
+
+fn transport(line: &mut Object<'_>, transport: &Transport<'_>, observation: Option<&Observation<'_>>) {
+    let Some(protocol) = transport.protocol() else { return };
+    line.text("transport", protocol_name(protocol));
+    if let Some((src, dst)) = transport.ports() {
+        line.number("sport", src);
+        line.number("dport", dst);
+    }
+    match transport {
+        Transport::Tcp(segment) => tcp(line, segment, observation),
+        Transport::Udp(datagram) => udp(line, datagram),
+        Transport::Icmp(message) => icmp(line, message),
+        Transport::Ports { .. } | Transport::Other(_) | Transport::None => {}
+    }
+}
+
+fn tcp(line: &mut Object<'_>, tcp: &Tcp<'_>, observation: Option<&Observation<'_>>) {
+    line.number("payload_len", tcp.payload_len);
+    line.number("flags", tcp.flags.0);
+    line.number("seq", tcp.seq);
+    line.number("ack", tcp.ack);
+    line.number("win", tcp.window);
+    line.maybe("mss", tcp.options.mss);
+    line.maybe("wscale", tcp.options.window_scale);
+    if tcp.options.sack_permitted {
+        line.raw("sack_ok", "true");
+    }
+    if let Some((value, echo)) = tcp.options.timestamps {
+        line.number("tsval", value);
+        line.number("tsecr", echo);
+    }
+    let Some(observation) = observation else { return };
+    line.maybe("tcp_stream", observation.tcp_stream);
+    line.maybe("win_scaled", observation.window_scaled);
+    if !observation.sack.is_empty() {
+        line.list("sack", observation.sack.iter().map(|(left, right)| format!("[{left},{right}]")));
+    }
+    line.list("analysis", observation.labels.names().map(|name| format!("\"{name}\"")));
+    line.maybe("irtt_ns", observation.initial_rtt_ns);
+    line.maybe("completeness", observation.completeness);
+    line.maybe("dup_ack_num", observation.duplicate_ack_num);
+    line.maybe("rto_ns", observation.rto_ns);
+}
+
+fn udp(line: &mut Object<'_>, udp: &Udp<'_>) {
+    line.number("payload_len", udp.payload_len);
+}
+
+fn icmp(line: &mut Object<'_>, icmp: &Icmp<'_>) {
+    line.number("icmp_type", icmp.kind);
+    line.number("icmp_code", icmp.code);
+    line.maybe("icmp_mtu", icmp.mtu);
+    if let Some(quote) = &icmp.quote {
+        line.object("quote", |line| quoted(line, quote));
+    }
+}
+
+fn quoted(line: &mut Object<'_>, quote: &Quote) {
+    line.text("net", family(quote.src));
+    line.maybe_text("src", Some(quote.src));
+    line.maybe_text("dst", Some(quote.dst));
+    // Here a protocol that is only named is not written, as there is nothing of it.
+    if let Some(protocol) = quote.transport.filter(|protocol| *protocol != Protocol::Other) {
+        line.text("transport", protocol_name(protocol));
+    }
+    if let Some((src, dst)) = quote.ports {
+        line.number("sport", src);
+        line.number("dport", dst);
+    }
+    line.maybe("seq", quote.seq);
+}
+
+fn endpoints(line: &mut Object<'_>, outer: &Outer) {
+    line.text("net", family(outer.src));
+    line.maybe_text("src", Some(outer.src));
+    line.maybe_text("dst", Some(outer.dst));
+    line.text("transport", protocol_name(outer.transport));
+    if let Some((src, dst)) = outer.ports {
+        line.number("sport", src);
+        line.number("dport", dst);
+    }
+}
+
+fn family(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "ipv4",
+        IpAddr::V6(_) => "ipv6",
+    }
+}
+
+fn net_name(net: Net) -> &'static str {
+    match net {
+        Net::Other => "other",
+        Net::Ipv4 => "ipv4",
+        Net::Ipv6 => "ipv6",
+        Net::Arp => "arp",
+        Net::Rarp => "rarp",
+    }
+}
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::UdpLite => "udplite",
+        Protocol::Sctp => "sctp",
+        Protocol::Dccp => "dccp",
+        Protocol::Icmp => "icmp",
+        Protocol::Icmpv6 => "icmpv6",
+        Protocol::Igmp => "igmp",
+        Protocol::Other => "other",
+    }
+}
+
+fn checksum_name(checksum: Checksum) -> &'static str {
+    match checksum {
+        Checksum::Good => "good",
+        Checksum::Bad => "bad",
+        Checksum::Unverified => "unverified",
+        Checksum::Absent => "absent",
+        Checksum::Illegal => "illegal",
+    }
+}
+
+/// A JSON object being written. Values are numbers, addresses and words of our own, none of which needs escaping.
+struct Object<'o> {
+    out: &'o mut String,
+    is_empty: bool,
+}
+
+impl<'o> Object<'o> {
+    fn begin(out: &'o mut String) -> Self {
+        out.push('{');
+        Self { out, is_empty: true }
+    }
+
+    fn end(self) {
+        self.out.push('}');
+    }
+
+    fn raw(&mut self, key: &str, value: impl std::fmt::Display) {
+        let comma = if std::mem::take(&mut self.is_empty) { "" } else { "," };
+        // Writing into a String cannot fail.
+        let _ = write!(self.out, "{comma}\"{key}\":{value}");
+    }
+
+    fn number(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.raw(key, value);
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.raw(key, value);
+        }
+    }
+
+    fn text(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.raw(key, format_args!("\"{value}\""));
+    }
+
+    fn maybe_text(&mut self, key: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn list(&mut self, key: &str, values: impl Iterator<Item = impl std::fmt::Display>) {
+        self.raw(key, "[");
+        for (i, value) in values.enumerate() {
+            let _ = write!(self.out, "{}{value}", if i > 0 { "," } else { "" });
+        }
+        self.out.push(']');
+    }
+
+    fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        self.raw(key, "");
+        let mut inner = Object::begin(self.out);
+        fill(&mut inner);
+        inner.end();
+    }
+}
