@@ -1,1 +1,5 @@
-fn main() {}
+//! The `dropscope` command.
+
+fn main() -> std::process::ExitCode {
+    dropscope_agent::cli::main()
+}

@@ -1,0 +1,209 @@
+//! The command line: one binary, one engine, a command for each thing a person wants to do.
+//!
+//! Exit status: 0 fine, 1 failed (for `check`: findings at or above `--fail-on`), 2 wrong use, 3 input that cannot be read.
+
+use crate::serve::{self, Server};
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why are packets being lost here?
+///
+/// Dropscope records packets together with what the kernel counted (interfaces, firewall rules, connection tracking), and
+/// shows the causes of loss in the browser or on the terminal. It never changes anything on a host.
+///
+/// Without a command it serves the page with the reference case, ready to explore.
+#[derive(Parser)]
+#[command(name = "dropscope", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  dropscope open capture.pcapng              look at a capture in the browser
+  dropscope check capture.pcap               the same findings on the terminal
+  sudo dropscope live -i eth0 'port 80'      record and watch as it happens
+  sudo dropscope record -i eth0 -o web.pcapng --duration 30";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look at captures in the browser.
+    ///
+    /// The files stay where they are; the page reads them from this process. Ends with Ctrl-C.
+    #[command(after_help = "Example:\n  dropscope open before.pcap after.pcapng")]
+    Open(OpenArgs),
+    /// The review server: captures that people share, behind links.
+    ///
+    /// Uploaded captures are kept in the data folder with the links that were made to them. The link printed at the start
+    /// carries the right to do everything; a link made by sharing opens one capture and nothing else.
+    #[command(after_help = "Example:\n  dropscope serve --listen 10.0.0.5 --port 8080 --data /srv/dropscope")]
+    Serve(ServeArgs),
+}
+
+#[derive(Args)]
+struct OpenArgs {
+    /// Captures: pcap, pcapng, also compressed with gzip or Zstandard.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Where to serve, of the commands that show a page to the person who typed them.
+#[derive(Args, Clone)]
+pub(crate) struct ServerArgs {
+    /// Port of the page; any free one when the usual one is taken.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Address to listen on; only this machine reaches the usual one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<IpAddr>,
+    /// A name other than localhost under which browsers reach this server.
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+    /// Folder for captures that are uploaded or recorded.
+    #[arg(long, value_name = "FOLDER", env = "DROPSCOPE_DATA")]
+    data: Option<PathBuf>,
+    /// Do not open a browser.
+    #[arg(long)]
+    no_browser: bool,
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Largest upload, with K, M or G.
+    #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = size)]
+    max_upload: u64,
+}
+
+impl ServerArgs {
+    pub(crate) fn settings(&self) -> serve::Settings {
+        serve::Settings {
+            listen: self.listen,
+            port: self.port,
+            names: self.names.clone(),
+            data: self.data.clone(),
+            max_upload: None,
+        }
+    }
+
+    pub(crate) fn wants_browser(&self) -> bool {
+        !self.no_browser
+    }
+}
+
+/// Runs the command line this process was started with.
+pub fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).without_time().init();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => reference_page(&cli.server),
+        Some(Command::Open(args)) => open(&args),
+        Some(Command::Serve(args)) => review_server(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("dropscope: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn reference_page(args: &ServerArgs) -> Result<ExitCode> {
+    runtime()?.block_on(async {
+        let server = Server::open(args.settings()).await?;
+        let link = server.link(None).replacen("#/?", "#/reference?", 1);
+        announce(&server, "Dropscope shows its reference case. Drop a capture on the page, or go live with", &[link], args);
+        println!("  sudo dropscope live -i INTERFACE");
+        server.run(serve::asked_to_stop()).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(args: &OpenArgs) -> Result<ExitCode> {
+    runtime()?.block_on(async {
+        let server = Server::open(args.server.settings()).await?;
+        let mut links = Vec::new();
+        for file in &args.files {
+            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+            let path = std::path::absolute(file).with_context(|| format!("{} cannot be found", file.display()))?;
+            match server.store().add_file(&name, &path) {
+                Ok(id) => links.push(server.link(Some(&id))),
+                Err(error) => {
+                    eprintln!("dropscope: {} cannot be read: {error}", file.display());
+                    return Ok(ExitCode::from(3));
+                }
+            }
+        }
+        announce(&server, "Dropscope shows what you opened. Ctrl-C ends it.", &links, &args.server);
+        server.run(serve::asked_to_stop()).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn review_server(args: &ServeArgs) -> Result<ExitCode> {
+    runtime()?.block_on(async {
+        let settings = serve::Settings { max_upload: Some(args.max_upload), ..args.server.settings() };
+        let server = Server::open(settings).await?;
+        let link = server.link(None);
+        announce(&server, "Dropscope keeps captures for review. Whoever has this link may do everything:", &[link], &args.server);
+        server.run(serve::asked_to_stop()).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says where the page is, on standard output, where a program that started this one can read it.
+fn announce(server: &Server, sentence: &str, links: &[String], args: &ServerArgs) {
+    if let Some(warning) = server.warning() {
+        eprintln!("dropscope: {warning}");
+    }
+    println!("{sentence}");
+    for link in links {
+        println!("  {link}");
+    }
+    if let Some(first) = links.first()
+        && args.wants_browser()
+    {
+        serve::show(first);
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("the threads that serve cannot be started")
+}
+
+/// Bytes, with K, M, G or T for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(char, u64); 4] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
+    let unit = UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix([*unit, unit.to_ascii_lowercase()])?, *factor)));
+    let (digits, factor) = unit.unwrap_or((text, 1));
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| format!("`{text}` is not a size such as 500M or 4G"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in [("0", Ok(0)), ("1500", Ok(1500)), ("2K", Ok(2048)), ("4G", Ok(4 << 30)), ("500m", Ok(500 << 20))] {
+            assert_eq!(size(text), bytes, "{text}");
+        }
+        for text in ["", "G", "4X", "-1", "99999999999T", "4 G"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}
