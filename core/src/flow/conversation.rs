@@ -35,6 +35,9 @@ impl std::fmt::Display for Endpoint {
 }
 
 /// A conversation: packets of one transport between two endpoints (over one capture, whatever the interface).
+///
+/// Kept small, since a scan makes millions of them: what few conversations have lies in boxes that read as empty until the
+/// first such fact (`icmp_errors` and `icmp_error_count` are read through `Deref`).
 #[derive(Clone, Debug)]
 pub struct Flow {
     /// Its number.
@@ -47,8 +50,12 @@ pub struct Flow {
     pub client: Endpoint,
     /// The other end.
     pub server: Endpoint,
+    /// Identifier of an ICMP echo conversation.
+    pub echo: Option<u16>,
     /// Whether a SYN or SYN-ACK told client from server.
     pub client_known: bool,
+    /// Whether a SYN with another sequence number opened it on ports already seen.
+    pub reopened: bool,
     /// The capture interface of its first packet.
     pub interface: InterfaceId,
     /// Its first packet.
@@ -61,10 +68,8 @@ pub struct Flow {
     pub completeness: u8,
     /// Each direction, by `Direction::index`.
     pub sides: [Side; 2],
-    /// ICMP errors that quote a packet of it; the first 8.
-    pub icmp_errors: Vec<IcmpError>,
-    /// ICMP errors in all.
-    pub icmp_error_count: u32,
+    /// Most conversations have none of these.
+    pub(super) rare: Rare<FlowRare>,
 }
 
 impl Flow {
@@ -76,9 +81,31 @@ impl Flow {
     pub fn side(&self, direction: Direction) -> &Side {
         &self.sides[direction.index()]
     }
+    /// Enters the initial round-trip time once it is known.
+    pub(super) fn handshake_rtt(&mut self, rtt: Option<Nanos>) {
+        if self.handshake.rtt != rtt {
+            self.handshake.rare.get_mut().rtt = rtt;
+        }
+    }
+    /// Who sends in that direction.
+    pub fn sender(&self, direction: Direction) -> Endpoint {
+        match direction {
+            Direction::AToB => self.client,
+            Direction::BToA => self.server,
+        }
+    }
 }
 
-/// How a TCP conversation opened.
+/// What few conversations have; read as fields of [`Flow`].
+#[derive(Clone, Debug, Default)]
+pub struct FlowRare {
+    /// ICMP errors that quote a packet of it; the first 8.
+    pub icmp_errors: Vec<IcmpError>,
+    /// ICMP errors in all.
+    pub icmp_error_count: u32,
+}
+
+/// How a TCP conversation opened. What comes after the SYN is read through `Deref` to [`Opened`].
 #[derive(Clone, Debug, Default)]
 pub struct Handshake {
     /// SYNs with the same sequence number.
@@ -87,6 +114,13 @@ pub struct Handshake {
     pub syn: Option<Seen>,
     /// The last of them.
     pub last_syn: Option<Seen>,
+    /// What answered them.
+    pub(super) rare: Rare<Opened>,
+}
+
+/// What follows a SYN; read as fields of [`Handshake`].
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
     /// SYN-ACKs.
     pub syn_ack_count: u32,
     /// The first of them.
@@ -97,20 +131,26 @@ pub struct Handshake {
     pub ack: Option<Seen>,
     /// RST+ACK that answered a SYN.
     pub refused: Option<Seen>,
-    /// Time from SYN to the ACK of its answer: Wireshark's `tcp.analysis.initial_rtt`.
+    /// Time from the last SYN to the ACK of its answer: Wireshark's `tcp.analysis.initial_rtt`.
     pub rtt: Option<Nanos>,
 }
 
 /// One direction of a conversation. Byte numbers are relative: the first byte of data is 1 where the SYN was seen, else the
-/// first byte seen is 1.
+/// first byte seen, or the first that the peer acknowledged, is 1. They keep growing past 4 GiB.
+///
+/// What only TCP conversations with data or trouble have is read through `Deref` to [`Course`].
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Packets.
     pub packets: u32,
+    /// Bytes of IP of its largest packet.
+    pub largest_ip: u32,
     /// Bytes on the wire.
     pub wire_bytes: u64,
     /// Bytes of payload, each time they were sent.
     pub payload_bytes: u64,
+    /// Highest byte it sent, as far as was seen (a FIN counts as one).
+    pub sent_to: u64,
     /// Initial sequence number.
     pub isn: Option<u32>,
     /// MSS it announced.
@@ -119,21 +159,80 @@ pub struct Side {
     pub window_scale: Option<u8>,
     /// Whether it permits SACK.
     pub sack_permitted: bool,
-    /// Segments labelled `retransmission`.
+    /// Whether some packet of it had DF set.
+    pub dont_fragment: bool,
+    /// Its first size of packet, and how many packets had it before a second size came.
+    pub(super) first_size: (u32, u32),
+    /// Most conversations of one packet have none of these.
+    pub(super) rare: Rare<Course>,
+}
+
+impl Side {
+    /// Bytes of IP and how many packets had that size, ascending; at most 24 sizes, of more the nearest larger one is taken.
+    pub fn sizes(&self) -> &[(u32, u32)] {
+        if !self.rare.sizes.is_empty() {
+            &self.rare.sizes
+        } else if self.first_size.1 > 0 {
+            std::slice::from_ref(&self.first_size)
+        } else {
+            &[]
+        }
+    }
+
+    /// Counts one packet of that many bytes of IP.
+    pub(super) fn count_size(&mut self, ip_len: u32) {
+        self.largest_ip = self.largest_ip.max(ip_len);
+        if self.first_size.1 == 0 {
+            self.first_size = (ip_len, 1);
+            return;
+        }
+        if self.rare.is_none() || self.rare.sizes.is_empty() {
+            if self.first_size.0 == ip_len {
+                self.first_size.1 = self.first_size.1.saturating_add(1);
+                return;
+            }
+            let first = self.first_size;
+            self.rare.get_mut().sizes.push(first);
+        }
+        let sizes = &mut self.rare.get_mut().sizes;
+        let full = sizes.len() >= MOST_SIZES;
+        let at = sizes.partition_point(|(size, _)| *size < ip_len);
+        match sizes.get_mut(at) {
+            Some((size, count)) if *size == ip_len || full => *count = count.saturating_add(1),
+            None if full => {
+                let (size, count) = sizes.last_mut().expect("a full list has a last size");
+                *size = ip_len;
+                *count = count.saturating_add(1);
+            }
+            _ => sizes.insert(at, (ip_len, 1)),
+        }
+    }
+}
+
+/// Sizes of packets told apart in one direction.
+const MOST_SIZES: usize = 24;
+
+/// How one direction of a TCP conversation went; read as fields of [`Side`].
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// Segments labelled `retransmission` that are not copies of one packet (see `Course::copies`).
     pub retransmissions: u32,
-    /// Segments labelled `out_of_order`.
+    /// Packets that are second copies of one seen before, taken elsewhere: see `Observed::copy_of`.
+    pub copies: u32,
+    /// Segments labelled `out_of_order` that are not copies.
     pub out_of_order: u32,
-    /// ACKs labelled `duplicate_ack`.
+    /// ACKs labelled `duplicate_ack` that are not copies.
     pub duplicate_acks: u32,
     /// Segments that closed its window: labelled `zero_window`.
     pub zero_windows: u32,
-    /// The first segment labelled `retransmission`, and the last.
+    /// The first segment counted in `retransmissions`, and the last.
     pub first_retransmission: Option<Seen>,
     /// See `first_retransmission`.
     pub last_retransmission: Option<Seen>,
     /// Longest time between a segment and its retransmission.
     pub longest_stall: Option<Nanos>,
-    /// Stretches of bytes that were never seen here; the first 16 still open or told by the peer to have arrived.
+    /// Stretches of bytes that were not seen when a later segment came; the first 64. One that was filled stays only if the
+    /// peer had told that it missed it (then it was lost and sent again, not just reordered).
     pub holes: Vec<Hole>,
     /// Stretches never seen, in all.
     pub hole_count: u32,
@@ -141,22 +240,16 @@ pub struct Side {
     pub missing_bytes: u64,
     /// Bytes of IP and TCP header of its last segment without SYN: what data would be wrapped in.
     pub header_bytes: Option<u32>,
-    /// Bytes of IP of its largest packet.
-    pub largest_ip: u32,
-    /// Bytes of IP and how many packets had that size; at most 24 sizes, of more the nearest larger one is taken.
-    pub sizes: Vec<(u32, u32)>,
+    /// Bytes of IP and how many packets had that size, once there are two sizes: see [`Side::sizes`].
+    pub(super) sizes: Vec<(u32, u32)>,
     /// Highest byte the peer acknowledged.
     pub acked_to: Option<u64>,
-    /// Highest byte it sent, as far as was seen.
-    pub sent_to: u64,
     /// Data that was sent again and never acknowledged: the last such segment, how often it was sent, and its IP length.
     pub stuck: Option<Stuck>,
     /// Its FIN.
     pub fin: Option<Seen>,
     /// Its RST.
     pub rst: Option<Seen>,
-    /// Whether some packet of it had DF set.
-    pub dont_fragment: bool,
 }
 
 /// Bytes of one direction that were not seen.
@@ -210,4 +303,52 @@ pub struct IcmpError {
     pub mtu: Option<u32>,
     /// Direction of the packet it quotes.
     pub about: Direction,
+}
+
+/// A box that reads as its default until something is written to it.
+#[derive(Clone, Debug)]
+pub(super) struct Rare<T>(Option<Box<T>>);
+
+impl<T> Default for Rare<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Default> Rare<T> {
+    /// Whether nothing was written yet.
+    pub(super) const fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+    /// To write to it.
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        self.0.get_or_insert_default()
+    }
+}
+
+macro_rules! reads_through {
+    ($($outer:ident => $inner:ident;)*) => {$(
+        impl std::ops::Deref for Rare<$inner> {
+            type Target = $inner;
+            fn deref(&self) -> &$inner {
+                static EMPTY: std::sync::LazyLock<$inner> = std::sync::LazyLock::new($inner::default);
+                match &self.0 {
+                    Some(inner) => inner,
+                    None => &EMPTY,
+                }
+            }
+        }
+        impl std::ops::Deref for $outer {
+            type Target = $inner;
+            fn deref(&self) -> &$inner {
+                &self.rare
+            }
+        }
+    )*};
+}
+
+reads_through! {
+    Flow => FlowRare;
+    Handshake => Opened;
+    Side => Course;
 }

@@ -72,6 +72,10 @@ impl Labels {
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
+    /// Both.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
     /// Adds labels.
     pub const fn add(&mut self, other: Self) {
         self.0 |= other.0;

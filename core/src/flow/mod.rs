@@ -2,29 +2,257 @@
 //!
 //! Two things are kept apart: the *label* (`Labels`), which is `tcp.analysis` as Wireshark sets it, in its order and with its
 //! conditions (`packet-tcp.c`, DIAGNOSIS section 3), and *our judgement*, which may differ and then says why.
+//!
+//! Conversations are told apart by protocol, addresses and ports, whatever the interface or VLAN, as Wireshark does by default.
 
-use crate::ids::FlowId;
+use crate::dissect::{Icmp, Ip, Packet, Protocol, Transport};
+use crate::ids::{Direction, FlowId, InterfaceId, PacketNo};
+use crate::time::{Nanos, Timestamp};
+use std::collections::VecDeque;
 
+mod analysis;
 mod conversation;
+mod copies;
 mod labels;
+mod seq;
+mod table;
+mod tcp;
+mod unacked;
 
 pub use conversation::*;
 pub use labels::Labels;
 
+use table::{Conversations, Key};
+use tcp::{Taken, Tcp};
+
+/// ICMP errors kept of one conversation.
+const MOST_ICMP_ERRORS: usize = 8;
+/// TCP conversations whose state between packets is kept; the quietest beyond that keep their facts alone.
+const MOST_ACTIVE: usize = 1 << 20;
+
 /// Every conversation of a log.
 #[derive(Debug, Default)]
 pub struct FlowTable {
-    flows: Vec<Flow>,
+    conversations: Conversations,
+    /// State between packets, by `FlowId`; only TCP has any.
+    tcp: Vec<Option<Box<Tcp>>>,
+    /// TCP conversations with state, roughly the quietest first.
+    active: VecDeque<(FlowId, Timestamp)>,
+    streams: [u32; 9],
+    evicted: u64,
+}
+
+/// What a packet means for its conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Its conversation; an ICMP error belongs to the one it quotes a packet of. `None` without IP, and for fragments whose
+    /// transport is not known.
+    pub flow: Option<FlowId>,
+    /// Its direction there.
+    pub direction: Option<Direction>,
+    /// Wireshark's labels.
+    pub labels: Labels,
+    /// Relative sequence number of a TCP segment.
+    pub seq: Option<u64>,
+    /// Relative acknowledgment number.
+    pub ack: Option<u64>,
+    /// The window in bytes, scaled where the handshake told by how much: `tcp.window_size`.
+    pub window: Option<u32>,
+    /// The how manieth duplicate ACK in a row: `tcp.analysis.duplicate_ack_num`.
+    pub duplicate_ack: Option<u32>,
+    /// Since the segment that is sent again here: `tcp.analysis.rto`.
+    pub rto: Option<Nanos>,
+    /// Whether Wireshark shows its analysis of sequence numbers here, with `tcp.analysis.initial_rtt` among it (the value is
+    /// `Handshake::rtt`, which may become known only later).
+    pub shows_analysis: bool,
+    /// What relative number 0 of the other direction stands for: SACK edges are told relative to it.
+    pub peer_base: Option<u32>,
+    /// The packet of which this is a second copy, taken elsewhere.
+    pub copy_of: Option<PacketNo>,
 }
 
 impl FlowTable {
     /// One conversation.
     pub fn get(&self, id: FlowId) -> Option<&Flow> {
-        self.flows.get(id.0 as usize)
+        self.conversations.get(id)
     }
 
     /// All conversations, in order of first appearance.
     pub fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.flows.iter()
+        self.conversations.iter()
     }
+
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.conversations.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Conversations whose state was given up to stay within bounds: their later packets are judged as if seen anew.
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Enters a packet. Packets come in the order of the log.
+    pub fn observe(
+        &mut self,
+        packet: &Packet<'_>,
+        no: PacketNo,
+        at: Timestamp,
+        interface: InterfaceId,
+        wire_len: u32,
+    ) -> Observed {
+        let Some(ip) = &packet.ip else { return Observed::default() };
+        let taken = Taken { seen: Seen { no, at }, interface };
+        if let Transport::Icmp(icmp) = &packet.transport
+            && icmp.quote.is_some()
+            && let Some(observed) = self.join_icmp_error(ip, icmp, taken.seen)
+        {
+            return observed;
+        }
+        let Some((key, payload)) = key_of(ip, &packet.transport) else { return Observed::default() };
+        let (id, direction) = self.conversation(&key, &packet.transport, taken);
+        let Some(flow) = self.conversations.get_mut(id) else { return Observed::default() };
+        flow.last = taken.seen;
+        let side = &mut flow.sides[direction.index()];
+        side.packets = side.packets.saturating_add(1);
+        side.wire_bytes += u64::from(wire_len);
+        side.payload_bytes += u64::from(payload);
+        side.dont_fragment |= ip.dont_fragment == Some(true);
+        side.count_size(ip.total_len);
+        match &packet.transport {
+            Transport::Tcp(header) => {
+                let state = self.tcp[id.0 as usize].get_or_insert_with(|| {
+                    self.active.push_back((id, at));
+                    Box::default()
+                });
+                let mut observed = state.observe(flow, direction, ip, header, taken);
+                if flow.reopened && flow.first.no == no {
+                    observed.labels.add(Labels::REUSED_PORTS);
+                    observed.shows_analysis = true;
+                }
+                self.bound_active();
+                observed
+            }
+            _ => Observed { flow: Some(id), direction: Some(direction), ..Observed::default() },
+        }
+    }
+
+    /// The conversation of a packet, made if it is new.
+    fn conversation(&mut self, key: &Key, transport: &Transport<'_>, taken: Taken) -> (FlowId, Direction) {
+        use crate::dissect::TcpFlags;
+        let syn = match transport {
+            Transport::Tcp(header) if header.flags.has(TcpFlags::SYN) => Some(header.flags.has(TcpFlags::ACK)),
+            _ => None,
+        };
+        let found = self.conversations.find(key);
+        let mut reopened = false;
+        if let Some((id, direction)) = found {
+            match transport {
+                Transport::Tcp(header) if syn == Some(false) => {
+                    let closed = self.get(id).is_some_and(|flow| flow.completeness & (16 | 32) != 0);
+                    let state = self.tcp[id.0 as usize].as_ref();
+                    reopened = state.is_some_and(|tcp| tcp.analysis.is_new_life(direction, header.seq, closed));
+                }
+                _ => {}
+            }
+            if !reopened {
+                return (id, direction);
+            }
+        }
+        // A SYN-ACK is sent by the server.
+        let direction = if syn == Some(true) { Direction::BToA } else { Direction::AToB };
+        let (client, server) = match direction {
+            Direction::AToB => (key.from, key.to),
+            Direction::BToA => (key.to, key.from),
+        };
+        let stream = &mut self.streams[key.transport as usize];
+        let number = *stream;
+        *stream += 1;
+        let id = self.conversations.insert(key, |id| Flow {
+            id,
+            transport: key.transport,
+            stream: number,
+            client,
+            server,
+            echo: key.echo,
+            client_known: syn.is_some(),
+            reopened,
+            interface: taken.interface,
+            first: taken.seen,
+            last: taken.seen,
+            handshake: Handshake::default(),
+            completeness: 0,
+            sides: Default::default(),
+            rare: Default::default(),
+        });
+        self.tcp.push(None);
+        (id, direction)
+    }
+
+    fn join_icmp_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, seen: Seen) -> Option<Observed> {
+        let quote = icmp.quote.as_ref()?;
+        let (from_port, to_port) = quote.ports.unwrap_or((0, 0));
+        let key = Key {
+            transport: quote.transport?,
+            from: Endpoint { address: quote.src, port: from_port },
+            to: Endpoint { address: quote.dst, port: to_port },
+            echo: None,
+        };
+        let (id, about) = self.conversations.find(&key)?;
+        let flow = self.conversations.get_mut(id)?;
+        let rare = flow.rare.get_mut();
+        rare.icmp_error_count += 1;
+        if rare.icmp_errors.len() < MOST_ICMP_ERRORS {
+            rare.icmp_errors.push(IcmpError {
+                seen,
+                from: ip.src,
+                protocol: icmp.protocol,
+                kind: icmp.kind,
+                code: icmp.code,
+                mtu: icmp.mtu,
+                about,
+            });
+        }
+        Some(Observed { flow: Some(id), direction: Some(about.reverse()), ..Observed::default() })
+    }
+
+    /// Gives up the state of the quietest conversations beyond the bound.
+    fn bound_active(&mut self) {
+        while self.active.len() > MOST_ACTIVE {
+            let Some((id, since)) = self.active.pop_front() else { return };
+            let last = self.get(id).map_or(since, |flow| flow.last.at);
+            if last > since {
+                self.active.push_back((id, last));
+                continue;
+            }
+            self.tcp[id.0 as usize] = None;
+            self.evicted += 1;
+        }
+    }
+}
+
+/// What a packet's conversation is told by, and its bytes of payload.
+fn key_of(ip: &Ip, transport: &Transport<'_>) -> Option<(Key, u32)> {
+    let key = |transport, from, to, echo| Key {
+        transport,
+        from: Endpoint { address: ip.src, port: from },
+        to: Endpoint { address: ip.dst, port: to },
+        echo,
+    };
+    let above_ip = ip.total_len.saturating_sub(ip.payload_offset.saturating_sub(ip.offset));
+    Some(match transport {
+        Transport::Tcp(tcp) => (key(Protocol::Tcp, tcp.src, tcp.dst, None), tcp.payload_len),
+        Transport::Udp(udp) => (key(udp.protocol, udp.src, udp.dst, None), udp.payload_len),
+        Transport::Icmp(icmp) => {
+            (key(icmp.protocol, 0, 0, icmp.echo.map(|(identifier, _)| identifier)), above_ip.saturating_sub(8))
+        }
+        Transport::Ports { protocol, src, dst } => (key(*protocol, *src, *dst, None), above_ip),
+        Transport::Other(protocol) => (key(*protocol, 0, 0, None), above_ip),
+        Transport::None => return None,
+    })
 }

@@ -1,0 +1,412 @@
+//! Wireshark's `tcp.analysis` labels: the same conditions in the same order as TShark 4.0.
+//!
+//! This is the label that users compare, with its known mistakes (`judgement` stands beside it). It looks at raw sequence
+//! numbers only, modulo 2^32; 0 stands for "not known yet" where Wireshark lets it (`next_seq`, `contiguous`, `last_ack`).
+
+use super::Labels;
+use super::seq::{after, before};
+use super::unacked::{Segment, Unacked};
+use crate::dissect::{TcpFlags, TcpOptions};
+use crate::ids::{Direction, PacketNo};
+use crate::time::{Nanos, Timestamp};
+use arrayvec::ArrayVec;
+
+/// Time after the last ACK within which a segment sent again is a fast retransmission.
+const FAST_RETRANSMISSION_WITHIN: Nanos = Nanos::from_millis(20);
+/// Time after the last ACK within which a late segment is out of order, where the handshake's round trip is not known.
+const OUT_OF_ORDER_WITHIN: Nanos = Nanos::from_millis(3);
+
+/// What the labels of a conversation depend on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Analysis {
+    /// By `Direction::index`.
+    halves: [Half; 2],
+    /// When the last SYN without ACK was sent.
+    syn_at: Option<Timestamp>,
+    /// `tcp.analysis.initial_rtt`.
+    pub initial_rtt: Option<Nanos>,
+}
+
+/// One direction.
+#[derive(Clone, Debug)]
+pub(super) struct Half {
+    /// What relative number 0 stands for.
+    pub base: Option<u32>,
+    saw_syn: bool,
+    saw_syn_ack: bool,
+    /// Whether bytes in flight can be told: not from a lost segment to the peer's next ACK.
+    in_flight_known: bool,
+    /// Whether `window` is that of a SYN, which is never scaled.
+    window_unscaled: bool,
+    scale: Scale,
+    next_seq: u32,
+    next_seq_at: Timestamp,
+    next_seq_len: u32,
+    contiguous: u32,
+    last_ack: u32,
+    last_ack_at: Timestamp,
+    window: u32,
+    last_labels: Labels,
+    duplicate_acks: u32,
+    mss: u16,
+    /// The last SACK blocks it sent.
+    sack: Option<Box<ArrayVec<(u32, u32), 4>>>,
+    pub unacked: Unacked,
+}
+
+impl Default for Half {
+    fn default() -> Self {
+        Self {
+            base: None,
+            saw_syn: false,
+            saw_syn_ack: false,
+            in_flight_known: false,
+            window_unscaled: false,
+            scale: Scale::Unknown,
+            next_seq: 0,
+            next_seq_at: Timestamp::default(),
+            next_seq_len: 0,
+            contiguous: 0,
+            last_ack: 0,
+            last_ack_at: Timestamp::default(),
+            window: u32::MAX,
+            last_labels: Labels::NONE,
+            duplicate_acks: 0,
+            mss: 0,
+            sack: None,
+            unacked: Unacked::default(),
+        }
+    }
+}
+
+/// Window scaling of one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scale {
+    /// The handshake was not seen.
+    Unknown,
+    /// The handshake agreed on none.
+    Off,
+    /// Shift count.
+    By(u8),
+}
+
+impl Scale {
+    const fn shift(self) -> u32 {
+        match self {
+            Self::By(shift) => shift as u32,
+            Self::Unknown | Self::Off => 0,
+        }
+    }
+}
+
+/// A TCP segment as the labels need it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    pub no: PacketNo,
+    pub at: Timestamp,
+    pub direction: Direction,
+    pub seq: u32,
+    pub ack: u32,
+    pub len: u32,
+    pub flags: TcpFlags,
+    pub window: u16,
+    pub options: &'a TcpOptions,
+}
+
+/// What the labels of one segment are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Labelled {
+    pub labels: Labels,
+    /// `tcp.analysis.duplicate_ack_num`.
+    pub duplicate_ack: u32,
+    /// `tcp.analysis.rto`.
+    pub rto: Option<Nanos>,
+    /// Whether Wireshark shows a SEQ/ACK analysis for it, and with it the initial round-trip time.
+    pub shown: bool,
+}
+
+const SYN_FIN: TcpFlags = TcpFlags::SYN.or(TcpFlags::FIN);
+const SYN_FIN_RST: TcpFlags = SYN_FIN.or(TcpFlags::RST);
+
+impl Analysis {
+    /// One direction.
+    pub(super) const fn half(&self, direction: Direction) -> &Half {
+        &self.halves[direction.index()]
+    }
+
+    /// Whether a SYN without ACK with this number begins another conversation on the same addresses and ports.
+    pub(super) fn is_new_life(&self, direction: Direction, seq: u32, closed: bool) -> bool {
+        self.half(direction).base.is_some_and(|base| base != seq || closed)
+    }
+
+    /// The window of a segment as `tcp.window_size` shows it.
+    pub(super) fn window(&self, direction: Direction, flags: TcpFlags, window: u16) -> u32 {
+        if flags.has(TcpFlags::SYN) {
+            return window.into();
+        }
+        u32::from(window) << self.half(direction).scale.shift()
+    }
+
+    /// Labels one segment.
+    pub(super) fn label(&mut self, packet: &Packet<'_>) -> Labelled {
+        let mut labelled = Labelled::default();
+        let flags = packet.flags;
+        let [a, b] = &mut self.halves;
+        let (fwd, rev) = match packet.direction {
+            Direction::AToB => (a, b),
+            Direction::BToA => (b, a),
+        };
+        if flags.has(TcpFlags::SYN) {
+            open(fwd, rev, packet, &mut labelled);
+        }
+        if flags.has(TcpFlags::SYN) && !flags.has(TcpFlags::ACK) {
+            self.syn_at = Some(packet.at);
+        }
+        begin(fwd, rev, packet);
+        let decided = if packet.len == 1 && packet.seq == fwd.next_seq && rev.window == 0 {
+            labelled.labels.add(Labels::ZERO_WINDOW_PROBE);
+            true
+        } else {
+            false
+        };
+        if !decided {
+            label_by_window(fwd, rev, packet, &mut labelled);
+        }
+        if packet.ack != fwd.last_ack {
+            fwd.duplicate_acks = 0;
+        }
+        label_acked_unseen(fwd, rev, packet, &mut labelled);
+        if packet.len > 0 || flags.any(SYN_FIN) {
+            let threshold = self.initial_rtt.filter(|rtt| rtt.get() != 0).unwrap_or(OUT_OF_ORDER_WITHIN);
+            label_sent_again(fwd, rev, packet, threshold, &mut labelled);
+        }
+        remember(fwd, packet, labelled.labels);
+        let acked = rev.unacked.acknowledge(packet.ack);
+        labelled.shown |= acked.matched || !labelled.labels.is_empty();
+        if packet.len > 0 && fwd.in_flight_known && fwd.unacked.len() > 0 {
+            labelled.shown = true;
+        }
+        learn_options(fwd, rev, packet);
+        if self.initial_rtt.is_none() && flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN) && fwd.saw_syn && rev.saw_syn_ack {
+            self.initial_rtt = self.syn_at.map(|syn| packet.at - syn);
+        }
+        labelled
+    }
+}
+
+/// A SYN or SYN-ACK on a conversation that has one already.
+fn open(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+    let Some(base) = fwd.base else { return };
+    if packet.flags.has(TcpFlags::ACK) {
+        if base != packet.seq {
+            // The SYN-ACK of another life of these ports, whose SYN was not captured.
+            labelled.labels.add(Labels::REUSED_PORTS);
+            let (scale, mss) = (fwd.scale, fwd.mss);
+            *fwd = Half { scale, mss, ..Half::default() };
+            let (scale, mss) = (rev.scale, rev.mss);
+            *rev = Half { scale, mss, ..Half::default() };
+        }
+    } else {
+        // A RST may have carried the number that the peer acknowledged, which then is no ground to expect more.
+        fwd.next_seq = fwd.contiguous;
+        labelled.shown = true;
+    }
+}
+
+fn begin(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
+    if fwd.base.is_none() {
+        if packet.flags.has(TcpFlags::SYN) {
+            fwd.base = Some(packet.seq);
+            if packet.flags.has(TcpFlags::ACK) {
+                fwd.saw_syn_ack = true;
+            } else {
+                fwd.saw_syn = true;
+            }
+        } else {
+            fwd.base = Some(packet.seq.wrapping_sub(1));
+        }
+    }
+    if packet.flags.has(TcpFlags::ACK) {
+        if rev.base.is_none() {
+            rev.base = Some(packet.ack.wrapping_sub(1));
+        }
+        rev.in_flight_known = true;
+    }
+}
+
+fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+    let labels = &mut labelled.labels;
+    let plain = !packet.flags.any(SYN_FIN_RST);
+    let window = u32::from(packet.window);
+    if window == 0 && plain {
+        labels.add(Labels::ZERO_WINDOW);
+    }
+    if fwd.next_seq != 0 && after(packet.seq, fwd.next_seq) && !packet.flags.has(TcpFlags::RST) {
+        labels.add(Labels::LOST_SEGMENT);
+        fwd.in_flight_known = false;
+    }
+    if !plain {
+        return;
+    }
+    if packet.len <= 1 && packet.seq == fwd.next_seq.wrapping_sub(1) {
+        labels.add(Labels::KEEP_ALIVE);
+    }
+    let repeats = packet.len == 0 && packet.seq == fwd.next_seq && packet.ack == fwd.last_ack;
+    if repeats && window != 0 && window != fwd.window {
+        labels.add(Labels::WINDOW_UPDATE);
+    }
+    if packet.len > 0 && rev.scale != Scale::Unknown {
+        let shift = if rev.window_unscaled { 0 } else { rev.scale.shift() };
+        if packet.seq.wrapping_add(packet.len) == rev.last_ack.wrapping_add(rev.window << shift) {
+            labels.add(Labels::WINDOW_FULL);
+        }
+    }
+    if repeats && window != 0 && window == fwd.window && rev.last_labels.has(Labels::KEEP_ALIVE) {
+        labels.add(Labels::KEEP_ALIVE_ACK);
+        return;
+    }
+    if packet.len == 0
+        && window == 0
+        && window == fwd.window
+        && packet.seq == fwd.next_seq
+        && (packet.ack == fwd.last_ack || packet.ack == fwd.last_ack.wrapping_add(1))
+        && rev.last_labels.has(Labels::ZERO_WINDOW_PROBE)
+    {
+        labels.add(Labels::ZERO_WINDOW_PROBE_ACK);
+        return;
+    }
+    if repeats && window != 0 && window == fwd.window {
+        labels.add(Labels::DUPLICATE_ACK);
+        fwd.duplicate_acks += 1;
+        labelled.duplicate_ack = fwd.duplicate_acks;
+    }
+}
+
+fn label_acked_unseen(fwd: &Half, rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+    if rev.contiguous == 0 || !after(packet.ack, rev.contiguous) || !packet.flags.has(TcpFlags::ACK) {
+        return;
+    }
+    if packet.ack == fwd.last_ack.wrapping_add(1) && packet.seq == fwd.next_seq && rev.last_labels.has(Labels::ZERO_WINDOW_PROBE)
+    {
+        // The byte of a zero window probe was taken after all.
+        rev.next_seq = packet.ack;
+        rev.contiguous = packet.ack;
+        labelled.labels.add(Labels::WINDOW_UPDATE);
+        return;
+    }
+    // Segments that wait above the ACK and touch it were seen: only what lies beyond them is new.
+    let mut tail: Option<(u32, u32)> = None;
+    for segment in rev.unacked.iter().rev() {
+        let (from, to) = tail.get_or_insert((segment.seq, segment.end));
+        if !before(segment.seq, packet.ack) {
+            if segment.end == *from {
+                *from = segment.seq;
+            } else {
+                (*from, *to) = (segment.seq, segment.end);
+            }
+        }
+    }
+    rev.contiguous = match tail {
+        Some((from, to)) if from == packet.ack && after(to, packet.ack) => to,
+        _ => packet.ack,
+    };
+    labelled.labels.add(Labels::ACK_LOST_SEGMENT);
+}
+
+fn label_sent_again(fwd: &Half, rev: &Half, packet: &Packet<'_>, out_of_order_within: Nanos, labelled: &mut Labelled) {
+    let labels = &mut labelled.labels;
+    if labels.has(Labels::KEEP_ALIVE) {
+        return;
+    }
+    let end = packet.seq.wrapping_add(packet.len);
+    let mut goes_back = fwd.next_seq != 0 && before(packet.seq, fwd.next_seq);
+    if packet.len > 1 && packet.seq == fwd.next_seq.wrapping_sub(1) {
+        // New data after a zero window probe that was not taken.
+        goes_back = false;
+    }
+    if packet.len > 0 && rev.last_ack != 0 && !after(end, rev.last_ack) {
+        labels.add(Labels::SPURIOUS_RETRANSMISSION);
+        labels.add(Labels::RETRANSMISSION);
+        return;
+    }
+    if !goes_back {
+        return;
+    }
+    let since_ack = Nanos::new((packet.at - rev.last_ack_at).get().max(0));
+    if since_ack < FAST_RETRANSMISSION_WITHIN && is_fast(rev, packet.seq, end) {
+        labels.add(Labels::FAST_RETRANSMISSION);
+        labels.add(Labels::RETRANSMISSION);
+        return;
+    }
+    if since_ack < out_of_order_within && !fwd.unacked.holds(packet.seq, end) {
+        let whole_end = end.wrapping_add(packet.flags.any(SYN_FIN).into());
+        if fwd.next_seq != whole_end || fwd.next_seq_len == 0 {
+            labels.add(Labels::OUT_OF_ORDER);
+            return;
+        }
+    }
+    labels.add(Labels::RETRANSMISSION);
+    let oldest = fwd.unacked.iter().find(|segment| !before(segment.seq, packet.seq));
+    labelled.rto = Some(packet.at - oldest.map_or(fwd.next_seq_at, |segment| segment.at));
+}
+
+fn is_fast(rev: &Half, seq: u32, end: u32) -> bool {
+    if rev.duplicate_acks >= 2 && rev.last_ack == seq {
+        return true;
+    }
+    let Some(sack) = rev.sack.as_deref().filter(|sack| !sack.is_empty()) else { return false };
+    let within = |block: &(u32, u32)| seq >= block.0 && end <= block.1;
+    if rev.last_ack == seq {
+        let sacked: u32 = sack.iter().fold(0, |sum, block| sum.wrapping_add(block.1.wrapping_sub(block.0)));
+        if !sack.iter().all(within) && sacked > 2 * u32::from(rev.mss) {
+            return true;
+        }
+    }
+    rev.duplicate_acks >= 2 && !sack.iter().any(within)
+}
+
+fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
+    let one = u32::from(packet.flags.any(SYN_FIN));
+    let end = packet.seq.wrapping_add(packet.len).wrapping_add(one);
+    if packet.len > 0 || one > 0 {
+        fwd.unacked.push(Segment { seq: packet.seq, end, no: packet.no, at: packet.at });
+    }
+    if fwd.next_seq == 0 || after(end, fwd.next_seq.wrapping_add(one)) {
+        fwd.next_seq_len = packet.len;
+    }
+    let probe = labels.has(Labels::ZERO_WINDOW_PROBE);
+    if !probe && (fwd.next_seq == 0 || after(end, fwd.next_seq)) {
+        fwd.next_seq = end;
+        fwd.next_seq_at = packet.at;
+    }
+    if !probe && (fwd.contiguous == 0 || packet.seq == fwd.contiguous) {
+        fwd.contiguous = fwd.next_seq;
+    }
+    fwd.window = packet.window.into();
+    fwd.window_unscaled = packet.flags.has(TcpFlags::SYN);
+    fwd.last_ack = packet.ack;
+    fwd.last_ack_at = packet.at;
+    fwd.last_labels = labels;
+}
+
+fn learn_options(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
+    if let Some(mss) = packet.options.mss {
+        fwd.mss = mss;
+    }
+    if !packet.options.sack.is_empty() {
+        **fwd.sack.get_or_insert_default() = packet.options.sack.clone();
+    }
+    if !packet.flags.has(TcpFlags::SYN) {
+        return;
+    }
+    if let Some(shift) = packet.options.window_scale {
+        fwd.scale = Scale::By(shift.min(14));
+    }
+    if fwd.scale == Scale::Unknown {
+        // Without the option in either SYN there is no scaling (RFC 7323 section 2.2).
+        fwd.scale = Scale::Off;
+        rev.scale = Scale::Off;
+    } else if packet.flags.has(TcpFlags::ACK) && rev.scale == Scale::Off {
+        fwd.scale = Scale::Off;
+    }
+}

@@ -1,0 +1,170 @@
+//! Which conversation a packet belongs to.
+
+use super::conversation::{Endpoint, Flow};
+use crate::dissect::Protocol;
+use crate::ids::{Direction, FlowId};
+use rustc_hash::FxHasher;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+
+/// Conversations in a block: storage grows by blocks, so that it never needs twice its size for a moment.
+const BLOCK: usize = 1_024;
+
+/// What tells conversations apart, the same for both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub transport: Protocol,
+    pub from: Endpoint,
+    pub to: Endpoint,
+    pub echo: Option<u16>,
+}
+
+impl Key {
+    /// The same for both directions. The seed is fixed, so that a run repeats; the price of a forged capture that makes
+    /// collisions is time, which `Slots` bounds by its load.
+    fn hash(&self) -> u64 {
+        let end = |endpoint: &Endpoint| {
+            let mut hasher = FxHasher::default();
+            match endpoint.address {
+                IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
+                IpAddr::V6(address) => {
+                    let bits = address.to_bits();
+                    hasher.write_u64(bits as u64);
+                    hasher.write_u64((bits >> 64) as u64);
+                }
+            }
+            hasher.write_u16(endpoint.port);
+            hasher.finish()
+        };
+        let mut hasher = FxHasher::default();
+        hasher.write_u64(end(&self.from).wrapping_add(end(&self.to)));
+        self.transport.hash(&mut hasher);
+        self.echo.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn direction_in(&self, flow: &Flow) -> Option<Direction> {
+        if flow.transport != self.transport || flow.echo != self.echo {
+            None
+        } else if flow.client == self.from && flow.server == self.to {
+            Some(Direction::AToB)
+        } else if flow.server == self.from && flow.client == self.to {
+            Some(Direction::BToA)
+        } else {
+            None
+        }
+    }
+}
+
+/// All conversations, and the latest of each key.
+#[derive(Debug, Default)]
+pub(super) struct Conversations {
+    blocks: Vec<Vec<Flow>>,
+    count: u32,
+    slots: Slots,
+}
+
+impl Conversations {
+    pub(super) const fn len(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn get(&self, id: FlowId) -> Option<&Flow> {
+        self.blocks.get(id.0 as usize / BLOCK)?.get(id.0 as usize % BLOCK)
+    }
+
+    pub(super) fn get_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
+        self.blocks.get_mut(id.0 as usize / BLOCK)?.get_mut(id.0 as usize % BLOCK)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Flow> {
+        self.blocks.iter().flatten()
+    }
+
+    /// The latest conversation of this key, and the direction of a packet in it.
+    pub(super) fn find(&self, key: &Key) -> Option<(FlowId, Direction)> {
+        let mut direction = None;
+        let id = self.slots.find(key.hash(), |id| {
+            direction = self.get(id).and_then(|flow| key.direction_in(flow));
+            direction.is_some()
+        })?;
+        Some((id, direction?))
+    }
+
+    /// Adds a conversation, which takes the place of an earlier one of the same key.
+    pub(super) fn insert(&mut self, key: &Key, make: impl FnOnce(FlowId) -> Flow) -> FlowId {
+        let id = FlowId(self.count);
+        self.count += 1;
+        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
+            self.blocks.push(Vec::with_capacity(BLOCK));
+        }
+        let flow = make(id);
+        let replaced = self.find(key).map(|(old, _)| old);
+        self.blocks.last_mut().expect("a block with room was just made sure of").push(flow);
+        self.slots.insert(key.hash(), id, replaced);
+        id
+    }
+}
+
+/// An open-addressing hash table of flow numbers, with part of the hash beside each so that a miss seldom touches a flow.
+#[derive(Debug, Default)]
+struct Slots {
+    /// Upper half: part of the hash; lower half: the flow's number plus one, 0 for a free slot.
+    slots: Vec<u64>,
+    used: usize,
+}
+
+impl Slots {
+    fn find(&self, hash: u64, mut is_it: impl FnMut(FlowId) -> bool) -> Option<FlowId> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut at = place(hash) & mask;
+        loop {
+            match self.slots[at] {
+                0 => return None,
+                slot if slot >> 32 == tag(hash) && is_it(number(slot)) => return Some(number(slot)),
+                _ => at = (at + 1) & mask,
+            }
+        }
+    }
+
+    fn insert(&mut self, hash: u64, id: FlowId, replaced: Option<FlowId>) {
+        if self.used * 4 >= self.slots.len() * 3 {
+            self.grow();
+        }
+        let slot = tag(hash) << 32 | u64::from(id.0 + 1);
+        let mask = self.slots.len() - 1;
+        let mut at = place(hash) & mask;
+        while self.slots[at] != 0 {
+            if Some(number(self.slots[at])) == replaced {
+                self.slots[at] = slot;
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = slot;
+        self.used += 1;
+    }
+
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 2).max(64);
+        let old = std::mem::replace(&mut self.slots, vec![0; size]);
+        for slot in old.into_iter().filter(|slot| *slot != 0) {
+            let mut at = place(slot >> 32 << 32) & (size - 1);
+            while self.slots[at] != 0 {
+                at = (at + 1) & (size - 1);
+            }
+            self.slots[at] = slot;
+        }
+    }
+}
+
+/// The upper half of the hash alone decides the place, so that a table can grow without looking at the flows.
+const fn place(hash: u64) -> usize {
+    ((hash >> 32).wrapping_mul(0x9e37_79b1) & 0xffff_ffff) as usize ^ (hash >> 48) as usize
+}
+const fn tag(hash: u64) -> u64 {
+    hash >> 32
+}
+const fn number(slot: u64) -> FlowId {
+    FlowId((slot as u32).wrapping_sub(1))
+}

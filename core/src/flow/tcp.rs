@@ -1,0 +1,351 @@
+//! One TCP conversation as it goes on: labels, relative numbers, and the facts of its `Flow`.
+//!
+//! `Tcp` is what must be remembered between packets and no reader needs; the table may evict it from conversations that have
+//! been quiet, whose facts stay.
+
+use super::analysis::{self, Analysis, Labelled};
+use super::conversation::{Flow, Hole, Seen, Side, Stuck};
+use super::copies::{Copies, Fingerprint};
+use super::seq::Reference;
+use super::{Labels, Observed};
+use crate::dissect::{Ip, Tcp as Header, TcpFlags};
+use crate::ids::{Direction, InterfaceId};
+
+/// Holes kept of one direction.
+const MOST_HOLES: usize = 64;
+/// A jump in sequence numbers beyond any window (RFC 7323 section 2.3: 1 GiB) is no hole but a segment that does not belong.
+const FARTHEST: u64 = 1 << 30;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tcp {
+    pub analysis: Analysis,
+    ends: [End; 2],
+}
+
+/// One direction's relative numbers.
+#[derive(Clone, Debug, Default)]
+struct End {
+    reference: Option<Reference>,
+    /// The relative number after the highest that was seen; `None` before its first packet.
+    next: Option<u64>,
+    copies: Copies,
+}
+
+/// Where and when a packet was taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub seen: Seen,
+    pub interface: InterfaceId,
+}
+
+/// A segment in relative numbers.
+struct Placed {
+    seq: u64,
+    /// After its last number: SYN and FIN count as one.
+    end: u64,
+    ack: Option<u64>,
+}
+
+impl Tcp {
+    /// What one segment means, and its facts entered into `flow`.
+    pub(super) fn observe(
+        &mut self,
+        flow: &mut Flow,
+        direction: Direction,
+        ip: &Ip,
+        header: &Header<'_>,
+        taken: Taken,
+    ) -> Observed {
+        let copy = self.ends[direction.index()].copies.find(&Fingerprint::new(ip, header), taken);
+        let labelled = self.analysis.label(&analysis::Packet {
+            no: taken.seen.no,
+            at: taken.seen.at,
+            direction,
+            seq: header.seq,
+            ack: header.ack,
+            len: header.payload_len,
+            flags: header.flags,
+            window: header.window,
+            options: &header.options,
+        });
+        let placed = self.place(direction, header);
+        note_completeness(flow, header);
+        note_handshake(flow, direction, header, taken.seen);
+        flow.handshake_rtt(self.analysis.initial_rtt);
+        let side = &mut flow.sides[direction.index()];
+        note_options(side, ip, header);
+        if copy.is_some() {
+            side.rare.get_mut().copies += 1;
+        } else {
+            note_labels(side, labelled, taken.seen);
+            self.note_bytes(flow, direction, &placed, ip, header, labelled, taken.seen);
+        }
+        Observed {
+            flow: Some(flow.id),
+            direction: Some(direction),
+            labels: labelled.labels,
+            seq: Some(placed.seq),
+            ack: placed.ack,
+            window: Some(self.analysis.window(direction, header.flags, header.window)),
+            duplicate_ack: (labelled.duplicate_ack > 0).then_some(labelled.duplicate_ack),
+            rto: labelled.rto,
+            shows_analysis: labelled.shown,
+            peer_base: self.analysis.half(direction.reverse()).base,
+            copy_of: copy,
+        }
+    }
+
+    fn place(&mut self, direction: Direction, header: &Header<'_>) -> Placed {
+        let base = |direction| self.analysis.half(direction).base;
+        let (own, peer) = (base(direction), base(direction.reverse()));
+        let [a, b] = &mut self.ends;
+        let (fwd, rev) = match direction {
+            Direction::AToB => (a, b),
+            Direction::BToA => (b, a),
+        };
+        let reference = fwd.reference.get_or_insert_with(|| Reference::new(own.unwrap_or(header.seq)));
+        let seq = reference.relative(header.seq);
+        let length = header.payload_len + u32::from(header.flags.any(TcpFlags::SYN.or(TcpFlags::FIN)));
+        let ack = header.flags.has(TcpFlags::ACK).then(|| {
+            let reference = rev.reference.get_or_insert_with(|| Reference::new(peer.unwrap_or(header.ack)));
+            reference.relative(header.ack)
+        });
+        Placed { seq, end: seq + u64::from(length), ack }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn note_bytes(
+        &mut self,
+        flow: &mut Flow,
+        direction: Direction,
+        placed: &Placed,
+        ip: &Ip,
+        header: &Header<'_>,
+        labelled: Labelled,
+        seen: Seen,
+    ) {
+        let [a, b] = &mut flow.sides;
+        let (side, peer) = match direction {
+            Direction::AToB => (a, b),
+            Direction::BToA => (b, a),
+        };
+        let end = &mut self.ends[direction.index()];
+        let next = *end.next.get_or_insert(placed.seq);
+        let rst = header.flags.has(TcpFlags::RST);
+        if placed.seq > next && !rst && placed.seq - next <= FARTHEST {
+            open_hole(side, Hole::new(next, placed.seq - 1, seen));
+        } else if placed.seq < next && placed.end > placed.seq && !side.holes.is_empty() {
+            fill_holes(side, placed.seq, placed.end, seen);
+        }
+        if placed.end > next && !rst && placed.end - next <= FARTHEST + u64::from(header.payload_len) {
+            end.next = Some(placed.end);
+            side.sent_to = placed.end - 1;
+            if let Some(reference) = &mut end.reference {
+                reference.advance(header.seq.wrapping_add((placed.end - placed.seq) as u32));
+            }
+        }
+        if labelled.labels.any(Labels::RETRANSMISSION) && header.payload_len > 0 {
+            self.note_stuck(side, direction, placed, ip, header, seen);
+        }
+        if let Some(ack) = placed.ack.filter(|_| !rst) {
+            self.note_ack(peer, direction.reverse(), ack, header, labelled, seen);
+        }
+    }
+
+    /// Data sent again that begins where the peer's acknowledgements stopped.
+    fn note_stuck(&self, side: &mut Side, direction: Direction, placed: &Placed, ip: &Ip, header: &Header<'_>, seen: Seen) {
+        let last = placed.seq + u64::from(header.payload_len) - 1;
+        if side.acked_to.is_some_and(|acked| placed.seq <= acked) {
+            return;
+        }
+        let course = side.rare.get_mut();
+        match &mut course.stuck {
+            Some(stuck) if stuck.first == placed.seq => {
+                stuck.sent += 1;
+                stuck.last_sent = seen;
+                stuck.last = last;
+                stuck.ip_len = ip.total_len;
+            }
+            Some(stuck) if stuck.first < placed.seq => {}
+            stuck => {
+                let end = header.seq.wrapping_add(header.payload_len);
+                let original = self.analysis.half(direction).unacked.holding(header.seq, end);
+                let before = original.filter(|original| original.no < seen.no);
+                let first_sent = before.map_or(seen, |original| Seen { no: original.no, at: original.at });
+                *stuck = Some(Stuck {
+                    first: placed.seq,
+                    last,
+                    sent: 1 + u32::from(before.is_some()),
+                    ip_len: ip.total_len,
+                    first_sent,
+                    last_sent: seen,
+                });
+            }
+        }
+    }
+
+    /// What an acknowledgement tells of the direction it acknowledges.
+    fn note_ack(
+        &mut self,
+        sender: &mut Side,
+        direction: Direction,
+        ack: u64,
+        header: &Header<'_>,
+        labelled: Labelled,
+        seen: Seen,
+    ) {
+        let end = &mut self.ends[direction.index()];
+        if let Some(next) = end.next
+            && ack > next
+            && ack - next <= FARTHEST
+        {
+            open_hole(sender, Hole { acked: Some(seen), ..Hole::new(next, ack - 1, seen) });
+            end.next = Some(ack);
+            sender.sent_to = ack - 1;
+            if let Some(reference) = &mut end.reference {
+                reference.advance(header.ack);
+            }
+        }
+        if ack > 0 && sender.packets > 0 && sender.acked_to.is_none_or(|acked| acked < ack - 1) {
+            let course = sender.rare.get_mut();
+            course.acked_to = Some(ack - 1);
+            course.stuck = course.stuck.filter(|stuck| stuck.first >= ack);
+        }
+        if sender.holes.is_empty() {
+            return;
+        }
+        let Some(reference) = end.reference else { return };
+        let farthest_sack = header.options.sack.iter().map(|(left, _)| reference.relative(*left)).max();
+        let repeats = labelled.labels.any(Labels::DUPLICATE_ACK);
+        for hole in &mut sender.rare.get_mut().holes {
+            if ack > hole.last {
+                hole.acked = hole.acked.or(hole.filled.is_none().then_some(seen));
+            } else if ack <= hole.first
+                && hole.noticed.no < seen.no
+                && (farthest_sack.is_some_and(|left| left > hole.last) || (repeats && ack == hole.first))
+            {
+                hole.missed_by_peer = hole.missed_by_peer.or(Some(seen));
+            }
+        }
+    }
+}
+
+impl Hole {
+    fn new(first: u64, last: u64, noticed: Seen) -> Self {
+        Self { first, last, noticed, missed_by_peer: None, acked: None, filled: None }
+    }
+    fn bytes(&self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+fn open_hole(side: &mut Side, hole: Hole) {
+    let course = side.rare.get_mut();
+    course.hole_count += 1;
+    course.missing_bytes += hole.bytes();
+    if course.holes.len() >= MOST_HOLES {
+        // One that was filled says least.
+        match course.holes.iter().position(|hole| hole.filled.is_some()) {
+            Some(filled) => drop(course.holes.remove(filled)),
+            None => return,
+        }
+    }
+    course.holes.push(hole);
+}
+
+/// The bytes from `seq` up to before `end` came after all.
+fn fill_holes(side: &mut Side, seq: u64, end: u64, seen: Seen) {
+    let course = side.rare.get_mut();
+    let mut pieces = Vec::new();
+    course.holes.retain_mut(|hole| {
+        if hole.filled.is_some() || end <= hole.first || seq > hole.last {
+            return true;
+        }
+        let (first, last) = (seq.max(hole.first), (end - 1).min(hole.last));
+        course.missing_bytes = course.missing_bytes.saturating_sub(last - first + 1);
+        let rest = [(hole.first, first.wrapping_sub(1)), (last + 1, hole.last)];
+        for (from, to) in rest.into_iter().filter(|(from, to)| *to != u64::MAX && from <= to) {
+            pieces.push(Hole { first: from, last: to, ..*hole });
+        }
+        if pieces.is_empty() {
+            course.hole_count = course.hole_count.saturating_sub(1);
+        }
+        (hole.first, hole.last, hole.filled) = (first, last, Some(seen));
+        hole.missed_by_peer.is_some()
+    });
+    if !pieces.is_empty() {
+        course.holes.append(&mut pieces);
+        course.holes.sort_by_key(|hole| (hole.first, hole.filled.map(|seen| seen.no)));
+        course.holes.truncate(MOST_HOLES);
+    }
+}
+
+fn note_completeness(flow: &mut Flow, header: &Header<'_>) {
+    let flags = header.flags;
+    if flags.has(TcpFlags::SYN) {
+        flow.completeness |= if flags.has(TcpFlags::ACK) { 2 } else { 1 };
+    } else if flags.has(TcpFlags::ACK) {
+        flow.completeness |= if header.payload_len > 0 { 8 } else { 4 };
+    }
+    if flags.has(TcpFlags::FIN.or(TcpFlags::ACK)) {
+        flow.completeness |= 16;
+    }
+    if flags.has(TcpFlags::RST) {
+        flow.completeness |= 32;
+    }
+}
+
+fn note_handshake(flow: &mut Flow, direction: Direction, header: &Header<'_>, seen: Seen) {
+    let flags = header.flags;
+    let handshake = &mut flow.handshake;
+    if flags.has(TcpFlags::SYN.or(TcpFlags::ACK)) {
+        let opened = handshake.rare.get_mut();
+        opened.syn_ack_count += 1;
+        opened.syn_ack = opened.syn_ack.or(Some(seen));
+        opened.last_syn_ack = Some(seen);
+    } else if flags.has(TcpFlags::SYN) {
+        handshake.syn_count += 1;
+        handshake.syn = handshake.syn.or(Some(seen));
+        handshake.last_syn = Some(seen);
+    } else if flags.has(TcpFlags::RST) {
+        let answers_syn = direction == Direction::BToA && handshake.syn.is_some() && handshake.syn_ack.is_none();
+        if answers_syn && flags.has(TcpFlags::ACK) && handshake.refused.is_none() {
+            handshake.rare.get_mut().refused = Some(seen);
+        }
+    } else if direction == Direction::AToB && flags.has(TcpFlags::ACK) && handshake.syn_ack.is_some() && handshake.ack.is_none() {
+        handshake.rare.get_mut().ack = Some(seen);
+    }
+}
+
+fn note_options(side: &mut Side, ip: &Ip, header: &Header<'_>) {
+    if header.flags.has(TcpFlags::SYN) {
+        side.isn = side.isn.or(Some(header.seq));
+        side.mss = side.mss.or(header.options.mss);
+        side.window_scale = side.window_scale.or(header.options.window_scale);
+        side.sack_permitted |= header.options.sack_permitted;
+    } else {
+        let bytes = ip.total_len.saturating_sub(header.payload_len);
+        if side.header_bytes != Some(bytes) {
+            side.rare.get_mut().header_bytes = Some(bytes);
+        }
+    }
+}
+
+fn note_labels(side: &mut Side, labelled: Labelled, seen: Seen) {
+    const COUNTED: Labels = Labels::RETRANSMISSION.or(Labels::OUT_OF_ORDER).or(Labels::DUPLICATE_ACK).or(Labels::ZERO_WINDOW);
+    let labels = labelled.labels;
+    if !labels.any(COUNTED) {
+        return;
+    }
+    let course = side.rare.get_mut();
+    course.out_of_order += u32::from(labels.has(Labels::OUT_OF_ORDER));
+    course.duplicate_acks += u32::from(labels.has(Labels::DUPLICATE_ACK));
+    course.zero_windows += u32::from(labels.has(Labels::ZERO_WINDOW));
+    if labels.has(Labels::RETRANSMISSION) {
+        course.retransmissions += 1;
+        course.first_retransmission = course.first_retransmission.or(Some(seen));
+        course.last_retransmission = Some(seen);
+        course.longest_stall = course.longest_stall.max(labelled.rto);
+    }
+}
