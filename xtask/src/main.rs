@@ -3,6 +3,7 @@
 //! Each does its own set-up and says what it does; nothing has to be prepared by hand.
 
 mod agree;
+mod bench;
 mod lint;
 mod page;
 mod setup;
@@ -19,6 +20,7 @@ const HELP: &str = "cargo xtask COMMAND
   page           set up and build the page alone
   lint           formatting and clippy, native and wasm
   agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
+  bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos
   setup          only the set-up: wasm target, system packages, Trunk, wasm-bindgen
 ";
 
@@ -33,6 +35,7 @@ fn main() -> Result<()> {
         "page" => page::build(),
         "lint" => lint::lint(),
         "agree" => agree::agree(rest),
+        "bench" => bench::bench(rest),
         "setup" => setup::for_tests().map(drop),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

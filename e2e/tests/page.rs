@@ -1,0 +1,151 @@
+//! The page with files and with the reference case, in headless Chromium.
+
+use anyhow::{Context, Result};
+use dropscope_e2e::{Browser, Dropscope, can_browse, check, run_to_end};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The reference case as a file.
+async fn reference(folder: &TempDir) -> Result<PathBuf> {
+    let path = folder.path().join("reference.pcapng");
+    let output = run_to_end(&["reference", "-o", &path.to_string_lossy()]).await?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(path)
+}
+
+/// The same packets as plain pcap, without anything the kernel counted.
+fn packets_alone(log: &Path) -> Result<PathBuf> {
+    let path = log.with_extension("pcap");
+    let status = std::process::Command::new("tshark").arg("-r").arg(log).args(["-F", "pcap", "-w"]).arg(&path).status()?;
+    anyhow::ensure!(status.success(), "tshark could not convert {}", log.display());
+    Ok(path)
+}
+
+/// The finding of this rule in the answer of `check --json`.
+fn finding<'a>(answer: &'a Value, rule: &str) -> Result<&'a Value> {
+    let findings = answer["findings"].as_array().context("no findings")?;
+    findings.iter().find(|finding| finding["rule"] == rule).with_context(|| format!("{rule} is not among {findings:#?}"))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
+    value[key].as_str().with_context(|| format!("no {key}"))
+}
+
+#[tokio::test]
+async fn the_reference_case_is_there_without_a_file() -> Result<()> {
+    if !can_browse("the_reference_case_is_there_without_a_file") {
+        return Ok(());
+    }
+    let dropscope = Dropscope::start(&["--port", "0"]).await?;
+    let browser = Browser::open().await?;
+    browser.goto(&dropscope.link().replace("#/", "#/reference")).await?;
+    let told = browser.wait_for("[data-finding=interface_mtu]", "100").await?;
+    assert!(told.contains("eth0"), "{told}");
+    browser.wait_for("[data-finding=firewall_drop]", "INPUT").await?;
+    browser.screenshot("reference").await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn a_dropped_file_gives_the_same_findings_as_the_command_line() -> Result<()> {
+    if !can_browse("a_dropped_file_gives_the_same_findings_as_the_command_line") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let log = reference(&folder).await?;
+    let expected = check(&log).await?;
+    let mtu = finding(&expected, "interface_mtu")?;
+
+    let dropscope = Dropscope::start(&["--port", "0"]).await?;
+    let browser = Browser::open().await?;
+    browser.goto(dropscope.link()).await?;
+    browser.wait_for("#drop-zone", "").await?;
+    browser.drop_file(&log).await?;
+    browser.wait_for("[data-finding=interface_mtu]", "100").await?;
+    browser.wait_until("the end of loading", "return !document.querySelector('#progress')").await?;
+    let ids = browser.eval("return [...document.querySelectorAll('[data-finding]')].map(e => e.dataset.id).sort()").await?;
+    let mut wanted: Vec<&str> = expected["findings"].as_array().into_iter().flatten().filter_map(|f| f["id"].as_str()).collect();
+    wanted.sort_unstable();
+    assert_eq!(ids, serde_json::json!(wanted));
+
+    // Choosing the finding selects its packets and puts it into the address, and the same file opens there again.
+    browser.click("[data-finding=interface_mtu]").await?;
+    browser.wait_until("the finding in the address", "return location.hash.includes('interface_mtu')").await?;
+    browser.wait_for("[data-view=inspector]", "bytes 1").await?;
+    assert!(browser.count("[data-packet]").await? > 0);
+    browser.screenshot("finding").await?;
+    assert!(text(mtu, "sentence")?.contains("100"));
+    browser.close().await
+}
+
+#[tokio::test]
+async fn without_counters_the_finding_is_weaker_and_says_why() -> Result<()> {
+    if !can_browse("without_counters_the_finding_is_weaker_and_says_why") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let log = reference(&folder).await?;
+    let (with, without) = (check(&log).await?, check(&packets_alone(&log)?).await?);
+    let rank = |answer: &Value| -> Result<usize> {
+        let confidence = text(finding(answer, "interface_mtu")?, "confidence")?.to_owned();
+        ["possible", "strong", "proved"].iter().position(|word| *word == confidence).context("an unknown confidence")
+    };
+    assert!(rank(&without)? < rank(&with)?);
+    assert!(text(finding(&without, "interface_mtu")?, "why")?.contains("counter"), "{without:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_capture_or_cut_short_is_told_and_what_was_readable_is_shown() -> Result<()> {
+    if !can_browse("what_is_no_capture_or_cut_short_is_told_and_what_was_readable_is_shown") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let log = reference(&folder).await?;
+    let bytes = std::fs::read(&log)?;
+    let (cut, notes) = (folder.path().join("cut.pcapng"), folder.path().join("notes.txt"));
+    std::fs::write(&cut, &bytes[..bytes.len() - 10])?;
+    std::fs::write(&notes, "eth0 lost packets again, see the ticket\n")?;
+
+    let dropscope = Dropscope::start(&["--port", "0"]).await?;
+    let browser = Browser::open().await?;
+    browser.goto(dropscope.link()).await?;
+    browser.wait_for("#drop-zone", "").await?;
+    browser.drop_file(&notes).await?;
+    browser.wait_for("[role=alert]", "not a capture").await?;
+    browser.screenshot("not-a-capture").await?;
+    browser.drop_file(&cut).await?;
+    browser.wait_for("[role=alert]", "ends inside a record").await?;
+    browser.wait_for("[data-finding=interface_mtu]", "100").await?;
+    browser.screenshot("cut-short").await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn a_shared_link_opens_the_same_finding_in_another_profile() -> Result<()> {
+    if !can_browse("a_shared_link_opens_the_same_finding_in_another_profile") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let log = reference(&folder).await?;
+    let dropscope = Dropscope::start(&["open", "--port", "0", &log.to_string_lossy()]).await?;
+    let browser = Browser::open().await?;
+    browser.goto(dropscope.link()).await?;
+    browser.click("[data-finding=interface_mtu]").await?;
+    browser.wait_for("[data-view=inspector]", "eth0").await?;
+    browser.click("#share").await?;
+    let link = browser.wait_until("the link to share", "return document.querySelector('#share-link')?.value").await?;
+    let link = link.as_str().context("the link is no text")?;
+    assert!(link.contains("interface_mtu"), "{link}");
+    let owner = dropscope.link().split("k=").nth(1).and_then(|rest| rest.split('&').next()).context("no token")?;
+    assert!(!link.contains(owner), "the link gives the owner's rights away");
+
+    let other = Browser::open().await?;
+    other.goto(link).await?;
+    other.wait_for("[data-view=inspector]", "eth0").await?;
+    let chosen = "return document.querySelector('[data-finding][aria-selected=true]')?.dataset.finding";
+    assert_eq!(other.wait_until("the chosen finding", chosen).await?, "interface_mtu");
+    other.close().await?;
+    browser.close().await
+}
