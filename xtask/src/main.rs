@@ -20,7 +20,7 @@ const HELP: &str = "cargo xtask COMMAND
   page           set up and build the page alone
   lint           formatting and clippy, native and wasm
   agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
-  bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos
+  bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page
   setup          only the set-up: wasm target, system packages, Trunk, wasm-bindgen
 ";
 

@@ -4,6 +4,7 @@ mod generate;
 
 use crate::setup::target_folder;
 use crate::shell::{self, say};
+use crate::{page, setup};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,9 +19,15 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         println!("{} packets in {path}", generate::capture(Path::new(path), bytes, SEED)?);
         return Ok(());
     }
-    if !args.is_empty() {
-        bail!("usage: cargo xtask bench [--generate MEGABYTES FILE]");
+    match args {
+        [] => native(),
+        [option] if option == "--browser" => browser(),
+        _ => bail!("usage: cargo xtask bench [--browser | --generate MEGABYTES FILE]"),
     }
+}
+
+/// Our binary and the peers that are installed, over the generated captures.
+fn native() -> Result<()> {
     say("building the binary (release)");
     shell::run("cargo", &["build", "--release", "-p", "dropscope-agent"])?;
     for megabytes in [100, 1000] {
@@ -28,6 +35,18 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         compare(&path, packets)?;
     }
     Ok(())
+}
+
+/// The page in headless Chromium, over the generated captures.
+fn browser() -> Result<()> {
+    setup::for_tests()?;
+    page::build()?;
+    say("building the binary (release)");
+    shell::run("cargo", &["build", "--release", "-p", "dropscope-agent", "-p", "dropscope-e2e"])?;
+    let files: Result<Vec<PathBuf>> = [100, 1000].map(|megabytes| Ok(provide(megabytes)?.0)).into_iter().collect();
+    let release = target_folder().join("release");
+    let mut bench = Command::new(release.join("bench_page"));
+    shell::status(bench.args(files?).env("DROPSCOPE", release.join("dropscope")))
 }
 
 const SEED: u64 = 20_210_601;
