@@ -125,3 +125,39 @@ fn both_ends_of_the_pair_show_what_a_small_mtu_drops() -> Result<()> {
     assert!(told.value("nstat.TcpInSegs", server) > 0, "the server's own protocol counters, not the test's");
     Ok(())
 }
+
+#[test]
+fn facts_tell_addresses_routes_and_which_interface_is_the_other_end() -> Result<()> {
+    if !can_run("facts_tell_addresses_routes_and_which_interface_is_the_other_end") {
+        return Ok(());
+    }
+    let lab = Lab::named("mtu-100")?.start("srcfact")?;
+    let told = Watched::start(&[&lab.net().server, &lab.net().between])?.stop();
+    let (server, host) = (lab.net().server.inode()?, lab.net().between.inode()?);
+    let namespace = told.counters.namespace(NetnsId(server)).context("the facts of the server's namespace")?;
+    let eth0 = namespace.interfaces.iter().find(|one| one.name == "eth0").context("eth0")?;
+    assert_eq!((eth0.mtu, eth0.kind.as_str(), eth0.hard_header_len), (100, "veth", Some(14)));
+    assert_eq!((eth0.peer_ifindex, eth0.peer_netns), (Some(told.ifindex("veth-c", host)), Some(host)));
+    assert_eq!(eth0.addresses, ["172.17.0.2/16"]);
+    assert!(eth0.features.iter().any(|one| one == "tx-checksumming"), "{:?}", eth0.features);
+    let default = namespace.routes.iter().find(|route| route.destination == "default").context("the default route")?;
+    assert_eq!((default.gateway.as_deref(), default.ifindex), (Some("172.17.0.1"), Some(eth0.ifindex)));
+    assert!(namespace.neighbours.iter().any(|one| one.address == "172.17.0.1" && one.mac.is_some()));
+    assert!(namespace.sysctls.iter().any(|(name, _)| name == "net.ipv4.tcp_mtu_probing"));
+    Ok(())
+}
+
+#[test]
+fn a_learnt_path_mtu_is_told() -> Result<()> {
+    if !can_run("a_learnt_path_mtu_is_told") {
+        return Ok(());
+    }
+    let mut lab = Lab::named("pmtud-ok")?.start("srcpmtu")?;
+    let watched = Watched::start(&[&lab.net().server])?;
+    lab.load()?;
+    let told = watched.stop();
+    let namespace = told.counters.namespace(NetnsId(lab.net().server.inode()?)).context("the server's facts")?;
+    let to_client = namespace.path_mtus.iter().find(|one| one.destination == lab.net().client_address.to_string());
+    assert_eq!(to_client.map(|one| one.mtu), Some(600), "{:?}", namespace.path_mtus);
+    Ok(())
+}

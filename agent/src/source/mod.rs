@@ -12,6 +12,7 @@ pub mod capture;
 pub mod catalogue;
 pub mod clock;
 mod conntrack;
+mod host_facts;
 pub mod host_identity;
 mod link;
 mod link_stats;
@@ -100,7 +101,8 @@ pub struct Scene<'a> {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Every source, in the order they are read.
-pub const SOURCES: &[SourceKind] = &[clock::KIND, link_stats::KIND, conntrack::KIND, nstat::KIND, softnet::KIND];
+pub const SOURCES: &[SourceKind] =
+    &[clock::KIND, host_facts::KIND, link_stats::KIND, conntrack::KIND, nstat::KIND, softnet::KIND];
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]

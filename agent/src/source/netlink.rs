@@ -3,6 +3,9 @@
 //! It knows the envelope (RFC 3549: header, multipart, error, DONE) and attributes, and nothing of what they mean. A socket
 //! belongs to the namespace of the thread that opened it.
 
+// One socket option has no safe wrapper.
+#![allow(unsafe_code)]
+
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket, sockopt,
 };
@@ -37,6 +40,22 @@ impl Socket {
         // ctnetlink answers some requests as the first part of many and never sends the end: do not wait for it for ever.
         setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(2))?;
         Ok(Self { fd, sequence: 0, buffer: vec![0; 1 << 16] })
+    }
+
+    /// Makes the kernel take the fixed part of dump requests seriously (NETLINK_GET_STRICT_CHK, Linux 4.20); whether it does.
+    pub(super) fn set_strict(&self) -> bool {
+        let on: libc::c_int = 1;
+        // SAFETY: the option takes an int, and `on` is one that lives through the call.
+        let result = unsafe {
+            libc::setsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_NETLINK,
+                libc::NETLINK_GET_STRICT_CHK,
+                (&raw const on).cast(),
+                size_of_val(&on) as libc::socklen_t,
+            )
+        };
+        result == 0
     }
 
     /// Asks for a whole table; `each` gets type and body of every message. After an interruption (the table changed while it

@@ -89,6 +89,11 @@ impl Target {
         Ok(Self { netns: NetnsId(metadata.ino()), name, pid, file: Arc::new(file) })
     }
 
+    /// The descriptor that holds it open, for asking the kernel about it.
+    pub(super) fn raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&*self.file)
+    }
+
     /// Starts a thread inside the namespace. The thread's name is what `ps -L` shows; the kernel keeps 15 bytes of it.
     pub fn spawn(&self, thread_name: &str, body: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, NetnsError> {
         let (entered, answer) = std::sync::mpsc::sync_channel(1);

@@ -121,8 +121,8 @@ pub struct Mark {
     #[n(0)]
     #[cbor(default)]
     pub at_ns: i64,
-    /// `recording_started`, `recording_stopped`, `interface_up`, `interface_down`, `mtu_changed`, `rules_changed`,
-    /// `capture_lost`, `source_failed`, `note`.
+    /// `recording_started`, `recording_stopped`, `interface_appeared`, `interface_vanished`, `interface_up`,
+    /// `interface_down`, `mtu_changed`, `rules_changed`, `capture_lost`, `source_failed`, `note`.
     #[n(1)]
     #[cbor(default)]
     pub kind: String,

@@ -69,6 +69,54 @@ pub struct Namespace {
     #[n(4)]
     #[cbor(default)]
     pub sysctls: Vec<(String, String)>,
+    /// Neighbours (ARP, neighbour discovery) it knows or failed to find.
+    #[n(5)]
+    #[cbor(default)]
+    #[serde(default)]
+    pub neighbours: Vec<Neighbour>,
+    /// Path MTUs it learnt from "fragmentation needed" and "packet too big".
+    #[n(6)]
+    #[cbor(default)]
+    #[serde(default)]
+    pub path_mtus: Vec<PathMtu>,
+}
+
+/// An entry of the neighbour cache.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct Neighbour {
+    /// The neighbour's IP address.
+    #[n(0)]
+    #[cbor(default)]
+    pub address: String,
+    /// The interface it is on.
+    #[n(1)]
+    #[cbor(default)]
+    pub ifindex: u32,
+    /// Its link-layer address; `None` while it is not known.
+    #[n(2)]
+    pub mac: Option<String>,
+    /// `valid`, `permanent`, `incomplete` (asked, no answer yet) or `failed` (no answer: packets to it are dropped).
+    #[n(3)]
+    #[cbor(default)]
+    pub state: String,
+}
+
+/// A path MTU that was learnt: an exception to a route.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+pub struct PathMtu {
+    /// The destination it holds for.
+    #[n(0)]
+    #[cbor(default)]
+    pub destination: String,
+    /// In bytes.
+    #[n(1)]
+    #[cbor(default)]
+    pub mtu: u32,
+    /// The interface towards it.
+    #[n(2)]
+    pub ifindex: Option<u32>,
 }
 
 /// A network interface.
@@ -110,7 +158,7 @@ pub struct InterfaceFacts {
     /// The other end of a veth pair, or the device beneath (IFLA_LINK): its number in `peer_netns`.
     #[n(8)]
     pub peer_ifindex: Option<u32>,
-    /// The namespace `peer_ifindex` counts in, where it is known; absent for this one.
+    /// The namespace `peer_ifindex` counts in; absent for this one, 0 for another one that could not be told.
     #[n(9)]
     pub peer_netns: Option<u64>,
     /// The bridge or bond it belongs to.
