@@ -50,6 +50,7 @@ fn sample() -> Vec<u8> {
     record(&encoder, &Host { hostname: "web-1".into(), ..Host::default() }, &mut log);
     let interface = |name: &str, link_type, snaplen| Interface {
         id: InterfaceId(0),
+        number: 0,
         link_type,
         snaplen,
         name: Some(name.into()),

@@ -5,8 +5,9 @@
 
 use super::block::{Payload, append_body};
 use super::bytes::padded;
+use super::pcapng::{self, option};
 use super::record::{Interface, Section, Statistics};
-use super::{MAX_BLOCK_LEN, MAX_PACKET_LEN, option, pcapng};
+use super::{MAX_BLOCK_LEN, MAX_PACKET_LEN};
 use crate::ids::InterfaceId;
 use crate::time::Timestamp;
 
@@ -65,7 +66,8 @@ impl Encoder {
         Self { interfaces: 0 }
     }
 
-    /// Describes an interface and gives it its number. `id` and `ticks_per_second` of the description play no part.
+    /// Describes an interface and gives it its number. `id`, `number` and `ticks_per_second` of the description play
+    /// no part.
     pub fn interface(&mut self, interface: &Interface, out: &mut Vec<u8>) -> InterfaceId {
         let mut block = Block::begin(pcapng::INTERFACE_DESCRIPTION, out);
         block.out.extend_from_slice(&(interface.link_type as u16).to_le_bytes());

@@ -6,11 +6,14 @@
 
 pub mod block;
 mod bytes;
+mod decode;
 mod encode;
-mod option;
+mod link;
+mod pcap;
 mod pcapng;
 pub mod record;
 
+pub use decode::Decoder;
 pub use encode::{Encoder, PacketToWrite, TooLong};
 
 /// The longest block that is read or written, in bytes: Wireshark's bound (`MAX_BLOCK_SIZE` in wiretap/pcapng.c), so that a

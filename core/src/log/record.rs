@@ -72,6 +72,8 @@ pub enum FileFormat {
 pub struct Interface {
     /// Its number in the log.
     pub id: InterfaceId,
+    /// Its number in its section: Wireshark's `frame.interface_id`. The same as `id` where a file has one section.
+    pub number: u32,
     /// LINKTYPE_ value, without FCS bits.
     pub link_type: u32,
     /// Bytes of each packet that are kept at most; 0 for no limit.
@@ -91,14 +93,18 @@ pub struct Interface {
     pub comments: Vec<String>,
 }
 
+/// The link type of a record that is not a packet but that Wireshark numbers and lists like one: a Custom Block of somebody
+/// else, an entry of the systemd journal. It has no time and belongs to no interface.
+pub const NOT_A_PACKET: u32 = u32::MAX;
+
 /// A packet as the file holds it. Nothing is judged here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketRecord<'a> {
     /// Its number: every packet record counts, readable or not.
     pub no: PacketNo,
-    /// Where it was taken.
+    /// Where it was taken. For [`NOT_A_PACKET`] it says nothing.
     pub interface: InterfaceId,
-    /// The interface's LINKTYPE_ value.
+    /// The interface's LINKTYPE_ value, or [`NOT_A_PACKET`].
     pub link_type: u32,
     /// When; `None` for a Simple Packet Block, which has no time.
     pub time: Option<Timestamp>,
