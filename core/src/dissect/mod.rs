@@ -10,6 +10,7 @@ mod arp;
 mod checksum;
 mod ethertype;
 mod icmp;
+mod info;
 mod ip_protocol;
 mod ipv4;
 mod ipv6;
@@ -21,6 +22,7 @@ mod tcp;
 mod udp;
 mod walk;
 
+pub use info::{Info, Relative, info, tcpdump_line};
 pub use link::{LINKS, Link, link};
 pub use node::Node;
 pub use packet::*;

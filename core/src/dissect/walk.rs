@@ -23,6 +23,8 @@ pub(super) struct Layer {
     pub(super) kind: Kind,
     pub(super) at: usize,
     pub(super) end: usize,
+    /// Where they would end had nothing been cut.
+    pub(super) told: usize,
 }
 
 /// Which layer.
@@ -112,7 +114,7 @@ impl<'a> Walk<'a> {
     #[inline]
     pub(super) fn enter(&mut self, kind: Kind) {
         if let Some(layers) = &mut self.layers {
-            layers.push(Layer { kind, at: self.at, end: self.end });
+            layers.push(Layer { kind, at: self.at, end: self.end, told: self.told });
         }
     }
 
