@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 fine, 1 failed (for `check`: findings at or above `--fail-on`), 2 wrong use, 3 input that cannot be read.
 
+use crate::record::{self, LiveArgs, RecordArgs};
 use crate::serve::{self, Server};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +32,18 @@ Examples:
   sudo dropscope live -i eth0 'port 80'      record and watch as it happens
   sudo dropscope record -i eth0 -o web.pcapng --duration 30";
 
+const LIVE_EXAMPLES: &str = "\
+Examples:
+  sudo dropscope live -i eth0 'port 80'
+  sudo dropscope live --netns web-1                       every interface of a namespace
+  sudo dropscope live -i web-1/eth0 -i host/veth-c        both ends of a veth pair";
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  sudo dropscope record -i eth0 -o web.pcapng --duration 30 'host 10.0.0.7'
+  sudo dropscope record -i any -s 128 --netns 4711
+  ssh web-1 sudo dropscope record -i eth0 -o - | wireshark -k -i -";
+
 #[derive(Subcommand)]
 enum Command {
     /// Look at captures in the browser.
@@ -38,6 +51,17 @@ enum Command {
     /// The files stay where they are; the page reads them from this process. Ends with Ctrl-C.
     #[command(after_help = "Example:\n  dropscope open before.pcap after.pcapng")]
     Open(OpenArgs),
+    /// Record packets and counters, and watch in the browser as it happens.
+    ///
+    /// Packets and the kernel's counters go into one pcapng log on disk; the page reads that log while it grows. Needs root, or
+    /// CAP_NET_RAW and CAP_NET_ADMIN. Ctrl-C ends it; the log stays.
+    #[command(after_help = LIVE_EXAMPLES)]
+    Live(LiveArgs),
+    /// Record packets and counters without a page, as tcpdump -w.
+    ///
+    /// The log is a pcapng file that Wireshark opens; `dropscope check` and `dropscope open` show what is in it. Ctrl-C ends it.
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(RecordArgs),
     /// The review server: captures that people share, behind links.
     ///
     /// Uploaded captures are kept in the data folder with the links that were made to them. The link printed at the start
@@ -107,6 +131,8 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => reference_page(&cli.server),
         Some(Command::Open(args)) => open(&args),
+        Some(Command::Live(args)) => record::live(&args),
+        Some(Command::Record(args)) => record::record(&args),
         Some(Command::Serve(args)) => review_server(&args),
     };
     done.unwrap_or_else(|error| {
@@ -159,7 +185,7 @@ fn review_server(args: &ServeArgs) -> Result<ExitCode> {
 }
 
 /// Says where the page is, on standard output, where a program that started this one can read it.
-fn announce(server: &Server, sentence: &str, links: &[String], args: &ServerArgs) {
+pub(crate) fn announce(server: &Server, sentence: &str, links: &[String], args: &ServerArgs) {
     if let Some(warning) = server.warning() {
         eprintln!("dropscope: {warning}");
     }
@@ -174,12 +200,12 @@ fn announce(server: &Server, sentence: &str, links: &[String], args: &ServerArgs
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Runtime::new().context("the threads that serve cannot be started")
 }
 
 /// Bytes, with K, M, G or T for powers of 1024.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(char, u64); 4] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
     let unit = UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix([*unit, unit.to_ascii_lowercase()])?, *factor)));
     let (digits, factor) = unit.unwrap_or((text, 1));

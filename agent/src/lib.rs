@@ -1,6 +1,10 @@
 //! Everything of Dropscope that touches a host.
 
 pub mod cli;
+mod log_file;
+mod record;
+mod recorder;
+mod recording;
 mod serve;
 pub mod source;
 mod web;

@@ -88,19 +88,25 @@ impl Server {
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let limits =
             Limits { upload_bytes: self.settings.max_upload.unwrap_or(Limits::default().upload_bytes), ..Limits::default() };
-        let router = Review::new(self.store, &self.owner, limits).router(web::page(), Guard::new(self.settings.names));
+        let review = Review::new(self.store, &self.owner, limits);
+        let router = review.clone().router(web::page(), Guard::new(self.settings.names));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let serving = axum::serve(self.listener, router).with_graceful_shutdown(async move {
             stop.await;
             let _ = stopping.send(());
         });
+        let ended = async move {
+            serving.await?;
+            review.all_viewers_gone().await;
+            std::io::Result::Ok(())
+        };
         let give_up = async move {
             // An error means that serving ended first.
             let _ = stopped.await;
             tokio::time::sleep(GOODBYE).await;
         };
         tokio::select! {
-            served = async { serving.await } => served.context("serving failed"),
+            served = ended => served.context("serving failed"),
             () = give_up => Ok(()),
         }
     }
@@ -148,15 +154,20 @@ pub(crate) fn show(link: &str) {
     }
 }
 
-/// Waits for Ctrl-C or a polite request to end.
-pub(crate) async fn asked_to_stop() {
+/// Waits for Ctrl-C or a polite request to end. Signals are watched from the call on, not only once it is waited for.
+pub(crate) fn asked_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        tracing::warn!("signals cannot be watched; end this process with kill -9");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let watched = signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
+    async move {
+        match watched {
+            Ok((mut interrupt, mut terminate)) => tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            },
+            Err(error) => {
+                tracing::warn!("signals cannot be watched, end this process with kill -9: {error}");
+                std::future::pending().await
+            }
+        }
     }
 }

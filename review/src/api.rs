@@ -80,6 +80,13 @@ impl Review {
             .layer(axum::middleware::from_fn_with_state(guard, watch))
     }
 
+    /// Waits until nobody follows a capture any more.
+    pub async fn all_viewers_gone(&self) {
+        let all = u32::try_from(self.0.limits.viewers).unwrap_or(u32::MAX);
+        // An error would mean that the semaphore was closed, which nobody does.
+        let _ = self.0.viewers.acquire_many(all).await;
+    }
+
     /// What the bearer of these headers may do; `None` without a token.
     fn rights(&self, headers: &HeaderMap) -> Result<Option<Rights>, ApiError> {
         let Some(presented) = presented_token(headers) else { return Ok(None) };

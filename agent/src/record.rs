@@ -1,0 +1,318 @@
+//! `dropscope record` and `dropscope live`: what to capture where, and the two ways to do it, without a page and with one.
+
+use crate::cli::{ServerArgs, announce, runtime, size};
+use crate::log_file::LogFile;
+use crate::recorder::Summary;
+use crate::recording::{Plan, ended};
+use crate::serve::{self, Server};
+use crate::source::Target;
+use crate::source::capture::CaptureSettings;
+use crate::source::netns::NetnsError;
+use crate::source::watch::WatchSettings;
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What to capture, and what to read beside it.
+#[derive(Args)]
+pub(crate) struct CaptureArgs {
+    /// Interface to capture on, in every namespace that is named; NAMESPACE/INTERFACE for that one alone. May be repeated.
+    /// Without it, all interfaces (any).
+    #[arg(short, long = "interface", value_name = "INTERFACE")]
+    interfaces: Vec<String>,
+    /// Network namespace to watch: a name of `ip netns`, a process's number, a path, or host. May be repeated. Without it, the
+    /// one this command runs in.
+    #[arg(long = "netns", value_name = "NAMESPACE")]
+    namespaces: Vec<String>,
+    /// End after so long: seconds, or with m or h.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Bytes kept of each packet at most.
+    #[arg(short, long, value_name = "BYTES", default_value_t = 262_144)]
+    snaplen: u32,
+    /// Only packets that this host would take anyway.
+    #[arg(short = 'p', long)]
+    no_promiscuous: bool,
+    /// The kernel's buffer for each capture, with K, M or G.
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = size)]
+    ring: u64,
+    /// A source not to read: see `dropscope record --help`. May be repeated.
+    #[arg(long, value_name = "SOURCE")]
+    without: Vec<String>,
+    /// Which packets to capture, in the language of tcpdump (pcap-filter(7)).
+    #[arg(value_name = "FILTER")]
+    filter: Vec<String>,
+}
+
+/// Arguments of `record`.
+#[derive(Args)]
+pub(crate) struct RecordArgs {
+    #[command(flatten)]
+    capture: CaptureArgs,
+    /// The log to write; - for standard output. Without it, dropscope-TIME.pcapng in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Arguments of `live`.
+#[derive(Args)]
+pub(crate) struct LiveArgs {
+    #[command(flatten)]
+    capture: CaptureArgs,
+    /// The log to write. Without it, one in the data folder, which `dropscope serve` shows later.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Records without a page.
+pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
+    let plan = args.capture.plan(None)?;
+    let path =
+        args.output.clone().unwrap_or_else(|| PathBuf::from(format!("dropscope-{}.pcapng", compact_time(SystemTime::now()))));
+    runtime()?.block_on(async {
+        // From here on a signal ends the recording instead of the process.
+        let stop = serve::asked_to_stop();
+        let opened = plan.open()?;
+        let limits = opened.limits().to_vec();
+        let recording = opened.begin(LogFile::create(&path)?)?;
+        say_what_is_recorded(&plan, &limits, &path);
+        tokio::select! {
+            () = stop => {}
+            () = run_out(args.capture.duration) => {}
+            () = ended(recording.growth()) => {}
+        }
+        Ok(conclude(&end(recording).await?, &path))
+    })
+}
+
+/// Records and shows it as it happens.
+pub(crate) fn live(args: &LiveArgs) -> Result<ExitCode> {
+    if args.output.as_deref() == Some(Path::new("-")) {
+        bail!("viewers read the log from its file, so it cannot go to standard output; use `dropscope record -o -`");
+    }
+    runtime()?.block_on(async {
+        let stop = serve::asked_to_stop();
+        let server = Server::open(args.server.settings()).await?;
+        let plan = args.capture.plan(Some(server.port()))?;
+        let opened = plan.open()?;
+        let limits = opened.limits().to_vec();
+        let name = plan.name();
+        let (id, recording, path) = match &args.output {
+            Some(path) => {
+                let path = std::path::absolute(path).with_context(|| format!("{} cannot be found", path.display()))?;
+                let recording = opened.begin(LogFile::create(&path)?)?;
+                (server.store().add_live(&name, &path, recording.growth())?, recording, path)
+            }
+            None => {
+                let reserved = server.store().reserve(&name).context("the data folder cannot be written")?;
+                let path = reserved.log.clone();
+                let recording = opened.begin(LogFile::create(&path)?)?;
+                (server.store().begin(reserved, recording.growth())?, recording, path)
+            }
+        };
+        say_what_is_recorded(&plan, &limits, &path);
+        announce(&server, "Dropscope is live:", &[server.link(Some(&id))], &args.server);
+
+        let (end_serving, serving_ends) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(server.run(async move { drop(serving_ends.await) }));
+        tokio::pin!(stop);
+        let is_stopped = tokio::select! {
+            () = &mut stop => true,
+            () = run_out(args.capture.duration) => false,
+            () = ended(recording.growth()) => false,
+        };
+        let status = conclude(&end(recording).await?, &path);
+        if !is_stopped {
+            eprintln!("dropscope: the page stays; Ctrl-C ends it.");
+            stop.await;
+        }
+        // Viewers are told the end now; then the server may go.
+        let _ = end_serving.send(());
+        serving.await.context("the server failed")??;
+        Ok(status)
+    })
+}
+
+impl CaptureArgs {
+    /// What these arguments mean on this host.
+    fn plan(&self, own_port: Option<u16>) -> Result<Plan> {
+        let mut watched = Vec::new();
+        for text in &self.namespaces {
+            add(&mut watched, namespace(text)?);
+        }
+        let here = Target::host()?;
+        let mut placed = Vec::new();
+        let mut everywhere = Vec::new();
+        for text in &self.interfaces {
+            // A namespace may be a path; an interface's name holds no slash.
+            match text.rsplit_once('/') {
+                Some((place, interface)) => placed.push((namespace(place)?, interface)),
+                None => everywhere.push(text.as_str()),
+            }
+        }
+        if self.interfaces.is_empty() {
+            everywhere.push("any");
+        }
+        if watched.is_empty() && !everywhere.is_empty() {
+            watched.push(here.clone());
+        }
+        let mut captures = Vec::new();
+        for target in &watched {
+            captures.extend(everywhere.iter().map(|interface| (target.clone(), *interface)));
+        }
+        for (target, interface) in placed {
+            add(&mut watched, target.clone());
+            captures.push((target, interface));
+        }
+        let filter = self.filter.join(" ");
+        let settings = |(target, interface): (Target, &str)| {
+            let settings = CaptureSettings {
+                snaplen: self.snaplen,
+                filter: filter.clone(),
+                ring_bytes: u32::try_from(self.ring).unwrap_or(u32::MAX),
+                promiscuous: !self.no_promiscuous,
+                leave_out_port: own_port.filter(|_| target.netns == here.netns),
+                ..CaptureSettings::of(interface)
+            };
+            (target, settings)
+        };
+        let captures = captures.into_iter().map(settings).collect();
+        Ok(Plan { watched, captures, sources: WatchSettings { without: self.without.clone(), ..WatchSettings::default() } })
+    }
+}
+
+impl Plan {
+    /// What is captured, for people: `eth0`, `web-1/eth0, host/veth-c`.
+    fn name(&self) -> String {
+        let is_one_place = self.watched.len() == 1 && self.watched.iter().all(|target| target.name == "host");
+        let one = |(target, settings): &(Target, CaptureSettings)| {
+            if is_one_place { settings.interface.clone() } else { format!("{}/{}", target.name, settings.interface) }
+        };
+        self.captures.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn namespace(text: &str) -> Result<Target, NetnsError> {
+    match Target::resolve(text) {
+        Err(NetnsError::Unknown(name)) if name == "host" => Target::host(),
+        other => other,
+    }
+}
+
+fn add(watched: &mut Vec<Target>, target: Target) {
+    if !watched.iter().any(|known| known.netns == target.netns) {
+        watched.push(target);
+    }
+}
+
+fn say_what_is_recorded(plan: &Plan, limits: &[String], path: &Path) {
+    let to = if path.as_os_str() == "-" { "standard output".to_owned() } else { path.display().to_string() };
+    eprintln!("dropscope: recording {} to {to}. Ctrl-C ends it.", plan.name());
+    for limit in limits {
+        eprintln!("dropscope: not recorded: {limit}");
+    }
+}
+
+/// Ends a recording where it holds up nobody: its threads are waited for.
+async fn end(recording: crate::recording::Recording) -> Result<Summary> {
+    tokio::task::spawn_blocking(move || recording.end()).await.context("ending the recording failed")
+}
+
+/// Says what was recorded; fails when the log is not whole.
+fn conclude(summary: &Summary, path: &Path) -> ExitCode {
+    for (interface, packets, lost) in &summary.captures {
+        eprintln!("dropscope: {packets} packets on {interface}, {lost} lost by the capture.");
+    }
+    eprintln!("dropscope: {} bytes in {}.", summary.bytes, path.display());
+    match &summary.trouble {
+        None => ExitCode::SUCCESS,
+        Some(trouble) => {
+            eprintln!("dropscope: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_out(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(char, f64); 3] = [('s', 1.0), ('m', 60.0), ('h', 3600.0)];
+    let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)));
+    let (digits, factor) = unit.unwrap_or((text, 1.0));
+    let seconds = digits.parse::<f64>().ok().map(|number| number * factor);
+    let length = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|length| !length.is_zero());
+    length.ok_or_else(|| format!("`{text}` is not a time such as 30, 90s, 10m or 2h"))
+}
+
+/// `20261122-131500`, in UTC.
+fn compact_time(at: SystemTime) -> String {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days to date, from the first of March of year 0: http://howardhinnant.github.io/date_algorithms.html#civil_from_days
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_seconds_unless_a_unit_says_otherwise() {
+        for (text, seconds) in [("30", 30.0), ("1.5", 1.5), ("90s", 90.0), ("10m", 600.0), ("2h", 7200.0)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "s", "0", "-1", "NaN", "inf", "1e300", "3d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_named_by_the_time_in_utc() {
+        // date -u -d @SECONDS +%Y%m%d-%H%M%S
+        for (seconds, text) in [(0, "19700101-000000"), (951_782_400, "20000229-000000"), (1_795_353_599, "20261122-131959")] {
+            assert_eq!(compact_time(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn an_interface_belongs_to_its_own_namespace_or_to_all_that_are_named() {
+        let args = |interfaces: &[&str], namespaces: &[&str]| {
+            let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+            let (interfaces, namespaces) = (texts(interfaces), texts(namespaces));
+            CaptureArgs {
+                interfaces,
+                namespaces,
+                duration: None,
+                snaplen: 96,
+                no_promiscuous: false,
+                ring: 1 << 20,
+                without: Vec::new(),
+                filter: vec!["tcp".into(), "port".into(), "80".into()],
+            }
+        };
+        let own = format!("/proc/{}/ns/net", std::process::id());
+        let plan = args(&["lo", &format!("{own}/eth7")], &["host"]).plan(Some(4747)).unwrap();
+        assert_eq!(plan.watched.len(), 1, "both are one namespace");
+        let filters: Vec<_> = plan.captures.iter().map(|(_, one)| (one.interface.as_str(), one.whole_filter())).collect();
+        let filter = "(tcp port 80) and not tcp port 4747".to_owned();
+        assert_eq!(filters, [("lo", filter.clone()), ("eth7", filter)]);
+        assert_eq!(args(&[], &[]).plan(None).unwrap().name(), "any");
+    }
+}

@@ -1,0 +1,98 @@
+//! A recording: captures, sources and the recorder, put together, begun and ended in the order that loses nothing.
+//!
+//! Everything that needs rights is opened in [`Recording::open`]; nothing is read before [`Opened::begin`].
+
+use crate::log_file::LogFile;
+use crate::recorder::{Described, Opening, Recorder, Summary};
+use crate::source::capture::{CaptureSettings, Running};
+use crate::source::watch::{Watch, WatchSettings};
+use crate::source::{Capture, Event, Target, host_identity};
+use anyhow::{Context as _, Result};
+use dropscope_review::Growth;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Events that may wait for the recorder. A batch holds at most 1,024 packets, so that this bounds memory; what does not fit
+/// waits in the kernel's ring, which counts what it loses.
+const MOST_WAITING: usize = 32;
+
+/// What to record.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Namespaces whose counters are read.
+    pub(crate) watched: Vec<Target>,
+    /// What is captured where.
+    pub(crate) captures: Vec<(Target, CaptureSettings)>,
+    /// How the sources are read.
+    pub(crate) sources: WatchSettings,
+}
+
+/// A recording for which everything is open.
+pub(crate) struct Opened {
+    captures: Vec<Capture>,
+    watch: Watch,
+    send: SyncSender<Event>,
+    receive: Receiver<Event>,
+}
+
+/// A recording that is under way.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    captures: Vec<Running>,
+    watch: Watch,
+    recorder: Recorder,
+}
+
+impl Plan {
+    /// Opens every capture and source. Packets wait in the rings from here on.
+    pub(crate) fn open(&self) -> Result<Opened> {
+        let (send, receive) = sync_channel(MOST_WAITING);
+        let open = |(id, (target, settings)): (usize, &(Target, CaptureSettings))| Capture::open(id as u32, target, settings);
+        let captures = self.captures.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+        let watch = Watch::open(&self.watched, &self.sources, &send)?;
+        Ok(Opened { captures, watch, send, receive })
+    }
+}
+
+impl Opened {
+    /// What cannot be read, in full sentences.
+    pub(crate) fn limits(&self) -> &[String] {
+        &self.watch.limits
+    }
+
+    /// Begins to record into `log`.
+    pub(crate) fn begin(self, log: LogFile) -> Result<Recording> {
+        let opening = Opening {
+            host: host_identity::read(),
+            captures: self.captures.iter().map(Described::of).collect(),
+            limits: self.watch.limits.clone(),
+        };
+        let recorder = Recorder::start(log, opening, self.receive).context("no thread for the recorder can be had")?;
+        let start = |capture: Capture| capture.start(self.send.clone()).context("no thread for a capture can be had");
+        let captures = self.captures.into_iter().map(start).collect::<Result<_>>()?;
+        self.watch.start();
+        // The recorder ends when the last sender is gone; `send` goes here, the others with their threads.
+        Ok(Recording { captures, watch: self.watch, recorder })
+    }
+}
+
+impl Recording {
+    /// How far the log is on disk, and when it ends.
+    pub(crate) fn growth(&self) -> tokio::sync::watch::Receiver<Growth> {
+        self.recorder.growth()
+    }
+
+    /// Ends it: what lies in the rings is taken along, then the counters are read once more, so that they cover every packet.
+    pub(crate) fn end(self) -> Summary {
+        for capture in self.captures {
+            capture.stop();
+        }
+        self.watch.stop();
+        self.recorder.join()
+    }
+}
+
+/// Waits until a recording ends by itself: its log can no longer be written.
+pub(crate) async fn ended(mut growth: tokio::sync::watch::Receiver<Growth>) {
+    // An error means the recorder is gone, which is an end too.
+    let _ = growth.wait_for(|growth| growth.ended.is_some()).await;
+}
