@@ -285,10 +285,13 @@ fn note_completeness(flow: &mut Flow, header: &Header<'_>) {
     let flags = header.flags;
     if flags.has(TcpFlags::SYN) {
         flow.completeness |= if flags.has(TcpFlags::ACK) { 2 } else { 1 };
-    } else if flags.has(TcpFlags::ACK) {
-        flow.completeness |= if header.payload_len > 0 { 8 } else { 4 };
+    } else if flags.has(TcpFlags::ACK) && header.payload_len == 0 {
+        flow.completeness |= 4;
     }
-    if flags.has(TcpFlags::FIN.or(TcpFlags::ACK)) {
+    if header.payload_len > 0 {
+        flow.completeness |= 8;
+    }
+    if flags.has(TcpFlags::FIN) {
         flow.completeness |= 16;
     }
     if flags.has(TcpFlags::RST) {
