@@ -14,5 +14,7 @@ pub mod flow;
 pub mod ids;
 pub mod log;
 pub mod query;
+pub mod reference;
 pub mod rules;
+pub mod script;
 pub mod time;

@@ -1,0 +1,59 @@
+//! The reference case as a log: what the page shows first, what the tests judge by.
+//!
+//! `reference/loss.txt` is the case, as text; this module only encodes it. The same bytes every time.
+
+use crate::log::record::{Interface, Section, Watched};
+use crate::log::{Encoder, PacketToWrite};
+use crate::script::{Script, Scripted};
+
+/// The case as text: a script (see [`crate::script`]).
+pub const SCRIPT: &str = include_str!("reference/loss.txt");
+
+/// The case as a log.
+///
+/// # Panics
+/// Never: the text is part of this crate, and a test reads it.
+pub fn log() -> Vec<u8> {
+    encode(&Script::parse(SCRIPT).expect("the reference script is part of this crate and tested"))
+}
+
+/// A script as a log: one section, one capture interface.
+pub fn encode(script: &Script) -> Vec<u8> {
+    let mut out = Vec::new();
+    let application = Some(format!("Dropscope {}", env!("CARGO_PKG_VERSION")));
+    let mut encoder = Encoder::begin(&Section { os: Some("Linux".into()), application, ..Section::default() }, &mut out);
+    let at = &script.capture;
+    let watched = Watched { netns: crate::ids::NetnsId(at.netns), ifindex: at.ifindex };
+    let interface = encoder.interface(
+        &Interface {
+            id: crate::ids::InterfaceId(0),
+            number: 0,
+            link_type: 1,
+            snaplen: 0,
+            name: Some(at.name.clone()).filter(|name| !name.is_empty()),
+            description: None,
+            filter: None,
+            os: None,
+            ticks_per_second: 1_000_000_000,
+            comments: if at.netns == 0 { Vec::new() } else { vec![watched.comment()] },
+        },
+        &mut out,
+    );
+    for record in &script.records {
+        let written = match record {
+            Scripted::Host(host) => encoder.record(host, &mut out),
+            Scripted::Catalogue(catalogue) => encoder.record(catalogue, &mut out),
+            Scripted::Snapshot(snapshot) => encoder.record(snapshot, &mut out),
+            Scripted::RuleSet(rules) => encoder.record(rules, &mut out),
+            Scripted::Mark(mark) => encoder.record(mark, &mut out),
+            Scripted::KernelDrop(drop) => encoder.record(drop, &mut out),
+            Scripted::Packet { time, frame } => {
+                let wire_len = frame.len() as u32;
+                encoder.packet(&PacketToWrite { interface, time: *time, wire_len, data: frame, ..Default::default() }, &mut out);
+                Ok(())
+            }
+        };
+        written.expect("a line of a script is far shorter than a block may be");
+    }
+    out
+}
