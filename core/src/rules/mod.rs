@@ -16,6 +16,16 @@ use crate::log::record::Interface;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
+mod binomial;
+#[cfg(test)]
+mod case;
+mod conntrack_full;
+mod firewall_drop;
+mod host;
+mod interface_mtu;
+mod predicate;
+mod say;
+
 /// A rule of the catalogue.
 pub struct Rule {
     /// Its name in links, in `--fail-on` and in JSON; never changes its meaning.
@@ -34,8 +44,8 @@ pub struct Outcome {
     /// When it found nothing: clear or cannot tell, with the figures that show it. Both may be there: one interface can be
     /// at fault while the others are fine.
     pub quiet: Option<(Quiet, String)>,
-    /// Conversations whose trouble these findings account for.
-    pub explains: Vec<FlowId>,
+    /// What these findings account for.
+    pub explains: Explained,
 }
 
 impl Outcome {
@@ -50,14 +60,19 @@ impl Outcome {
     }
 }
 
-/// Conversations whose trouble a rule before this one accounts for.
+/// What the rules before this one account for.
 #[derive(Debug, Default)]
-pub struct Explained(BTreeSet<FlowId>);
+pub struct Explained {
+    /// Conversations whose trouble has a cause.
+    pub flows: BTreeSet<FlowId>,
+    /// Interfaces whose drops have a cause: namespace and ifindex.
+    pub interfaces: BTreeSet<(u64, u32)>,
+}
 
 impl Explained {
     /// Whether this conversation's trouble has a cause already.
     pub fn has(&self, flow: FlowId) -> bool {
-        self.0.contains(&flow)
+        self.flows.contains(&flow)
     }
 }
 
@@ -81,7 +96,11 @@ pub struct View<'a> {
 }
 
 /// The catalogue. Causes come before what they cause.
-pub const RULES: &[Rule] = &[];
+pub const RULES: &[Rule] = &[
+    Rule { slug: "interface_mtu", title: "Interface MTU", judge: interface_mtu::judge },
+    Rule { slug: "conntrack_full", title: "Connection tracking table", judge: conntrack_full::judge },
+    Rule { slug: "firewall_drop", title: "Firewall rules that drop", judge: firewall_drop::judge },
+];
 
 /// What all rules say together.
 #[derive(Debug, Default)]
@@ -98,7 +117,8 @@ pub fn judge(view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for rule in RULES {
         let outcome = (rule.judge)(view, &explained);
-        explained.0.extend(outcome.explains);
+        explained.flows.extend(outcome.explains.flows);
+        explained.interfaces.extend(outcome.explains.interfaces);
         judgement.findings.extend(outcome.findings);
         if let Some((verdict, why)) = outcome.quiet {
             let (rule, title) = (rule.slug.to_owned(), rule.title.to_owned());

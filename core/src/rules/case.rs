@@ -1,0 +1,94 @@
+//! Cases of the rules: a script in, findings as text out. The script goes the whole way: encoded as a log, decoded, dissected.
+
+use super::{Judgement, View, judge};
+use crate::counters::Counters;
+use crate::dissect::dissect;
+use crate::finding::Quiet;
+use crate::flow::FlowTable;
+use crate::log::Decoder;
+use crate::log::record::Record;
+use crate::script::Script;
+use crate::time::Timestamp;
+use std::fmt::Write as _;
+
+/// What the rules say about a log.
+pub(super) fn judged(log: &[u8]) -> Judgement {
+    let mut flows = FlowTable::default();
+    let mut counters = Counters::default();
+    let (mut drops, mut marks, mut interfaces) = (Vec::new(), Vec::new(), Vec::new());
+    let mut watermark = Timestamp::MIN;
+    let mut reach = |at: i64| watermark = watermark.max(Timestamp::from_nanos(at));
+    let mut decoder = Decoder::new();
+    decoder.push(log, |record| match record {
+        Record::Interface(interface) => interfaces.push(interface),
+        Record::Host(host) => counters.learn_host(*host),
+        Record::Catalogue(catalogue) => counters.describe(catalogue),
+        Record::Snapshot(snapshot) => {
+            reach(snapshot.at_ns);
+            counters.record(&snapshot);
+        }
+        Record::RuleSet(rules) => counters.learn_rules(*rules),
+        Record::Mark(mark) => {
+            reach(mark.at_ns);
+            marks.push(mark);
+        }
+        Record::KernelDrop(drop) => drops.push(*drop),
+        Record::Packet(packet) => {
+            let time = packet.time.unwrap_or_default();
+            reach(time.nanos());
+            let dissected = dissect(packet.link_type, packet.data, packet.wire_len);
+            flows.observe(&dissected, packet.no, time, packet.interface, packet.wire_len);
+        }
+        _ => {}
+    });
+    judge(&View {
+        flows: &flows,
+        counters: &counters,
+        drops: &drops,
+        interfaces: &interfaces,
+        marks: &marks,
+        watermark,
+        capture_lost: 0,
+    })
+}
+
+/// What some rules say about a script, as text: findings, and what was checked.
+pub(super) fn said(script: &str, rules: &[&str]) -> String {
+    let script = Script::parse(script).unwrap_or_else(|error| panic!("{error}"));
+    let judgement = judged(&crate::reference::encode(&script));
+    let mut out = String::new();
+    for finding in judgement.findings.iter().filter(|finding| rules.contains(&finding.rule.as_str())) {
+        assert!(!finding.evidence.is_empty(), "a finding without evidence: {}", finding.sentence);
+        let _ = writeln!(out, "{} {} {}: {}", finding.severity, finding.confidence, finding.rule, finding.sentence);
+    }
+    for checked in judgement.checked.iter().filter(|checked| rules.contains(&checked.rule.as_str())) {
+        let verdict = match checked.verdict {
+            Quiet::Clear => "clear",
+            Quiet::CannotTell => "cannot tell",
+        };
+        let _ = writeln!(out, "{verdict} {}: {}", checked.rule, checked.why);
+    }
+    out
+}
+
+/// Checks what one rule says about a script, a line each: `severity confidence: sentence`, or `clear: why`.
+#[track_caller]
+pub(super) fn check(rule: &str, script: &str, expected: &str) {
+    let said = said(script, &[rule]).replace(&format!(" {rule}: "), ": ");
+    assert_eq!(said.trim_end(), expected, "\n\nsaid:\n{said}");
+}
+
+#[test]
+fn the_reference_case_is_found_by_name_in_both_acts() {
+    const RULE: &str = "-m statistic --mode random --probability 0.29999999981 -j DROP`";
+    let expected = format!(
+        "critical strong interface_mtu: eth0 of web-1 has an MTU of 100 and dropped bytes 1 to 75 that 10.255.255.5:39058 sent: the packet \
+         that carried them had 127 bytes.
+warning strong firewall_drop: Rule 1 of INPUT (table filter, iptables-legacy) in web-1 dropped 19 packets of 57 (33.3 %): `-A INPUT {RULE}; \
+         11 connection attempts got no answer.
+warning strong firewall_drop: Rule 1 of OUTPUT (table filter, iptables-legacy) in web-1 dropped 8 packets of 35 (22.9 %): `-A OUTPUT {RULE}.
+clear conntrack_full: 182 of 262144 entries in use, 0.07 %, and no packet was refused an entry.
+"
+    );
+    assert_eq!(said(crate::reference::SCRIPT, &["interface_mtu", "firewall_drop", "conntrack_full"]), expected);
+}

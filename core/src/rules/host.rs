@@ -1,0 +1,129 @@
+//! What rules ask of watched hosts: where a conversation was captured, which addresses are the host's own, how much a counter
+//! grew meanwhile.
+
+use super::View;
+use crate::anchor::{Anchor, Place};
+use crate::counters::Series;
+use crate::flow::Flow;
+use crate::ids::{CounterId, Direction, NetnsId};
+use crate::log::block::{InterfaceFacts, Namespace};
+use crate::time::{Span, Timestamp};
+use std::net::IpAddr;
+
+/// An interface of a watched namespace.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) facts: &'a InterfaceFacts,
+}
+
+impl Watched<'_> {
+    pub(super) fn netns(self) -> NetnsId {
+        NetnsId(self.namespace.netns)
+    }
+
+    /// `eth0 of web-1`.
+    pub(super) fn name(self) -> String {
+        format!("{} of {}", self.facts.name, self.namespace.name)
+    }
+
+    pub(super) fn anchor(self) -> Anchor {
+        Place::Interface { netns: self.netns(), ifindex: self.facts.ifindex }.into()
+    }
+
+    /// Its MTU at that time: the counter `link.mtu` where it was recorded, or the fact.
+    pub(super) fn mtu_at(self, view: &View<'_>, t: Timestamp) -> u32 {
+        let recorded = view.counters.of_interface("link.mtu", self.netns(), self.facts.ifindex);
+        recorded.and_then(|(_, series)| series.at(t)).map_or(self.facts.mtu, |mtu| mtu as u32)
+    }
+
+    /// How much one of its counters grew within `span`; `None` when it did not, or was not recorded.
+    pub(super) fn grown(self, view: &View<'_>, key: &str, span: Span) -> Option<Growth> {
+        growth(view.counters.of_interface(key, self.netns(), self.facts.ifindex)?, span)
+    }
+}
+
+/// The watched interface on which this conversation was captured.
+pub(super) fn captured_at<'a>(view: &View<'a>, flow: &Flow) -> Option<Watched<'a>> {
+    let told = view.interfaces.get(flow.interface.0 as usize).and_then(|interface| interface.watched());
+    if let Some(at) = told.filter(|at| at.ifindex != 0) {
+        let namespace = view.counters.namespace(at.netns)?;
+        let facts = namespace.interfaces.iter().find(|interface| interface.ifindex == at.ifindex)?;
+        return Some(Watched { namespace, facts });
+    }
+    own(view, flow.server.address).or_else(|| own(view, flow.client.address))
+}
+
+/// The watched interface that bears this address.
+pub(super) fn own<'a>(view: &View<'a>, address: IpAddr) -> Option<Watched<'a>> {
+    view.counters.interface_with_address(address).map(|(namespace, facts)| Watched { namespace, facts })
+}
+
+/// The direction in which a conversation comes in to the host on which it was captured; `None` where neither end is that
+/// host's own, or both are.
+pub(super) fn inbound(view: &View<'_>, flow: &Flow) -> Option<Direction> {
+    let here = captured_at(view, flow)?;
+    let bears = |address: IpAddr| {
+        let text = address.to_string();
+        let mut addresses = here.namespace.interfaces.iter().flat_map(|interface| &interface.addresses);
+        addresses.any(|own| own.split('/').next() == Some(text.as_str()))
+    };
+    match (bears(flow.client.address), bears(flow.server.address)) {
+        (false, true) => Some(Direction::AToB),
+        (true, false) => Some(Direction::BToA),
+        _ => None,
+    }
+}
+
+/// A counter that grew.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    pub(super) counter: CounterId,
+    pub(super) by: u64,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// From the reading before the first change to the last change.
+    pub(super) span: Span,
+}
+
+impl Growth {
+    pub(super) fn anchor(&self) -> Anchor {
+        Place::Counter { counter: self.counter, span: self.span }.into()
+    }
+}
+
+/// How much a counter grew within `span`, both ends being snapshots; what it lost by a reset is not counted.
+pub(super) fn growth((counter, series): (CounterId, &Series), span: Span) -> Option<Growth> {
+    let inside = |at: Timestamp| span.start < at && at <= span.end;
+    let (mut by, mut ends) = (0u64, None::<(u64, u64, Span)>);
+    for step in series.steps().filter(|step| inside(step.to.at) && step.delta() > 0) {
+        by += step.delta() as u64;
+        let (from, start) = ends.map_or((step.from.value, step.from.at.max(span.start)), |(from, _, s)| (from, s.start));
+        ends = Some((from, step.to.value, Span::new(start, step.to.at)));
+    }
+    let (from, to, span) = ends?;
+    Some(Growth { counter, by, from, to, span })
+}
+
+/// How much a counter of a namespace grew within `span`.
+pub(super) fn namespace_growth(view: &View<'_>, key: &str, netns: NetnsId, span: Span) -> Option<Growth> {
+    growth(view.counters.of_namespace(key, netns)?, span)
+}
+
+/// The whole time of the log's counters; `None` when none were recorded.
+pub(super) fn recorded(view: &View<'_>) -> Option<Span> {
+    view.counters.span()
+}
+
+/// `web-1` as a hint where to run a command: a container's namespace is not the shell's.
+pub(super) fn run_inside(namespace: &Namespace) -> String {
+    let in_container = namespace.interfaces.iter().any(|i| i.kind == "veth" && i.name.starts_with("eth"));
+    if in_container {
+        format!(
+            " Run it inside {0}: `ip netns exec {0} …`, or `nsenter -n -t PID …` with the PID of one of its processes.",
+            namespace.name
+        )
+    } else {
+        String::new()
+    }
+}
