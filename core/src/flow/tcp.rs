@@ -71,11 +71,13 @@ impl Tcp {
         });
         let placed = self.place(direction, header);
         note_completeness(flow, header);
-        note_handshake(flow, direction, header, taken.seen);
-        note_ends(flow, direction, header, taken.seen);
+        if copy.is_none() {
+            note_handshake(flow, direction, header, taken.seen);
+            note_ends(flow, direction, header, taken.seen);
+        }
         flow.handshake_rtt(self.analysis.initial_rtt);
         let side = &mut flow.sides[direction.index()];
-        note_options(side, ip, header);
+        note_header(side, ip, header, taken.seen);
         if copy.is_some() {
             side.rare.get_mut().copies += 1;
         } else {
@@ -331,7 +333,13 @@ fn note_handshake(flow: &mut Flow, direction: Direction, header: &Header<'_>, se
     }
 }
 
-fn note_options(side: &mut Side, ip: &Ip, header: &Header<'_>) {
+fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>, seen: Seen) {
+    if header.flags.has(TcpFlags::FIN) && side.fin.is_none() {
+        side.rare.get_mut().fin = Some(seen);
+    }
+    if header.flags.has(TcpFlags::RST) && side.rst.is_none() {
+        side.rare.get_mut().rst = Some(seen);
+    }
     if header.flags.has(TcpFlags::SYN) {
         side.isn = side.isn.or(Some(header.seq));
         side.mss = side.mss.or(header.options.mss);

@@ -20,6 +20,7 @@
 use super::pcap::{self, Pcap};
 use super::pcapng::{self, PcapNg};
 use super::record::{End, Record};
+use crate::ids::PacketNo;
 
 /// Reads a log as its bytes arrive.
 ///
@@ -52,6 +53,21 @@ pub(super) struct Position {
     pub(super) at: u64,
     /// Numbered records so far.
     pub(super) packets: u32,
+}
+
+impl Position {
+    /// Counts one more packet and gives it its number.
+    #[inline]
+    pub(super) fn next_packet(&mut self) -> PacketNo {
+        self.packets = self.packets.saturating_add(1);
+        PacketNo(self.packets)
+    }
+
+    /// Where a place in the next block's body lies in the log.
+    #[inline]
+    pub(super) fn in_body(&self, at: usize) -> u64 {
+        self.at + (pcapng::BEFORE_BODY + at) as u64
+    }
 }
 
 /// Why the next record cannot be read.

@@ -9,7 +9,7 @@ use super::bytes::ByteOrder;
 use super::decode::{Position, Stop};
 use super::link;
 use super::record::{FileFormat, Interface, PacketRecord, Record, Section};
-use crate::ids::{InterfaceId, PacketNo};
+use crate::ids::InterfaceId;
 use crate::time::Timestamp;
 use variant::Variant;
 
@@ -146,9 +146,8 @@ fn read_packets(
         };
         let seconds = i64::from(order.u32(rest, 0));
         let ticks = i64::from(order.u32(rest, 4));
-        position.packets = position.packets.saturating_add(1);
         sink(Record::Packet(PacketRecord {
-            no: PacketNo(position.packets),
+            no: position.next_packet(),
             interface: InterfaceId(0),
             link_type: header.link_type,
             time: Some(Timestamp::from_nanos(seconds * 1_000_000_000 + ticks * header.nanoseconds_a_tick)),

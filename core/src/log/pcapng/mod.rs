@@ -34,7 +34,7 @@ pub(super) const OURS: u32 = 0x8044_5343;
 pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
 /// Type and length before a block's body, and its length again behind it.
-const BEFORE_BODY: usize = 8;
+pub(super) const BEFORE_BODY: usize = 8;
 const AFTER_BODY: usize = 4;
 /// The shortest block: one without a body.
 const SHORTEST: usize = BEFORE_BODY + AFTER_BODY;
@@ -112,29 +112,20 @@ impl PcapNg {
         position: &mut Position,
         sink: &mut impl FnMut(Record<'_>),
     ) -> Result<(), Stop> {
-        let body_at = position.at + BEFORE_BODY as u64;
         let length = (body.len() + SHORTEST) as u32;
         match block_type {
-            ENHANCED_PACKET => {
-                sink(Record::Packet(self.enhanced_packet(order, body, body_at, position)?));
-            }
-            SIMPLE_PACKET => {
-                sink(Record::Packet(self.simple_packet(order, body, body_at, position)?));
-            }
-            PACKET => {
-                sink(Record::Packet(self.obsolete_packet(order, body, body_at, position)?));
-            }
+            ENHANCED_PACKET => self.enhanced_packet(order, body, position, sink)?,
+            SIMPLE_PACKET => self.simple_packet(order, body, position, sink)?,
+            PACKET => self.obsolete_packet(order, body, position, sink)?,
             OURS => sink(record_from_body(body, order, block_type, length)),
             CUSTOM | CUSTOM_NOT_COPIED => match record_from_body(body, order, block_type, length) {
+                // Somebody else's: their enterprise number, then what is theirs.
                 Record::Skipped { block_type: CUSTOM | CUSTOM_NOT_COPIED, .. } => {
-                    let data = body.get(4..).ok_or_else(|| too_short("a Custom Block", body, 4))?;
-                    sink(Record::Packet(packet::numbered_block(data, body_at + 4, position)));
+                    packet::numbered_block(body, 4, position, sink)?;
                 }
                 ours => sink(ours),
             },
-            SYSTEMD_JOURNAL_EXPORT => {
-                sink(Record::Packet(packet::numbered_block(body, body_at, position)));
-            }
+            SYSTEMD_JOURNAL_EXPORT => packet::numbered_block(body, 0, position, sink)?,
             SECTION_HEADER => sink(Record::Section(self.section(order, body)?)),
             INTERFACE_DESCRIPTION => sink(Record::Interface(self.interface(order, body)?)),
             INTERFACE_STATISTICS => match self.statistics(order, body)? {
