@@ -246,9 +246,9 @@ pub struct Course {
     pub acked_to: Option<u64>,
     /// Data that was sent again and never acknowledged: the last such segment, how often it was sent, and its IP length.
     pub stuck: Option<Stuck>,
-    /// Its FIN.
+    /// Its first FIN.
     pub fin: Option<Seen>,
-    /// Its RST.
+    /// Its first RST.
     pub rst: Option<Seen>,
 }
 

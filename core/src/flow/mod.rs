@@ -11,9 +11,13 @@ use crate::time::{Nanos, Timestamp};
 use std::collections::VecDeque;
 
 mod analysis;
+#[cfg(test)]
+mod cases;
 mod conversation;
 mod copies;
 mod labels;
+#[cfg(test)]
+pub(crate) mod script;
 mod seq;
 mod table;
 mod tcp;

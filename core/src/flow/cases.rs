@@ -1,0 +1,332 @@
+//! Conversations with what they must be told as.
+
+use super::script::Script;
+
+#[track_caller]
+fn check(script: &str, told: &str) {
+    let clean = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    let got = Script::run(script).told();
+    assert_eq!(clean(&got), clean(told), "told in full:\n{got}");
+}
+
+const OPEN: &str = "
+    0.000 C S 0 <mss 1460,sackOK,TS 100:0,wscale 7>
+    0.010 S S. 0 ack 1 <mss 1460,sackOK,TS 900:100,wscale 7>
+    0.011 C . 1 ack 1 <TS 101:900>
+";
+
+#[track_caller]
+fn check_open(script: &str, told: &str) {
+    check(&format!("{OPEN}{script}"), told);
+}
+
+#[test]
+fn the_reference_case_shows_the_bytes_that_never_came() {
+    const SCRIPT: &str = "
+        isn C 332257715 S 1630206251
+        0.589235 C S 0 win 29200 <mss 1418,sackOK,TS 486800541:0,wscale 7>
+        0.589277 S S. 0 ack 1 win 4880 <mss 256,sackOK,TS 2509376001:486800541,wscale 7>
+        0.589894 C . 1 ack 1 win 229 <TS 486800541:2509376001>
+        3.589352 C F. 76 ack 1 win 229 <TS 486803541:2509376001>
+        3.589417 S . 1 ack 1 win 40 <TS 2509379001:486800541,sack 76:77>
+    ";
+    check(
+        SCRIPT,
+        "
+        4: lost_segment
+        5: window_update
+        flow 0 port 40000, complete 23, syn 1, syn-ack 2, ack 3, rtt 659 µs
+        C 3 packets, 0 bytes, to 76, acked 0, missing 75 in 1, fin 4
+        hole 1-75 noticed 4 missed 5
+        S 2 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+    // What the 75 missing bytes would have been wrapped in: 20 of IP and 32 of TCP.
+    let script = Script::run(SCRIPT);
+    let flow = script.table.iter().next().expect("the script has a conversation");
+    assert_eq!(flow.sides[0].header_bytes, Some(52));
+    assert_eq!(flow.sides[0].sizes(), [(52, 2), (60, 1)]);
+}
+
+#[test]
+fn syns_sent_again_are_one_flow_and_a_new_isn_is_another() {
+    check(
+        "
+        0 C S 0 <mss 1460>
+        1 C S 0 <mss 1460>
+        3 C S 0 <mss 1460>
+        isn C 77000
+        9 C S 0 <mss 1460>
+        ",
+        "
+        2: retransmission, rto 1.00 s
+        3: retransmission, rto 3.00 s
+        4: reused_ports
+        flow 0 port 40000, complete 1, syn 1 x3
+          C 3 packets, 0 bytes, to 0, 2 sent again
+        flow 1 port 40000, complete 1, syn 4
+          C 1 packets, 0 bytes, to 0
+        ",
+    );
+}
+
+#[test]
+fn a_refusal_and_a_rejection_are_told_apart() {
+    check(
+        "
+        0.0 C S 0
+        0.1 S R. 0 ack 1
+        port 40001
+        1.0 C S 0
+        1.1 R icmp 3/13 C
+        port 40002
+        2.0 C S 0
+        2.1 R icmp 3/4 mtu 1400 C
+        ",
+        "
+        flow 0 port 40000, complete 37, syn 1, refused 2, rtt 100 ms
+          C 1 packets, 0 bytes, to 0
+          S 1 packets, 0 bytes, to 0, rst 2
+        flow 1 port 40001, complete 1, syn 3, icmp 3/13 at 4 about AToB
+          C 1 packets, 0 bytes, to 0
+        flow 2 port 40002, complete 1, syn 5, icmp 3/4 at 6 about AToB mtu 1400
+          C 1 packets, 0 bytes, to 0
+        ",
+    );
+}
+
+#[test]
+fn syn_acks_sent_again() {
+    check(
+        "
+        0.00 C S 0
+        0.01 S S. 0 ack 1
+        1.01 S S. 0 ack 1
+        3.01 S S. 0 ack 1
+        ",
+        "
+        3: retransmission, rto 1.00 s
+        4: retransmission, rto 3.00 s
+        flow 0 port 40000, complete 3, syn 1, syn-ack 2 x3
+          C 1 packets, 0 bytes, to 0, acked 0
+          S 3 packets, 0 bytes, to 0, 2 sent again
+        ",
+    );
+}
+
+#[test]
+fn reordering_leaves_no_hole() {
+    check_open(
+        "
+        0.020 C . 1(100) ack 1 <TS 102:900>
+        0.021 C . 201(100) ack 1 <TS 102:900>
+        0.022 C . 101(100) ack 1 <TS 102:900>
+        0.030 S . 1 ack 301 <TS 901:102>
+        ",
+        "
+        5: lost_segment
+        6: out_of_order
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 5 packets, 300 bytes, to 300, acked 300, 1 out of order
+          S 2 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn loss_before_the_tap_is_missed_by_the_peer_and_filled() {
+    check_open(
+        "
+        0.020 C . 1(100) ack 1 <TS 102:900>
+        0.021 C . 201(100) ack 1 <TS 102:900>
+        0.022 C . 301(100) ack 1 <TS 102:900>
+        0.030 S . 1 ack 101 <TS 901:102,sack 201:301>
+        0.031 S . 1 ack 101 <TS 901:102,sack 201:401>
+        0.300 C . 101(100) ack 1 <TS 130:901>
+        0.310 S . 1 ack 401 <TS 931:130>
+        ",
+        "
+        5: lost_segment
+        8: duplicate_ack, #1
+        9: retransmission, rto 279 ms
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 6 packets, 400 bytes, to 400, acked 400, 1 sent again
+            hole 101-200 noticed 5 missed 7 filled 9
+          S 4 packets, 0 bytes, to 0, acked 0, 1 dup acks
+        ",
+    );
+}
+
+#[test]
+fn acked_and_never_sent_again_was_lost_by_the_capture() {
+    check_open(
+        "
+        0.020 C . 1(100) ack 1 <TS 102:900>
+        0.022 C . 301(100) ack 1 <TS 102:900>
+        0.030 S . 1 ack 401 <TS 901:102>
+        0.050 S . 1 ack 501 <TS 903:104>
+        ",
+        "
+        5: lost_segment
+        6: ack_lost_segment
+        7: ack_lost_segment
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 4 packets, 200 bytes, to 500, acked 500, missing 300 in 2
+            hole 101-300 noticed 5 acked 6
+            hole 401-500 noticed 7 acked 7
+          S 3 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn data_sent_again_and_never_acknowledged_is_stuck() {
+    check_open(
+        "
+        0.020 C . 1(1448) ack 1 <TS 102:900>
+        0.230 C . 1(1448) ack 1 <TS 123:900>
+        0.650 C . 1(1448) ack 1 <TS 165:900>
+        1.490 C . 1(1448) ack 1 <TS 249:900>
+        ",
+        "
+        5: retransmission, rto 210 ms
+        6: retransmission, rto 630 ms
+        7: retransmission, rto 1.47 s
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 6 packets, 5792 bytes, to 1448, acked 0, 3 sent again
+            stuck 1-1448 x4 from 4 to 7, 1500 bytes of IP
+          S 1 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn data_sent_again_and_acknowledged_is_not() {
+    check_open(
+        "
+        0.020 C . 1(1448) ack 1 <TS 102:900>
+        0.230 C . 1(1448) ack 1 <TS 123:900>
+        0.650 C . 1(1448) ack 1 <TS 165:900>
+        0.660 S . 1 ack 1449 <TS 965:165>
+        ",
+        "
+        5: retransmission, rto 210 ms
+        6: retransmission, rto 630 ms
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 5 packets, 4344 bytes, to 1448, acked 1448, 2 sent again
+          S 2 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn a_window_that_closes_is_probed() {
+    check_open(
+        "
+        0.020 C . 1(100) ack 1 win 50
+        0.021 S . 1 ack 101 win 0
+        0.221 C . 101(1) ack 1 win 50
+        0.222 S . 1 ack 101 win 0
+        0.621 C . 101(1) ack 1 win 50
+        0.622 S . 1 ack 101 win 0
+        0.900 S . 1 ack 101 win 100
+        0.901 C . 101(100) ack 1 win 50
+        ",
+        "
+        5: zero_window
+        6: zero_window_probe
+        7: zero_window, zero_window_probe_ack
+        8: zero_window_probe
+        9: zero_window, zero_window_probe_ack
+        10: window_update
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 6 packets, 202 bytes, to 200, acked 100
+          S 5 packets, 0 bytes, to 0, acked 0, 3 zero windows
+        ",
+    );
+}
+
+#[test]
+fn keep_alives_are_not_retransmissions() {
+    check_open(
+        "
+        0.02 C . 1(100) ack 1
+        0.03 S . 1 ack 101
+        60.0 C . 100 ack 1
+        60.1 S . 1 ack 101
+        120.0 C . 100(1) ack 1
+        120.1 S . 1 ack 101
+        ",
+        "
+        6: keep_alive
+        7: keep_alive_ack
+        8: keep_alive
+        9: keep_alive_ack
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 5 packets, 101 bytes, to 100, acked 100
+          S 4 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn numbers_that_wrap_are_no_fault() {
+    check(
+        "
+        isn C 4294967200 S 4294967290
+        0.00 C S 0
+        0.01 S S. 0 ack 1
+        0.02 C . 1 ack 1
+        0.03 C . 1(90) ack 1
+        0.04 C . 91(90) ack 1
+        0.05 S . 1(100) ack 91
+        0.06 S . 101 ack 181
+        0.07 C . 281(90) ack 101
+        0.08 S . 101 ack 181 <sack 281:371>
+        0.40 C . 181(100) ack 101
+        0.41 S . 101 ack 371
+        ",
+        "
+        8: lost_segment
+        9: duplicate_ack, #1
+        10: retransmission, rto 330 ms
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 20.0 ms
+          C 6 packets, 370 bytes, to 370, acked 370, 1 sent again
+            hole 181-280 noticed 8 missed 9 filled 10
+          S 5 packets, 100 bytes, to 100, acked 100, 1 dup acks
+        ",
+    );
+}
+
+#[test]
+fn copies_on_two_interfaces_are_no_retransmissions() {
+    check(
+        "
+        0.000000 C S 0 id 11 if 0
+        0.000005 C S 0 id 11 if 1
+        0.010000 S S. 0 ack 1 id 0 if 1
+        0.010004 S S. 0 ack 1 id 0 if 0
+        0.011000 C . 1 ack 1 id 12 if 0
+        0.011006 C . 1 ack 1 id 12 if 1
+        0.012000 C . 1(100) ack 1 id 13 if 0
+        0.012003 C . 101(100) ack 1 id 14 if 0
+        0.012008 C . 1(100) ack 1 id 13 if 1
+        0.012012 C . 101(100) ack 1 id 14 if 1
+        0.300000 C . 101(100) ack 1 id 15 if 0
+        0.300009 C . 101(100) ack 1 id 15 if 1
+        ",
+        "
+        2: retransmission, rto 5.00 µs, copy of 1
+        4: retransmission, rto 4.00 µs, copy of 3
+        6: duplicate_ack, #1, copy of 5
+        9: out_of_order, copy of 7
+        10: retransmission, rto 12.0 µs, copy of 8
+        11: retransmission, rto 288 ms
+        12: retransmission, rto 288 ms, copy of 11
+        flow 0 port 40000, complete 15, syn 1, syn-ack 3, ack 5, rtt 11.0 ms
+          C 10 packets, 600 bytes, to 200, acked 0, 1 sent again, 5 copies
+            stuck 101-200 x2 from 8 to 11, 140 bytes of IP
+          S 2 packets, 0 bytes, to 0, acked 0, 1 copies
+        ",
+    );
+}
