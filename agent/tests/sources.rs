@@ -7,7 +7,7 @@ use dropscope_agent::source::watch::{Watch, WatchSettings};
 use dropscope_agent::source::{Event, Target, host_identity};
 use dropscope_core::counters::Counters;
 use dropscope_core::ids::NetnsId;
-use dropscope_core::log::block::{KernelDrop, Mark};
+use dropscope_core::log::block::{KernelDrop, Mark, Verdict};
 use dropscope_core::log::record::Record;
 use dropscope_labs::{Lab, Namespace};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -159,5 +159,126 @@ fn a_learnt_path_mtu_is_told() -> Result<()> {
     let namespace = told.counters.namespace(NetnsId(lab.net().server.inode()?)).context("the server's facts")?;
     let to_client = namespace.path_mtus.iter().find(|one| one.destination == lab.net().client_address.to_string());
     assert_eq!(to_client.map(|one| one.mtu), Some(600), "{:?}", namespace.path_mtus);
+    Ok(())
+}
+
+/// Runs a lab and tells each drop rule of the server: `backend table/chain position verdict counted probability: hits; delete`.
+fn drop_rules(test: &str, lab: &str, prefix: &str) -> Result<Option<Vec<String>>> {
+    if !can_run(test) {
+        return Ok(None);
+    }
+    let mut lab = Lab::named(lab)?.start(prefix)?;
+    let watched = Watched::start(&[&lab.net().server])?;
+    lab.load()?;
+    let told = watched.stop();
+    let server = NetnsId(lab.net().server.inode()?);
+    let drops = told.counters.rules().filter(|(_, _, rule)| rule.verdict == Verdict::Drop);
+    let lines = drops.map(|(set, chain, rule)| {
+        let hits = told.counters.of_rule("firewall.rule.packets", server, &rule.id).map(|(_, series)| {
+            let points = series.points();
+            if points[points.len() - 1].value > points[0].value { "hits rise" } else { "no hits" }
+        });
+        let probability = rule.probability.map(|p| format!(" p={p:.2}")).unwrap_or_default();
+        let (table, name, position) = (&chain.table, &chain.name, rule.position);
+        format!("{:?} {table}/{name} {position}{probability}: {}; {}", set.backend, hits.unwrap_or("not counted"), rule.delete)
+    });
+    Ok(Some(lines.collect()))
+}
+
+#[test]
+fn hits_of_drop_rules_rise_in_iptables_nft() -> Result<()> {
+    let Some(told) = drop_rules("hits_of_drop_rules_rise_in_iptables_nft", "random-drop", "srcnft")? else { return Ok(()) };
+    let rule = "-m statistic --mode random --probability 0.29999999981 -j DROP";
+    assert_eq!(
+        told,
+        [
+            format!("IptablesNft filter/INPUT 1 p=0.30: hits rise; iptables-nft -D INPUT {rule}"),
+            format!("IptablesNft filter/OUTPUT 1 p=0.30: hits rise; iptables-nft -D OUTPUT {rule}"),
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn hits_of_drop_rules_rise_in_iptables_legacy() -> Result<()> {
+    let Some(told) = drop_rules("hits_of_drop_rules_rise_in_iptables_legacy", "random-drop-legacy", "srcleg")? else {
+        return Ok(());
+    };
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told.iter().all(|line| line.starts_with("IptablesLegacy filter/") && line.contains("p=0.30: hits rise;")),
+        "{told:#?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_native_rule_without_a_counter_is_told_as_one_that_cannot_be_seen() -> Result<()> {
+    let Some(told) = drop_rules("a_native_rule_without_a_counter_is_told_as_one_that_cannot_be_seen", "nft-drop", "srcnat")?
+    else {
+        return Ok(());
+    };
+    let counted: Vec<_> = told.iter().map(|line| line.contains("hits rise")).collect();
+    assert!(counted.contains(&true) && told.iter().any(|line| line.contains("not counted")), "{told:#?}");
+    assert!(told.iter().all(|line| line.starts_with("Nftables ") && line.contains("; nft delete rule ")), "{told:#?}");
+    Ok(())
+}
+
+#[test]
+fn the_command_of_a_rule_deletes_exactly_that_rule_and_the_change_is_told() -> Result<()> {
+    if !can_run("the_command_of_a_rule_deletes_exactly_that_rule_and_the_change_is_told") {
+        return Ok(());
+    }
+    let lab = Lab::named("healthy")?.start("srcdel")?;
+    let server = &lab.net().server;
+    let netns = NetnsId(server.inode()?);
+    for tool in ["iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy"] {
+        for port in ["9", "7"] {
+            let statistic = ["-m", "statistic", "--mode", "random", "--probability", "0.3"];
+            let rule = [["-A", "INPUT", "-p", "tcp", "--dport", port].as_slice(), &statistic, &["-j", "DROP"]].concat();
+            server.run(tool, &rule)?;
+        }
+    }
+    server.run("nft", &["add table inet t; add chain inet t in { type filter hook input priority 0; }"])?;
+    server.run("nft", &["add rule inet t in tcp dport 9 counter drop; add rule inet t in tcp dport 7 counter drop"])?;
+    let mut watched = Watched::start(&[server])?;
+    let rules = |told: &Told| -> Vec<(String, String)> {
+        told.counters.rules().map(|(_, _, rule)| (rule.text.clone(), rule.delete.clone())).collect()
+    };
+    let before = rules(&watched.told);
+    assert_eq!(before.len(), 10, "{before:#?}");
+    for (_, delete) in before.iter().filter(|(text, _)| text.contains("dport 9")) {
+        let words: Vec<&str> = delete.split(' ').collect();
+        server.run(words[0], &words[1..])?;
+    }
+    while rules(&watched.told).len() > 5 {
+        watched.take()?;
+    }
+    let told = watched.stop();
+    assert!(rules(&told).iter().all(|(text, _)| text.contains("dport 7")), "{:#?}", rules(&told));
+    assert!(told.marks.iter().any(|mark| mark.kind == "rules_changed" && mark.netns == Some(netns.0)), "{:#?}", told.marks);
+    Ok(())
+}
+
+#[test]
+fn what_a_policy_drops_is_counted() -> Result<()> {
+    if !can_run("what_a_policy_drops_is_counted") {
+        return Ok(());
+    }
+    for (tool, prefix) in [("iptables-nft", "srcpol"), ("iptables-legacy", "srcpll")] {
+        let lab = Lab::named("healthy")?.start(prefix)?;
+        let router = &lab.net().between;
+        router.run(tool, &["-P", "FORWARD", "DROP"])?;
+        let watched = Watched::start(&[router])?;
+        let server = lab.net().server_address.to_string();
+        lab.net().client.try_run("hping3", &["-S", "-c", "2", "-i", "u100000", "-p", "80", &server])?;
+        let told = watched.stop();
+        let forward = told.counters.rule_sets().flat_map(|set| &set.chains).find(|chain| chain.name == "FORWARD");
+        let forward = forward.context("the chain FORWARD")?;
+        assert_eq!(forward.policy, Some(Verdict::Drop));
+        let id = forward.policy_id.as_deref().context("its policy is counted")?;
+        let hits = told.counters.of_rule("firewall.policy.packets", NetnsId(router.inode()?), id).context("its counter")?.1;
+        assert_eq!((hits.points()[0].value, hits.last()), (0, Some(2)), "{tool}");
+    }
     Ok(())
 }

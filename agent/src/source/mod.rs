@@ -12,6 +12,7 @@ pub mod capture;
 pub mod catalogue;
 pub mod clock;
 mod conntrack;
+mod firewall;
 mod host_facts;
 pub mod host_identity;
 mod link;
@@ -102,7 +103,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Every source, in the order they are read.
 pub const SOURCES: &[SourceKind] =
-    &[clock::KIND, host_facts::KIND, link_stats::KIND, conntrack::KIND, nstat::KIND, softnet::KIND];
+    &[clock::KIND, host_facts::KIND, link_stats::KIND, firewall::KIND, conntrack::KIND, nstat::KIND, softnet::KIND];
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
