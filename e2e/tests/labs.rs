@@ -22,7 +22,8 @@ async fn watch(name: &str, folder: &TempDir) -> Result<Watched> {
     let log = folder.path().join(format!("{name}.pcapng"));
     let (server, host) = (lab.net().server.name(), lab.net().between.name());
     let out = log.to_string_lossy();
-    let args = ["live", "-i", "eth0", "--netns", server, "--watch-netns", host, "--port", "0", "-o", &out, "port 80"];
+    let interface = format!("{server}/eth0");
+    let args = ["live", "-i", &interface, "--netns", server, "--netns", host, "--port", "0", "-o", &out, "port 80"];
     let dropscope = Dropscope::start(&args).await?;
     Ok(Watched { lab, dropscope, log })
 }
