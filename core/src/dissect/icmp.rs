@@ -4,7 +4,6 @@ use super::checksum;
 use super::ip_protocol::ICMPV6;
 use super::packet::{Checksum, Icmp, Packet, Protocol, Quote, Transport};
 use super::walk::{Kind, Next, Walk};
-use super::{ipv4, ipv6};
 
 pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Icmp);
@@ -61,12 +60,7 @@ fn finish(walk: &mut Walk<'_>, protocol: Protocol, checksum: Checksum, is_error:
 /// cut is no fault.
 fn quote(bytes: &[u8]) -> Option<Quote> {
     let mut walk = Walk::new(bytes, u32::from(u16::MAX));
-    walk.is_quote = true;
-    walk.run(Next(match bytes.first()? >> 4 {
-        4 => ipv4::read,
-        6 => ipv6::read,
-        _ => return None,
-    }));
+    walk.run_quote();
     let packet: Packet<'_> = walk.finish();
     let ip = packet.ip?;
     let transport = packet.transport.protocol();

@@ -19,6 +19,7 @@ mod node;
 mod packet;
 mod ports;
 mod tcp;
+mod tree;
 mod udp;
 mod walk;
 
@@ -26,6 +27,7 @@ pub use info::{Info, Relative, info, tcpdump_line};
 pub use link::{LINKS, Link, link};
 pub use node::Node;
 pub use packet::*;
+pub use tree::tree;
 
 use walk::Walk;
 
@@ -41,18 +43,13 @@ pub fn dissect(link_type: u32, data: &[u8], wire_len: u32) -> Packet<'_> {
 }
 
 #[cfg(test)]
+mod samples;
+
+#[cfg(test)]
 mod tests {
+    use super::samples::{SAMPLES, SYN, bytes};
     use super::*;
     use proptest::prelude::*;
-
-    /// `14:40:00.589235 IP 10.255.255.5.39058 > 172.17.0.2.80: Flags [S]` of the reference case, on Ethernet.
-    const SYN: &str = "0242ac1100020242ac1100010800 4500003cabcd40004006d8d60affff05ac110002 \
-        9892005013cdd9b300000000a00272107ffd0000 0204058a0402080a1d03fc9d0000000001030307";
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
-        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
-    }
 
     #[test]
     fn a_syn_shows_its_addresses_numbers_and_options() {
@@ -74,20 +71,78 @@ mod tests {
         assert_eq!(stop.why.to_string(), "link type 9999 is not known");
     }
 
+    #[test]
+    fn a_packet_cut_by_the_snapshot_length_is_no_fault_of_the_packet() {
+        let data = bytes(SYN);
+        let cut = dissect(1, &data[..40], data.len() as u32).stop.expect("a reason");
+        assert_eq!(
+            (cut.layer, cut.cut, cut.why.to_string().as_str()),
+            ("tcp", true, "the header needs 20 bytes and 6 are there")
+        );
+        let short = dissect(1, &data[..20], 20).stop.expect("a reason");
+        assert_eq!((short.layer, short.cut), ("ipv4", false));
+    }
+
+    #[test]
+    fn a_wrong_bit_makes_a_checksum_bad_and_a_cut_one_unverified() {
+        let mut data = bytes(SYN);
+        assert_eq!(dissect(1, &data[..70], data.len() as u32).transport.checksum(), Some(Checksum::Unverified));
+        data[38] ^= 1;
+        let packet = dissect(1, &data, data.len() as u32);
+        assert_eq!((packet.transport.checksum(), packet.ip_checksums[0]), (Some(Checksum::Bad), true));
+        data[22] ^= 1;
+        assert!(!dissect(1, &data, data.len() as u32).ip_checksums[0]);
+    }
+
+    #[test]
+    fn every_sample_cut_anywhere_reads_without_a_panic() {
+        for (link, _, hex) in SAMPLES {
+            let data = bytes(hex);
+            for cut in 0..=data.len() {
+                read_all(*link, &data[..cut], data.len() as u32);
+                read_all(*link, &data[..cut], cut as u32);
+            }
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_cut_or_mutated_packet_panics(
-            cut in 0_usize..80,
-            changes in prop::collection::vec((0_usize..74, any::<u8>()), 0..8),
-            link in prop::sample::select(LINKS.iter().flat_map(|l| l.numbers).copied().collect::<Vec<_>>()),
+        fn no_mutated_packet_on_any_link_panics(
+            sample in prop::sample::select(SAMPLES),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+            cut in any::<prop::sample::Index>(),
+            link in prop::option::of(prop::sample::select(LINKS.iter().flat_map(|l| l.numbers).copied().collect::<Vec<_>>())),
         ) {
-            let mut data = bytes(SYN);
+            let (own_link, _, hex) = sample;
+            let mut data = bytes(hex);
             for (at, value) in changes {
+                let at = at.index(data.len());
                 data[at] = value;
             }
-            data.truncate(cut);
-            let packet = dissect(link, &data, 74);
-            prop_assert!(packet.stop.is_none_or(|stop| stop.at as usize <= data.len()));
+            let len = data.len() as u32;
+            data.truncate(cut.index(data.len() + 1));
+            read_all(link.unwrap_or(own_link), &data, len);
+        }
+
+        #[test]
+        fn no_bytes_on_any_link_panic(
+            data in prop::collection::vec(any::<u8>(), 0..200),
+            link in prop::sample::select(LINKS.iter().flat_map(|l| l.numbers).copied().collect::<Vec<_>>()),
+        ) {
+            read_all(link, &data, data.len() as u32);
+        }
+    }
+
+    /// Everything that reads a packet; offsets stay inside it.
+    fn read_all(link: u32, data: &[u8], wire_len: u32) {
+        let packet = dissect(link, data, wire_len);
+        assert!(packet.stop.is_none_or(|stop| stop.at as usize <= data.len()), "{:?}", packet.stop);
+        info(link, data, wire_len, None);
+        tcpdump_line(None, link, data, wire_len, None);
+        let mut nodes = tree(link, data, wire_len, Some(Relative { seq: 1, ack: 2 }));
+        while let Some(node) = nodes.pop() {
+            assert!((node.at.0 + node.at.1) as usize <= data.len(), "{node:?}");
+            nodes.extend(node.children);
         }
     }
 }

@@ -100,6 +100,16 @@ impl<'a> Walk<'a> {
         self.stop("packet", Why::TooManyLayers, false);
     }
 
+    /// Walks a packet that an ICMP error quotes, beginning with its IP header.
+    pub(super) fn run_quote(&mut self) {
+        self.is_quote = true;
+        match self.rest().first().map(|byte| byte >> 4) {
+            Some(4) => self.run(Next(super::ipv4::read)),
+            Some(6) => self.run(Next(super::ipv6::read)),
+            _ => {}
+        }
+    }
+
     /// The packet, complete.
     pub(super) fn finish(mut self) -> Packet<'a> {
         if let (Some(ip), Transport::None) = (&self.packet.ip, &self.packet.transport)

@@ -70,13 +70,24 @@ pub fn tcpdump_line(time: Option<Timestamp>, link_type: u32, data: &[u8], wire_l
     info.text
 }
 
-fn walked(link_type: u32, data: &[u8], wire_len: u32) -> (Packet<'_>, Vec<Layer>) {
+/// The packet with the layers it has.
+pub(super) fn walked(link_type: u32, data: &[u8], wire_len: u32) -> (Packet<'_>, Vec<Layer>) {
     let mut walk = Walk::new(data, wire_len);
     walk.layers = Some(Vec::new());
     match link(link_type) {
         Some(link) => walk.run(walk::Next(link.read)),
         None => walk.unknown_link(link_type),
     }
+    let layers = walk.layers.take().unwrap_or_default();
+    (walk.finish(), layers)
+}
+
+/// The layers of the packet that an ICMP error quotes at `at`; offsets count from the beginning of `data`.
+pub(super) fn walked_quote(data: &[u8], at: usize) -> (Packet<'_>, Vec<Layer>) {
+    let mut walk = Walk::new(data, u32::MAX);
+    walk.at = at;
+    walk.layers = Some(Vec::new());
+    walk.run_quote();
     let layers = walk.layers.take().unwrap_or_default();
     (walk.finish(), layers)
 }
@@ -229,10 +240,7 @@ fn igmp(info: &mut Info, data: &[u8], ip: &Ip) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
-    }
+    use crate::dissect::samples::bytes;
 
     /// Expected lines are what tcpdump 4.99.3 prints of these bytes. (DIAGNOSIS.md shows the second without `,eol`: no bytes make
     /// tcpdump print that, since three bytes of padding must follow the 21 bytes of options.)
