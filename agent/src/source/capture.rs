@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// After so long without a full block the kernel hands on what it has: the delay a viewer sees at low rates.
 const BLOCK_TIMEOUT_MS: i32 = 50;
+/// A packet shows itself only when its block is full or that timeout has passed: a capture that is stopped goes on for so
+/// long, or its last packets would be missing.
+const LAST_BLOCK: Duration = Duration::from_millis(3 * BLOCK_TIMEOUT_MS as u64);
 /// How often the capture's own counts are told.
 const STATISTICS_EVERY: Duration = Duration::from_secs(1);
 
@@ -192,16 +195,22 @@ impl Capture {
         let pool = Pool::default();
         let mut counted = Counted::default();
         let mut statistics_at = Instant::now();
+        let mut ends_at: Option<Instant> = None;
         loop {
-            let wait = statistics_at.saturating_duration_since(Instant::now()).as_millis() as u16;
+            let next = ends_at.map_or(statistics_at, |end| end.min(statistics_at));
+            let wait = PollTimeout::try_from(next.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO);
             let mut fds = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN), PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
-            match nix::poll::poll(&mut fds, PollTimeout::from(wait)) {
+            // Once it is to end, the closed pipe would wake it over and over.
+            let watched = if ends_at.is_none() { 2 } else { 1 };
+            match nix::poll::poll(&mut fds[..watched], wait) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(error.to_string()),
             }
-            let is_stopped = fds[1].any().unwrap_or(true);
-            // A stop takes what already lies in the ring along.
-            if fds[0].any().unwrap_or(true) || is_stopped {
+            if ends_at.is_none() && fds[1].any().unwrap_or(true) {
+                ends_at = Some(Instant::now() + LAST_BLOCK);
+            }
+            let is_over = ends_at.is_some_and(|end| end <= Instant::now());
+            if fds[0].any().unwrap_or(true) || is_over {
                 let mut batch = pool.take(self.id);
                 let mac = self.mac;
                 let read = self.handle.dispatch(Some(Batch::MOST_PACKETS), |packet| batch.push(&packet, mac.as_ref()));
@@ -211,10 +220,10 @@ impl Capture {
                 }
                 read.map_err(|error| error.to_string())?;
             }
-            if is_stopped || Instant::now() >= statistics_at {
+            if is_over || Instant::now() >= statistics_at {
                 statistics_at = Instant::now() + STATISTICS_EVERY;
                 let statistics = counted.with(&self.handle.stats().map_err(|error| error.to_string())?, self.id);
-                if to.send(Event::Capture(statistics)).is_err() || is_stopped {
+                if to.send(Event::Capture(statistics)).is_err() || is_over {
                     return Ok(());
                 }
             }
@@ -230,7 +239,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Ends it, after what already lies in the ring was handed on. The receiver must still be taking events.
+    /// Ends it, after what was captured so far was handed on. The receiver must still be taking events.
     pub fn stop(mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
