@@ -9,12 +9,14 @@
 pub mod anchor;
 pub mod counters;
 pub mod dissect;
+pub mod drops;
+pub mod filter;
 pub mod finding;
 pub mod flow;
 pub mod ids;
 pub mod log;
 pub mod query;
-pub mod reference;
 pub mod rules;
-pub mod script;
+pub mod store;
 pub mod time;
+pub mod timeline;

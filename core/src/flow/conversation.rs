@@ -153,6 +153,8 @@ pub struct Side {
     pub sent_to: u64,
     /// Initial sequence number.
     pub isn: Option<u32>,
+    /// The raw number that relative number 0 stands for, as Wireshark counts; of TCP, once a segment told it.
+    pub base: Option<u32>,
     /// MSS it announced.
     pub mss: Option<u16>,
     /// Window scale it announced.

@@ -1,0 +1,169 @@
+//! The fields a filter may name: one table with name, type, meaning and where the values come from.
+//!
+//! Names and meanings are Wireshark's where Wireshark has the field (`docbook/dfref`); those of our own are said to be.
+
+mod frame;
+mod network;
+mod own;
+mod tcp;
+mod transport;
+
+use super::named::Named;
+use super::value::{Type, Value};
+use crate::dissect::{Packet, Protocol};
+use crate::drops::Drops;
+use crate::finding::Finding;
+use crate::flow::Flow;
+use crate::ids::{Direction, PacketNo};
+use crate::log::record::Interface;
+use crate::store::{Facts, Row, Store};
+use std::sync::LazyLock;
+
+/// A field.
+pub struct Field {
+    /// Its name, as typed.
+    pub name: &'static str,
+    /// Of which type its values are.
+    pub kind: Type,
+    /// What it is, for completion.
+    pub about: &'static str,
+    /// Gives each of its values in a packet.
+    pub(super) get: Get,
+    /// Whether its values may change after the packet was read.
+    pub(super) changes: bool,
+}
+
+/// Gives each value a packet has of a field, and says whether those are all.
+type Get = fn(&Subject<'_>, &mut dyn FnMut(Value<'_>)) -> Known;
+
+/// Whether all values of a field were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// These are all.
+    Yes,
+    /// There may be more, which only the packet itself can tell.
+    NeedsPacket,
+}
+
+/// A packet a filter is put to, with all that is known about it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its number.
+    pub no: PacketNo,
+    /// Its columns.
+    pub row: Row,
+    /// All packets.
+    pub store: &'a Store,
+    /// Its conversation.
+    pub flow: Option<&'a Flow>,
+    /// Capture interfaces by number.
+    pub interfaces: &'a [Interface],
+    /// Packets the kernel dropped.
+    pub drops: &'a Drops,
+    /// What the rules found.
+    pub findings: &'a [Finding],
+    /// Which findings name what.
+    pub named: &'a Named,
+    /// The packet, once it was read again.
+    pub packet: Option<Read<'a>>,
+}
+
+/// A packet that was read again.
+#[derive(Clone, Copy)]
+pub struct Read<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Its layers.
+    pub packet: &'a Packet<'a>,
+}
+
+impl std::fmt::Debug for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// All fields, in the order in which they are listed.
+pub static FIELDS: LazyLock<Vec<&'static Field>> = LazyLock::new(|| {
+    [frame::FIELDS, network::FIELDS, tcp::FIELDS, transport::FIELDS, own::FIELDS].into_iter().flatten().collect()
+});
+
+/// The field of this name. Case does not matter, as in Wireshark.
+pub(super) fn find(name: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.name.eq_ignore_ascii_case(name)).copied()
+}
+
+/// A field whose values never change.
+const fn field(name: &'static str, kind: Type, about: &'static str, get: Get) -> Field {
+    Field { name, kind, about, get, changes: false }
+}
+
+impl<'a> Subject<'a> {
+    /// Whether columns and conversation name every transport and address of the packet.
+    fn plain(&self) -> bool {
+        !self.row.facts.has(Facts::MORE_ADDRESSES)
+    }
+
+    /// The packet, or what to answer while it is not there.
+    fn read(&self) -> Result<Read<'a>, Known> {
+        self.packet.ok_or(Known::NeedsPacket)
+    }
+
+    /// The packet if its transport, by column, is `protocol`; what to answer if it is not, or not there yet.
+    fn read_if(&self, protocol: Protocol) -> Result<Read<'a>, Known> {
+        if self.row.protocol != protocol && self.plain() {
+            return Err(Known::Yes);
+        }
+        self.read()
+    }
+
+    /// Conversation and direction.
+    fn conversation(&self) -> Option<(&'a Flow, Direction)> {
+        Some((self.flow?, self.row.flow?.1))
+    }
+
+    /// Source and destination port by the conversation.
+    fn ports(&self) -> Option<(u16, u16)> {
+        let (flow, direction) = self.conversation()?;
+        Some(match direction {
+            Direction::AToB => (flow.client.port, flow.server.port),
+            Direction::BToA => (flow.server.port, flow.client.port),
+        })
+    }
+
+    /// Source and destination address by the conversation.
+    fn addresses(&self) -> Option<(std::net::IpAddr, std::net::IpAddr)> {
+        let (flow, direction) = self.conversation()?;
+        Some(match direction {
+            Direction::AToB => (flow.client.address, flow.server.address),
+            Direction::BToA => (flow.server.address, flow.client.address),
+        })
+    }
+}
+
+/// What is known for sure.
+const fn flag(value: bool) -> Value<'static> {
+    Value::Number(value as u64)
+}
+
+/// The bytes from an offset on.
+fn from(bytes: &[u8], offset: u32) -> &[u8] {
+    bytes.get(offset as usize..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_once_and_says_what_it_is() {
+        let mut names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
+        names.sort_unstable();
+        for pair in names.windows(2) {
+            assert_ne!(pair[0], pair[1]);
+        }
+        for field in FIELDS.iter() {
+            assert!(!field.about.is_empty() && !field.about.ends_with('.'), "{}", field.name);
+        }
+    }
+}

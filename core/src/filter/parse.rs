@@ -1,0 +1,349 @@
+//! Text to [`Expr`]: the grammar of Wireshark's display filters (wireshark-filter(4)).
+//!
+//! ```text
+//! or      = and  { ("or" | "||") and }
+//! and     = not  { ("and" | "&&") not }
+//! not     = ("not" | "!") not | test
+//! test    = "(" or ")" | operand [ comparison operand | "in" "{" set "}" ]
+//! operand = ( word | name "(" operand { "," operand } ")" ) { "[" pieces "]" }
+//! ```
+
+use super::Error;
+use super::syntax::{Expr, Op, Operand, Piece, Word};
+use winnow::ascii::multispace0;
+use winnow::combinator::{alt, cut_err, delimited, opt, peek, preceded, repeat, separated, terminated};
+use winnow::error::{AddContext, ErrMode, ParserError};
+use winnow::prelude::*;
+use winnow::stream::{LocatingSlice, Location, Stream};
+use winnow::token::{any, none_of, one_of, take_while};
+
+type Input<'a> = LocatingSlice<&'a str>;
+type Parsed<T> = Result<T, ErrMode<Fault>>;
+
+/// Parentheses and negations within each other; deeper ones are refused, so that no filter overflows the stack.
+const DEEPEST: usize = 64;
+
+/// What was expected, and where.
+#[derive(Clone, Debug)]
+struct Fault {
+    at: usize,
+    expected: &'static str,
+}
+
+impl<'a> ParserError<Input<'a>> for Fault {
+    type Inner = Self;
+    fn from_input(input: &Input<'a>) -> Self {
+        Self { at: input.current_token_start(), expected: "a field or a value" }
+    }
+    fn into_inner(self) -> Result<Self, Self> {
+        Ok(self)
+    }
+}
+
+impl<'a> AddContext<Input<'a>, &'static str> for Fault {
+    fn add_context(self, _: &Input<'a>, _: &<Input<'a> as Stream>::Checkpoint, expected: &'static str) -> Self {
+        Self { expected, ..self }
+    }
+}
+
+/// Reads a filter's text, which must not be blank.
+pub(super) fn parse(text: &str) -> Result<Expr, Error> {
+    if let Some(at) = too_deep(text) {
+        return Err(Error::new(at..at + 1, format!("More than {DEEPEST} parentheses and negations stand within each other.")));
+    }
+    let mut input = LocatingSlice::new(text);
+    let fault = match preceded(multispace0, or).parse_next(&mut input) {
+        Ok(expr) if input.is_empty() => return Ok(expr),
+        Ok(_) => Fault { at: input.current_token_start(), expected: "`and`, `or` or the end" },
+        Err(ErrMode::Backtrack(fault) | ErrMode::Cut(fault)) => fault,
+        Err(ErrMode::Incomplete(_)) => Fault { at: text.len(), expected: "more" },
+    };
+    let rest = &text[fault.at..];
+    let found = rest.split(|c: char| c.is_whitespace() || "()[]{},".contains(c)).next().unwrap_or("");
+    let found = if found.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { found.to_owned() };
+    let message = if found.is_empty() {
+        format!("The filter ends where {} is expected.", fault.expected)
+    } else {
+        format!("`{found}` stands where {} is expected.", fault.expected)
+    };
+    Err(Error::new(fault.at..fault.at + found.len(), message))
+}
+
+/// Where nesting becomes too deep.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut negations = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '!' => negations += 1,
+            _ => {}
+        }
+        if depth > DEEPEST || negations > DEEPEST * 4 {
+            return Some(at);
+        }
+    }
+    let nots = text.split_whitespace().filter(|word| word.eq_ignore_ascii_case("not")).count();
+    (nots > DEEPEST * 4).then_some(0)
+}
+
+fn or(input: &mut Input<'_>) -> Parsed<Expr> {
+    chain(input, and, &["or", "||"], Expr::Or)
+}
+
+fn and(input: &mut Input<'_>) -> Parsed<Expr> {
+    chain(input, not, &["and", "&&"], Expr::And)
+}
+
+fn chain(
+    input: &mut Input<'_>,
+    part: fn(&mut Input<'_>) -> Parsed<Expr>,
+    words: &'static [&'static str],
+    join: fn(Box<Expr>, Box<Expr>) -> Expr,
+) -> Parsed<Expr> {
+    let mut whole = part(input)?;
+    while opt(|input: &mut Input<'_>| operator(input, words)).parse_next(input)?.is_some() {
+        let right = cut_err(part).parse_next(input)?;
+        whole = join(Box::new(whole), Box::new(right));
+    }
+    Ok(whole)
+}
+
+fn not(input: &mut Input<'_>) -> Parsed<Expr> {
+    let negated = opt(alt((|input: &mut Input<'_>| operator(input, &["not"]), spaced(exclamation)))).parse_next(input)?;
+    if negated.is_some() {
+        return cut_err(not).map(|expr| Expr::Not(Box::new(expr))).parse_next(input);
+    }
+    test(input)
+}
+
+/// `!` but not `!=`.
+fn exclamation<'a>(input: &mut Input<'a>) -> Parsed<&'static str> {
+    terminated('!', peek(winnow::combinator::not('='))).value("!").parse_next(input)
+}
+
+fn test(input: &mut Input<'_>) -> Parsed<Expr> {
+    if opt(spaced('(')).parse_next(input)?.is_some() {
+        return terminated(cut_err(or), cut_err(spaced(')')).context("`)`")).parse_next(input);
+    }
+    let left = operand(input)?;
+    if opt(|input: &mut Input<'_>| operator(input, &["in"])).parse_next(input)?.is_some() {
+        let set = delimited(
+            cut_err(spaced('{')).context("`{`"),
+            cut_err(separated(1.., member, opt(spaced(',')))),
+            cut_err(spaced('}')).context("`}` or another value"),
+        )
+        .parse_next(input)?;
+        return Ok(Expr::In { left, set });
+    }
+    match opt(comparison).parse_next(input)? {
+        None => Ok(Expr::Present(left)),
+        Some(op) => {
+            let right = cut_err(operand).context("a value").parse_next(input)?;
+            Ok(Expr::Compare { left, op, right })
+        }
+    }
+}
+
+/// Comparisons as they are written, longer ones first.
+const COMPARISONS: &[(&str, Op)] = &[
+    ("===", Op::AllEqual),
+    ("!==", Op::AnyUnequal),
+    ("==", Op::AnyEqual),
+    ("!=", Op::NoneEqual),
+    (">=", Op::GreaterOrEqual),
+    ("<=", Op::LessOrEqual),
+    ("~=", Op::Matches),
+    (">", Op::Greater),
+    ("<", Op::Less),
+    ("~", Op::Matches),
+    ("eq", Op::AnyEqual),
+    ("any_eq", Op::AnyEqual),
+    ("all_eq", Op::AllEqual),
+    ("ne", Op::NoneEqual),
+    ("all_ne", Op::NoneEqual),
+    ("any_ne", Op::AnyUnequal),
+    ("gt", Op::Greater),
+    ("lt", Op::Less),
+    ("ge", Op::GreaterOrEqual),
+    ("le", Op::LessOrEqual),
+    ("contains", Op::Contains),
+    ("matches", Op::Matches),
+    ("bitand", Op::Bits),
+];
+
+/// Every word that joins or compares, for completion.
+pub(super) const OPERATORS: &[(&str, &str)] = &[
+    ("==", "some value equals"),
+    ("!=", "no value equals"),
+    (">", "is greater"),
+    ("<", "is less"),
+    (">=", "is greater or equal"),
+    ("<=", "is less or equal"),
+    ("contains", "holds these characters or bytes"),
+    ("matches", "fits a regular expression, upper and lower case alike"),
+    ("in", "is one of a set: {80, 443, 8000..8100}"),
+    ("and", "both sides hold"),
+    ("or", "one of the sides holds"),
+    ("not", "the opposite"),
+];
+
+fn comparison(input: &mut Input<'_>) -> Parsed<Op> {
+    for (text, op) in COMPARISONS {
+        if opt(|input: &mut Input<'_>| operator(input, &[text])).parse_next(input)?.is_some() {
+            return Ok(*op);
+        }
+    }
+    // A single `&` tests bits; `&&` joins.
+    if opt(spaced(terminated('&', peek(winnow::combinator::not('&'))))).parse_next(input)?.is_some() {
+        return Ok(Op::Bits);
+    }
+    Err(ErrMode::Backtrack(Fault::from_input(input)))
+}
+
+/// One of these operators; one made of letters must end where its word ends. Case does not matter, as in Wireshark.
+fn operator<'a>(input: &mut Input<'a>, words: &[&'static str]) -> Parsed<&'static str> {
+    for &word in words {
+        let start = input.checkpoint();
+        let alphabetic = word.starts_with(|c: char| c.is_ascii_alphabetic());
+        let found = if alphabetic {
+            take_while(1.., is_word).verify(|text: &str| text.eq_ignore_ascii_case(word)).void().parse_next(input)
+        } else {
+            winnow::token::literal(word).void().parse_next(input)
+        };
+        match found {
+            Ok(()) => {
+                multispace0.parse_next(input)?;
+                return Ok(word);
+            }
+            Err(fault) => {
+                let _: ErrMode<Fault> = fault;
+                input.reset(&start);
+            }
+        }
+    }
+    Err(ErrMode::Backtrack(Fault::from_input(input)))
+}
+
+fn operand(input: &mut Input<'_>) -> Parsed<Operand> {
+    let word = word(input)?;
+    let mut operand = if !word.quoted && opt(spaced('(')).parse_next(input)?.is_some() {
+        let arguments = terminated(separated(0.., cut_err(operand), spaced(',')), cut_err(spaced(')')).context("`,` or `)`"))
+            .parse_next(input)?;
+        Operand::Call { name: word, arguments }
+    } else {
+        Operand::Word(word)
+    };
+    while opt(spaced('[')).parse_next(input)?.is_some() {
+        let pieces = terminated(
+            cut_err(separated(1.., piece, spaced(','))).context("bytes like 4, 0:2 or 0-2"),
+            cut_err(spaced(']')).context("`]`"),
+        )
+        .parse_next(input)?;
+        operand = Operand::Slice { of: Box::new(operand), pieces };
+    }
+    Ok(operand)
+}
+
+fn piece(input: &mut Input<'_>) -> Parsed<Piece> {
+    if opt(spaced(':')).parse_next(input)?.is_some() {
+        return spaced(number).map(|length| Piece::From { offset: 0, length: u64::try_from(length).ok() }).parse_next(input);
+    }
+    let first = spaced(number).parse_next(input)?;
+    if opt(spaced(':')).parse_next(input)?.is_some() {
+        let length = opt(spaced(number)).parse_next(input)?;
+        return Ok(Piece::From { offset: first, length: length.and_then(|n| u64::try_from(n).ok()) });
+    }
+    if opt(spaced('-')).parse_next(input)?.is_some() {
+        return spaced(number).map(|last| Piece::Between { first, last }).parse_next(input);
+    }
+    Ok(Piece::From { offset: first, length: Some(1) })
+}
+
+fn number(input: &mut Input<'_>) -> Parsed<i64> {
+    (opt('-'), take_while(1..=9, |c: char| c.is_ascii_digit()))
+        .try_map(|(sign, digits): (_, &str)| digits.parse::<i64>().map(|n| if sign.is_some() { -n } else { n }))
+        .parse_next(input)
+        .map_err(|fault: ErrMode<Fault>| fault)
+}
+
+impl<'a> winnow::error::FromExternalError<Input<'a>, std::num::ParseIntError> for Fault {
+    fn from_external_error(input: &Input<'a>, _: std::num::ParseIntError) -> Self {
+        Self { at: input.current_token_start(), expected: "a number" }
+    }
+}
+
+/// One member of a set: a value or `first..last`.
+fn member(input: &mut Input<'_>) -> Parsed<(Word, Option<Word>)> {
+    let start = input.checkpoint();
+    let first = word(input)?;
+    if !first.quoted
+        && let Some(dots) = first.text.find("..")
+    {
+        // `80..90` was read as one word; so is `80..`, whose end is the next one.
+        let base = first.at.start;
+        let (low, high) = (&first.text[..dots], &first.text[dots + 2..]);
+        let low_word = Word { text: low.to_owned(), at: base..base + dots, quoted: false };
+        if low.is_empty() {
+            input.reset(&start);
+            return Err(ErrMode::Cut(Fault { at: base, expected: "a value before `..`" }));
+        }
+        let high_word = if high.is_empty() {
+            cut_err(word).context("a value after `..`").parse_next(input)?
+        } else {
+            Word { text: high.to_owned(), at: base + dots + 2..first.at.end, quoted: false }
+        };
+        return Ok((low_word, Some(high_word)));
+    }
+    let last = opt(preceded(spaced(".."), cut_err(word))).parse_next(input)?;
+    Ok((first, last))
+}
+
+fn word(input: &mut Input<'_>) -> Parsed<Word> {
+    let start = input.current_token_start();
+    let quoted = opt(alt((
+        delimited('"', repeat(0.., character), cut_err('"').context("the closing quotation mark")),
+        preceded(
+            one_of(['r', 'R']),
+            delimited('"', repeat(0.., none_of('"')), cut_err('"').context("the closing quotation mark")),
+        ),
+    )))
+    .parse_next(input)?;
+    let (text, quoted) = match quoted {
+        Some(text) => (text, true),
+        None => (take_while(1.., is_word).map(|text: &str| text.to_owned()).parse_next(input)?, false),
+    };
+    let at = start..input.previous_token_end();
+    multispace0.parse_next(input)?;
+    Ok(Word { text, at, quoted })
+}
+
+/// A character within quotation marks: itself, or `\"`, `\\`, `\n`, `\r`, `\t`, `\x0a`; of anything else the backslash stays,
+/// as regular expressions need it.
+fn character(input: &mut Input<'_>) -> Parsed<char> {
+    let plain = none_of('"').parse_next(input)?;
+    if plain != '\\' {
+        return Ok(plain);
+    }
+    let start = input.checkpoint();
+    match any.parse_next(input)? {
+        c @ ('"' | '\\') => Ok(c),
+        'n' => Ok('\n'),
+        'r' => Ok('\r'),
+        't' => Ok('\t'),
+        _ => {
+            input.reset(&start);
+            Ok('\\')
+        }
+    }
+}
+
+/// Characters of names, numbers, addresses and prefixes.
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '.' | '_' | ':' | '/' | '-' | '+' | '*' | '#')
+}
+
+fn spaced<'a, T>(parser: impl Parser<Input<'a>, T, ErrMode<Fault>>) -> impl Parser<Input<'a>, T, ErrMode<Fault>> {
+    terminated(parser, multispace0)
+}

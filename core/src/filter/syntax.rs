@@ -1,0 +1,81 @@
+//! What a filter is made of, before any of its words has been understood.
+
+use std::ops::Range;
+
+/// A word with its place: characters of the filter's text, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub text: String,
+    pub at: Range<usize>,
+    /// Written in quotes, so never a field.
+    pub quoted: bool,
+}
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expr {
+    And(Box<Expr>, Box<Expr>),
+    Or(Box<Expr>, Box<Expr>),
+    Not(Box<Expr>),
+    /// A value alone: whether it is there.
+    Present(Operand),
+    Compare {
+        left: Operand,
+        op: Op,
+        right: Operand,
+    },
+    In {
+        left: Operand,
+        set: Vec<(Word, Option<Word>)>,
+    },
+}
+
+/// Something that has values.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Operand {
+    Word(Word),
+    Slice { of: Box<Operand>, pieces: Vec<Piece> },
+    Call { name: Word, arguments: Vec<Operand> },
+}
+
+impl Operand {
+    /// Where it stands.
+    pub(super) fn at(&self) -> Range<usize> {
+        match self {
+            Self::Word(word) => word.at.clone(),
+            Self::Slice { of, .. } => of.at(),
+            Self::Call { name, arguments } => {
+                name.at.start..arguments.last().map_or(name.at.end, |argument| argument.at().end + 1)
+            }
+        }
+    }
+}
+
+/// Bytes of a slice: `[4]`, `[0:2]` (offset and length), `[0-2]` (first and last), `[4:]`, `[:4]`. An offset below 0 counts
+/// from the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    From { offset: i64, length: Option<u64> },
+    Between { first: i64, last: i64 },
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    /// `==`: some value equals.
+    AnyEqual,
+    /// `===`: every value equals.
+    AllEqual,
+    /// `!=`: no value equals.
+    NoneEqual,
+    /// `!==`: some value does not equal.
+    AnyUnequal,
+    Greater,
+    Less,
+    GreaterOrEqual,
+    LessOrEqual,
+    Contains,
+    Matches,
+    /// `&`: some bits are set.
+    Bits,
+}

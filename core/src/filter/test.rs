@@ -1,0 +1,204 @@
+//! A compiled filter, put to one packet.
+//!
+//! Answers are three-valued (Kleene): what the columns cannot say is open, and `and` and `or` often settle the matter
+//! without it.
+
+use super::field::{Field, Known, Subject};
+use super::syntax::{Op, Piece};
+use super::value::{Literal, Value};
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    Not(Box<Node>),
+    Present(Source),
+    Compare(Source, Op, Literal),
+    Between(Source, Vec<(Literal, Option<Literal>)>),
+    Pair(Source, Op, Source),
+}
+
+/// Something that has values.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Field(&'static Field),
+    Slice(Box<Source>, Vec<Piece>),
+    Length(Box<Source>),
+    Count(Box<Source>),
+    Upper(Box<Source>),
+    Lower(Box<Source>),
+}
+
+impl Node {
+    /// Whether the condition holds; `None` if the packet is needed to tell.
+    pub(super) fn test(&self, subject: &Subject<'_>) -> Option<bool> {
+        match self {
+            Self::And(left, right) => match left.test(subject) {
+                Some(false) => Some(false),
+                Some(true) => right.test(subject),
+                None => right.test(subject).filter(|holds| !holds),
+            },
+            Self::Or(left, right) => match left.test(subject) {
+                Some(true) => Some(true),
+                Some(false) => right.test(subject),
+                None => right.test(subject).filter(|holds| *holds),
+            },
+            Self::Not(inner) => inner.test(subject).map(|holds| !holds),
+            Self::Present(source) => {
+                let mut there = false;
+                let known = source.emit(subject, &mut |_| there = true);
+                settle(there, true, known)
+            }
+            Self::Compare(source, op, literal) => judge(source, *op, subject, &|value| value.holds(*op, literal)),
+            Self::Between(source, set) => {
+                let inside = |value: &Value<'_>| {
+                    set.iter().any(|(low, high)| match high {
+                        None => value.holds(Op::AnyEqual, low),
+                        Some(high) => value.holds(Op::GreaterOrEqual, low) && value.holds(Op::LessOrEqual, high),
+                    })
+                };
+                judge(source, Op::AnyEqual, subject, &inside)
+            }
+            Self::Pair(left, op, right) => {
+                let mut others = Vec::new();
+                if right.emit(subject, &mut |value| others.extend(value.to_literal())) == Known::NeedsPacket {
+                    return None;
+                }
+                let holds = |value: &Value<'_>| match op {
+                    Op::NoneEqual | Op::AllEqual => !others.is_empty() && others.iter().all(|other| value.holds(*op, other)),
+                    _ => others.iter().any(|other| value.holds(*op, other)),
+                };
+                judge(left, *op, subject, &holds)
+            }
+        }
+    }
+
+    /// Whether some field is so.
+    pub(super) fn any_field(&self, is: &dyn Fn(&Field) -> bool) -> bool {
+        match self {
+            Self::And(a, b) | Self::Or(a, b) => a.any_field(is) || b.any_field(is),
+            Self::Not(a) => a.any_field(is),
+            Self::Present(source) | Self::Compare(source, ..) | Self::Between(source, _) => is(source.field()),
+            Self::Pair(a, _, b) => is(a.field()) || is(b.field()),
+        }
+    }
+}
+
+/// Puts a comparison to the values of a source. As in Wireshark, a packet without the field passes no comparison, `!=` in the
+/// end none the less: it is the opposite of `==`.
+fn judge(source: &Source, op: Op, subject: &Subject<'_>, holds: &dyn Fn(&Value<'_>) -> bool) -> Option<bool> {
+    let (mut any, mut all) = (false, true);
+    let known = source.emit(subject, &mut |value| {
+        let fits = holds(&value);
+        any |= fits;
+        all &= fits;
+    });
+    match op {
+        Op::NoneEqual => settle(!all, true, known).map(|unequal| !unequal),
+        Op::AllEqual if known == Known::NeedsPacket && all => None,
+        Op::AllEqual => Some(any && all),
+        _ => settle(any, true, known),
+    }
+}
+
+/// What was found settles the matter even if more values may come; what was not found does only if none can come.
+fn settle(found: bool, answer: bool, known: Known) -> Option<bool> {
+    match (found, known) {
+        (true, _) => Some(answer),
+        (false, Known::Yes) => Some(!answer),
+        (false, Known::NeedsPacket) => None,
+    }
+}
+
+impl Source {
+    fn field(&self) -> &'static Field {
+        match self {
+            Self::Field(field) => field,
+            Self::Slice(of, _) | Self::Length(of) | Self::Count(of) | Self::Upper(of) | Self::Lower(of) => of.field(),
+        }
+    }
+
+    /// Gives each value of a packet to `out`.
+    fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
+        match self {
+            Self::Field(field) => (field.get)(subject, out),
+            Self::Slice(of, pieces) => {
+                if subject.packet.is_none() {
+                    // Columns know that a layer is there, but not its bytes.
+                    let mut there = false;
+                    let known = of.emit(subject, &mut |_| there = true);
+                    return if there { Known::NeedsPacket } else { known };
+                }
+                of.emit(subject, &mut |value| match value {
+                    Value::Present(bytes) | Value::Bytes(bytes) => {
+                        let cut = slice(bytes, pieces);
+                        if !cut.is_empty() {
+                            out(Value::Bytes(&cut));
+                        }
+                    }
+                    Value::Text(text) => {
+                        let cut = String::from_utf8_lossy(&slice(text.as_bytes(), pieces)).into_owned();
+                        out(Value::Text(&cut));
+                    }
+                    _ => {}
+                })
+            }
+            Self::Length(of) => of.emit(subject, &mut |value| match value {
+                Value::Text(text) => out(Value::Number(text.len() as u64)),
+                Value::Bytes(bytes) | Value::Present(bytes) => out(Value::Number(bytes.len() as u64)),
+                _ => {}
+            }),
+            Self::Count(of) => {
+                let mut count = 0;
+                let known = of.emit(subject, &mut |_| count += 1);
+                if known == Known::Yes && count > 0 {
+                    out(Value::Number(count));
+                }
+                known
+            }
+            Self::Upper(of) => of.emit(subject, &mut |value| match value {
+                Value::Text(text) => out(Value::Text(&text.to_uppercase())),
+                other => out(other),
+            }),
+            Self::Lower(of) => of.emit(subject, &mut |value| match value {
+                Value::Text(text) => out(Value::Text(&text.to_lowercase())),
+                other => out(other),
+            }),
+        }
+    }
+}
+
+/// The pieces of some bytes, joined; what lies outside is left out.
+fn slice(bytes: &[u8], pieces: &[Piece]) -> Vec<u8> {
+    let length = bytes.len() as i64;
+    let place = |n: i64| if n < 0 { length + n } else { n }.clamp(0, length);
+    let mut cut = Vec::new();
+    for piece in pieces {
+        let (start, end) = match *piece {
+            Piece::From { offset, length: None } => (place(offset), length),
+            Piece::From { offset, length: Some(n) } => {
+                let start = place(offset);
+                (start, start.saturating_add(i64::try_from(n).unwrap_or(i64::MAX)).min(length))
+            }
+            Piece::Between { first, last } => (place(first), place(last).saturating_add(1).min(length)),
+        };
+        cut.extend(bytes.get(start as usize..end as usize).unwrap_or_default());
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_cut_as_wireshark_cuts_them() {
+        let bytes: Vec<u8> = (0..10).collect();
+        let from = |offset, length| Piece::From { offset, length };
+        assert_eq!(slice(&bytes, &[from(2, Some(3))]), [2, 3, 4]);
+        assert_eq!(slice(&bytes, &[from(-2, None)]), [8, 9]);
+        assert_eq!(slice(&bytes, &[Piece::Between { first: 1, last: 2 }, from(9, Some(5))]), [1, 2, 9]);
+        assert_eq!(slice(&bytes, &[from(20, Some(1))]), [0_u8; 0]);
+    }
+}

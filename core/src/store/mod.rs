@@ -1,0 +1,345 @@
+//! What is kept of each packet: at most 32 bytes, in append-only columns, in order of arrival.
+//!
+//! The packet itself is not kept. It is read again by offset from the file, the server or the browser's Blob. Over the
+//! columns stands a tree of sums ([`tree`]) by which any stretch of time is found and counted without visiting its packets,
+//! also where time stamps are out of order.
+//!
+//! Left out on purpose: everything that can be had again by dissecting the packet.
+
+mod column;
+mod tree;
+
+pub use column::Column;
+pub use tree::{Kind, Summary, Tree};
+
+use crate::dissect::Protocol;
+use crate::flow::Labels;
+use crate::ids::{Direction, FlowId, InterfaceId, PacketNo};
+use crate::time::Timestamp;
+
+/// Where in [`Facts`] the number of a duplicate ACK begins; it has the bits from here on.
+const DUPLICATE_ACK_SHIFT: u32 = 11;
+
+/// Small facts about a packet: a bit each, and the number of a duplicate ACK.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts(pub u16);
+
+#[allow(missing_docs)]
+impl Facts {
+    /// The file gives no time; the one stored is that of the packet before.
+    pub const NO_TIME: Self = Self(1);
+    /// The file holds comments on it.
+    pub const COMMENTED: Self = Self(1 << 1);
+    /// It bears more addresses than those of its conversation: a tunnel, or an ICMP error that quotes a packet.
+    pub const MORE_ADDRESSES: Self = Self(1 << 2);
+    /// A checksum in it is wrong.
+    pub const BAD_CHECKSUM: Self = Self(1 << 3);
+    /// A TCP RST.
+    pub const RESET: Self = Self(1 << 4);
+    /// An ICMP error.
+    pub const ICMP_ERROR: Self = Self(1 << 5);
+    /// A SYN sent again.
+    pub const SYN_RETRY: Self = Self(1 << 6);
+    /// The kernel dropped it.
+    pub const DROPPED: Self = Self(1 << 7);
+    /// Dissection stopped early for another reason than the snapshot length.
+    pub const MALFORMED: Self = Self(1 << 8);
+    /// The same packet was captured before, at another tap.
+    pub const COPY: Self = Self(1 << 9);
+
+    /// Whether all of `other` hold.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+    /// The how manieth duplicate ACK in a row this is; 31 for 31 and more, 0 for none.
+    pub const fn duplicate_ack(self) -> u16 {
+        self.0 >> DUPLICATE_ACK_SHIFT
+    }
+    /// Notes the how manieth duplicate ACK in a row it is.
+    #[must_use]
+    pub const fn with_duplicate_ack(self, number: u32) -> Self {
+        let number = if number > 31 { 31 } else { number as u16 };
+        Self(self.0 & ((1 << DUPLICATE_ACK_SHIFT) - 1) | number << DUPLICATE_ACK_SHIFT)
+    }
+    /// Adds `other` when `condition` holds.
+    #[must_use]
+    pub const fn with(self, other: Self, condition: bool) -> Self {
+        if condition { Self(self.0 | other.0) } else { self }
+    }
+}
+
+/// What is kept of one packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Nanoseconds since the Unix epoch; see [`Facts::NO_TIME`].
+    pub time: Timestamp,
+    /// Where its bytes begin in the log.
+    pub offset: u64,
+    /// How many bytes were kept.
+    pub cap_len: u32,
+    /// Bytes on the wire.
+    pub wire_len: u32,
+    /// Its conversation and its direction there.
+    pub flow: Option<(FlowId, Direction)>,
+    /// Wireshark's labels.
+    pub labels: Labels,
+    /// Where it was taken.
+    pub interface: InterfaceId,
+    /// The transport, by column.
+    pub protocol: Protocol,
+    /// Small facts.
+    pub facts: Facts,
+}
+
+/// Packets that share one base offset; the columns hold 32-bit distances from it.
+const OFFSET_RUN: usize = 64;
+
+/// A flow column entry without a conversation.
+const NO_FLOW: u32 = u32::MAX;
+
+/// The packets of a log.
+#[derive(Debug, Default)]
+pub struct Store {
+    times: Column<i64>,
+    offset_bases: Column<u64>,
+    offsets: Column<u32>,
+    cap_lens: Column<u32>,
+    wire_lens: Column<u32>,
+    flows: Column<u32>,
+    labels: Column<u16>,
+    interfaces: Column<u8>,
+    protocols: Column<u8>,
+    facts: Column<u16>,
+    tree: Tree,
+    /// Packets more than 4 GiB behind the first of their run, as when hours of counters lie between: packet and offset.
+    far_offsets: Vec<(PacketNo, u64)>,
+    /// Interfaces beyond the 255th, which the column cannot name: packet and interface, in order of packets.
+    far_interfaces: Vec<(PacketNo, InterfaceId)>,
+    /// Whether a packet bears an earlier time than one before it.
+    disordered: bool,
+    latest: Option<i64>,
+}
+
+impl Store {
+    /// Takes the next packet.
+    #[inline]
+    pub fn push(&mut self, row: &Row) {
+        let index = self.times.len();
+        let time = row.time.nanos();
+        let timed = !row.facts.has(Facts::NO_TIME);
+        self.times.push(time);
+        if index.is_multiple_of(OFFSET_RUN) {
+            self.offset_bases.push(row.offset);
+        }
+        let base = self.offset_bases.get(index / OFFSET_RUN).unwrap_or(row.offset);
+        match row.offset.checked_sub(base).and_then(|distance| u32::try_from(distance).ok()) {
+            Some(distance) if distance != u32::MAX => self.offsets.push(distance),
+            _ => {
+                self.offsets.push(u32::MAX);
+                self.far_offsets.push((number(index), row.offset));
+            }
+        }
+        self.cap_lens.push(row.cap_len);
+        self.wire_lens.push(row.wire_len);
+        self.flows.push(row.flow.map_or(NO_FLOW, |(flow, direction)| flow.0 << 1 | direction.index() as u32));
+        self.labels.push(row.labels.bits());
+        self.interfaces.push(u8::try_from(row.interface.0).unwrap_or(u8::MAX));
+        if row.interface.0 >= u32::from(u8::MAX) {
+            self.far_interfaces.push((number(index), row.interface));
+        }
+        self.protocols.push(row.protocol as u8);
+        self.facts.push(row.facts.0);
+        self.tree.push(timed.then_some(time), row.wire_len, row.labels, row.facts);
+        if timed {
+            self.disordered |= self.latest.is_some_and(|latest| time < latest);
+            self.latest = self.latest.max(Some(time));
+        }
+    }
+
+    /// How many packets there are.
+    pub fn len(&self) -> u32 {
+        self.times.len() as u32
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.times.len() == 0
+    }
+
+    /// Whether some packet bears an earlier time than one before it.
+    pub fn disordered(&self) -> bool {
+        self.disordered
+    }
+
+    /// The tree of sums.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// One packet.
+    #[inline]
+    pub fn get(&self, no: PacketNo) -> Option<Row> {
+        let index = index(no)?;
+        let interface = match self.interfaces.get(index)? {
+            u8::MAX => match self.far_interfaces.binary_search_by_key(&no, |(no, _)| *no) {
+                Ok(place) => self.far_interfaces[place].1,
+                Err(_) => InterfaceId(u32::from(u8::MAX)),
+            },
+            near => InterfaceId(u32::from(near)),
+        };
+        Some(Row {
+            time: Timestamp::from_nanos(self.times.get(index)?),
+            offset: match self.offsets.get(index)? {
+                u32::MAX => self.far_offsets[self.far_offsets.binary_search_by_key(&no, |(no, _)| *no).ok()?].1,
+                distance => self.offset_bases.get(index / OFFSET_RUN)? + u64::from(distance),
+            },
+            cap_len: self.cap_lens.get(index)?,
+            wire_len: self.wire_lens.get(index)?,
+            flow: flow_of(self.flows.get(index)?),
+            labels: Labels::from_bits(self.labels.get(index)?),
+            interface,
+            protocol: protocol(self.protocols.get(index)?),
+            facts: Facts(self.facts.get(index)?),
+        })
+    }
+
+    /// When a packet was captured; `None` where the file gives no time.
+    pub fn time(&self, no: PacketNo) -> Option<Timestamp> {
+        let index = index(no)?;
+        let timed = !Facts(self.facts.get(index)?).has(Facts::NO_TIME);
+        timed.then(|| self.times.get(index).map(Timestamp::from_nanos)).flatten()
+    }
+
+    /// The packets of a conversation, in order of arrival, among those from `from` to `to`.
+    pub fn of_flow(&self, flow: FlowId, from: PacketNo, to: PacketNo) -> impl Iterator<Item = PacketNo> {
+        let start = index(from).unwrap_or(0);
+        self.flows
+            .slices(start, to.0 as usize)
+            .flatten()
+            .zip(start..)
+            .filter(move |(entry, _)| **entry >> 1 == flow.0 && **entry != NO_FLOW)
+            .map(|(_, index)| number(index))
+    }
+
+    /// The last packet, in order of arrival, that was captured at or before a time.
+    pub fn last_until(&self, at: Timestamp) -> Option<PacketNo> {
+        let found = std::cell::Cell::new(None);
+        self.tree.walk(
+            &mut |run, range| {
+                if run.packets == 0 || run.earliest > at.nanos() {
+                    return false;
+                }
+                let whole = run.latest <= at.nanos() && run.packets as usize == range.len();
+                if whole {
+                    found.set(Some(number(range.end - 1)));
+                }
+                !whole
+            },
+            &mut |range| {
+                let until = |no: &PacketNo| self.time(*no).is_some_and(|time| time <= at);
+                found.set(range.map(number).filter(until).last().or(found.get()));
+            },
+        );
+        found.get()
+    }
+
+    /// Stored times, in order of arrival, from packet `from` on up to and with `to`.
+    pub(crate) fn times(&self, from: usize, to: usize) -> impl Iterator<Item = &[i64]> {
+        self.times.slices(from, to)
+    }
+
+    /// Bytes on the wire, likewise.
+    pub(crate) fn wire_lens(&self, from: usize, to: usize) -> impl Iterator<Item = &[u32]> {
+        self.wire_lens.slices(from, to)
+    }
+
+    /// Small facts and labels of the packet at an index from 0.
+    pub(crate) fn marks(&self, index: usize) -> (Labels, Facts) {
+        (Labels::from_bits(self.labels.get(index).unwrap_or(0)), Facts(self.facts.get(index).unwrap_or(0)))
+    }
+
+    /// Notes that the kernel dropped this packet.
+    pub fn mark_dropped(&mut self, no: PacketNo) {
+        if let Some(index) = index(no) {
+            self.facts.update(index, |facts| *facts |= Facts::DROPPED.0);
+        }
+    }
+}
+
+/// A packet's place in the columns.
+fn index(no: PacketNo) -> Option<usize> {
+    (no.0 as usize).checked_sub(1)
+}
+
+/// The packet at a place in the columns.
+fn number(index: usize) -> PacketNo {
+    PacketNo(index as u32 + 1)
+}
+
+fn flow_of(entry: u32) -> Option<(FlowId, Direction)> {
+    (entry != NO_FLOW).then(|| (FlowId(entry >> 1), if entry & 1 == 0 { Direction::AToB } else { Direction::BToA }))
+}
+
+/// Protocols by their number in the column; the order of `Protocol` itself.
+const PROTOCOLS: [Protocol; 9] = [
+    Protocol::Tcp,
+    Protocol::Udp,
+    Protocol::UdpLite,
+    Protocol::Sctp,
+    Protocol::Dccp,
+    Protocol::Icmp,
+    Protocol::Icmpv6,
+    Protocol::Igmp,
+    Protocol::Other,
+];
+
+fn protocol(number: u8) -> Protocol {
+    PROTOCOLS.get(usize::from(number)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(n: u32) -> Row {
+        Row {
+            time: Timestamp::from_nanos(i64::from(n) * 1_000),
+            offset: u64::from(n) * 1_500 + 24,
+            cap_len: n % 1_500,
+            wire_len: n % 9_000,
+            flow: (n % 3 != 0).then_some((FlowId(n % 7), if n % 2 == 0 { Direction::AToB } else { Direction::BToA })),
+            labels: if n % 5 == 0 { Labels::RETRANSMISSION } else { Labels::NONE },
+            interface: InterfaceId(n % 300),
+            protocol: PROTOCOLS[n as usize % PROTOCOLS.len()],
+            facts: Facts::default().with(Facts::RESET, n % 11 == 0),
+        }
+    }
+
+    #[test]
+    fn a_packet_comes_back_as_it_was_put_in() {
+        let mut store = Store::default();
+        (0..40_000).for_each(|n| store.push(&row(n)));
+        for n in [0, 1, 63, 64, 255, 256, 16_383, 16_384, 39_999] {
+            assert_eq!(store.get(PacketNo(n + 1)), Some(row(n)));
+        }
+        assert_eq!(store.get(PacketNo(0)), None);
+        assert_eq!(store.get(PacketNo(40_001)), None);
+        assert!(!store.disordered());
+    }
+
+    #[test]
+    fn the_packets_of_a_conversation_are_found_in_order() {
+        let mut store = Store::default();
+        (0..20_000).for_each(|n| store.push(&row(n)));
+        let found: Vec<u32> = store.of_flow(FlowId(2), PacketNo(1), PacketNo(20_000)).map(|no| no.0).collect();
+        let expected: Vec<u32> = (0..20_000).filter(|n| n % 3 != 0 && n % 7 == 2).map(|n| n + 1).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_packet_takes_at_most_32_bytes() {
+        let columns = 8 + 4 + 4 + 4 + 4 + 2 + 1 + 1 + 2;
+        let shared = 8.0 / OFFSET_RUN as f64 + Tree::bytes_a_packet();
+        assert!(f64::from(columns) + shared <= 32.0, "{shared}");
+    }
+}
