@@ -9,14 +9,12 @@ use super::unacked::{Segment, Unacked};
 use crate::dissect::{TcpFlags, TcpOptions};
 use crate::ids::{Direction, PacketNo};
 use crate::time::{Nanos, Timestamp};
+use arrayvec::ArrayVec;
 
 /// Time after the last ACK within which a segment sent again is a fast retransmission.
 const FAST_RETRANSMISSION_WITHIN: Nanos = Nanos::from_millis(20);
 /// Time after the last ACK within which a late segment is out of order, where the handshake's round trip is not known.
 const OUT_OF_ORDER_WITHIN: Nanos = Nanos::from_millis(3);
-
-/// Stands in place of a count of duplicate ACKs once "ACKed unseen segment" was told of that direction.
-const TOLD: u32 = u32::MAX;
 
 /// What the labels of a conversation depend on.
 #[derive(Clone, Debug, Default)]
@@ -43,12 +41,16 @@ pub(super) struct Half {
     scale: Scale,
     next_seq: u32,
     next_seq_at: Timestamp,
+    next_seq_len: u32,
     contiguous: u32,
     last_ack: u32,
     last_ack_at: Timestamp,
     window: u32,
     last_labels: Labels,
     duplicate_acks: u32,
+    mss: u16,
+    /// The last SACK blocks it sent.
+    sack: Option<Box<ArrayVec<(u32, u32), 4>>>,
     pub unacked: Unacked,
 }
 
@@ -58,17 +60,20 @@ impl Default for Half {
             base: None,
             saw_syn: false,
             saw_syn_ack: false,
-            in_flight_known: true,
+            in_flight_known: false,
             window_unscaled: false,
             scale: Scale::Unknown,
             next_seq: 0,
             next_seq_at: Timestamp::default(),
+            next_seq_len: 0,
             contiguous: 0,
             last_ack: 0,
             last_ack_at: Timestamp::default(),
             window: u32::MAX,
             last_labels: Labels::NONE,
             duplicate_acks: 0,
+            mss: 0,
+            sack: None,
             unacked: Unacked::default(),
         }
     }
@@ -152,7 +157,7 @@ impl Analysis {
             Direction::BToA => (b, a),
         };
         if flags.has(TcpFlags::SYN) {
-            open(fwd, packet, &mut labelled);
+            open(fwd, rev, packet, &mut labelled);
         }
         if flags.has(TcpFlags::SYN) && !flags.has(TcpFlags::ACK) {
             self.syn_at = Some(packet.at);
@@ -182,21 +187,24 @@ impl Analysis {
             labelled.shown = true;
         }
         learn_options(fwd, rev, packet);
-        if self.initial_rtt.is_none_or(|rtt| rtt.get() == 0) && flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN) {
-            // A SYN at time 0 counts as none.
-            self.initial_rtt = self.syn_at.filter(|syn| syn.nanos() != 0).map(|syn| packet.at - syn);
+        if self.initial_rtt.is_none() && flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN) && fwd.saw_syn && rev.saw_syn_ack {
+            self.initial_rtt = self.syn_at.map(|syn| packet.at - syn);
         }
         labelled
     }
 }
 
 /// A SYN or SYN-ACK on a conversation that has one already.
-fn open(fwd: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+fn open(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
     let Some(base) = fwd.base else { return };
     if packet.flags.has(TcpFlags::ACK) {
         if base != packet.seq {
             // The SYN-ACK of another life of these ports, whose SYN was not captured.
             labelled.labels.add(Labels::REUSED_PORTS);
+            let (scale, mss) = (fwd.scale, fwd.mss);
+            *fwd = Half { scale, mss, ..Half::default() };
+            let (scale, mss) = (rev.scale, rev.mss);
+            *rev = Half { scale, mss, ..Half::default() };
         }
     } else {
         // A RST may have carried the number that the peer acknowledged, which then is no ground to expect more.
@@ -269,7 +277,7 @@ fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, labelled: &m
     }
     if repeats && window != 0 && window == fwd.window {
         labels.add(Labels::DUPLICATE_ACK);
-        fwd.duplicate_acks = if fwd.duplicate_acks == TOLD { 1 } else { fwd.duplicate_acks + 1 };
+        fwd.duplicate_acks += 1;
         labelled.duplicate_ack = fwd.duplicate_acks;
     }
 }
@@ -278,7 +286,6 @@ fn label_acked_unseen(fwd: &Half, rev: &mut Half, packet: &Packet<'_>, labelled:
     if rev.contiguous == 0 || !after(packet.ack, rev.contiguous) || !packet.flags.has(TcpFlags::ACK) {
         return;
     }
-    labelled.shown = true;
     if packet.ack == fwd.last_ack.wrapping_add(1) && packet.seq == fwd.next_seq && rev.last_labels.has(Labels::ZERO_WINDOW_PROBE)
     {
         // The byte of a zero window probe was taken after all.
@@ -287,16 +294,22 @@ fn label_acked_unseen(fwd: &Half, rev: &mut Half, packet: &Packet<'_>, labelled:
         labelled.labels.add(Labels::WINDOW_UPDATE);
         return;
     }
-    if rev.contiguous != rev.next_seq {
-        rev.contiguous = rev.next_seq;
-    } else {
-        // Once for each stall: not again until that direction acknowledges something new.
-        let told = rev.duplicate_acks == TOLD;
-        rev.duplicate_acks = TOLD;
-        if told {
-            return;
+    // Segments that wait above the ACK and touch it were seen: only what lies beyond them is new.
+    let mut tail: Option<(u32, u32)> = None;
+    for segment in rev.unacked.iter().rev() {
+        let (from, to) = tail.get_or_insert((segment.seq, segment.end));
+        if !before(segment.seq, packet.ack) {
+            if segment.end == *from {
+                *from = segment.seq;
+            } else {
+                (*from, *to) = (segment.seq, segment.end);
+            }
         }
     }
+    rev.contiguous = match tail {
+        Some((from, to)) if from == packet.ack && after(to, packet.ack) => to,
+        _ => packet.ack,
+    };
     labelled.labels.add(Labels::ACK_LOST_SEGMENT);
 }
 
@@ -319,29 +332,37 @@ fn label_sent_again(fwd: &Half, rev: &Half, packet: &Packet<'_>, out_of_order_wi
     if !goes_back {
         return;
     }
-    if within(packet.at, rev.last_ack_at, FAST_RETRANSMISSION_WITHIN)
-        && rev.duplicate_acks >= 2
-        && rev.duplicate_acks != TOLD
-        && rev.last_ack == packet.seq
-    {
+    let since_ack = Nanos::new((packet.at - rev.last_ack_at).get().max(0));
+    if since_ack < FAST_RETRANSMISSION_WITHIN && is_fast(rev, packet.seq, end) {
         labels.add(Labels::FAST_RETRANSMISSION);
         labels.add(Labels::RETRANSMISSION);
         return;
     }
-    let whole_end = end.wrapping_add(packet.flags.any(SYN_FIN).into());
-    if within(packet.at, fwd.next_seq_at, out_of_order_within) && fwd.next_seq != whole_end {
-        labels.add(Labels::OUT_OF_ORDER);
-        return;
+    if since_ack < out_of_order_within && !fwd.unacked.holds(packet.seq, end) {
+        let whole_end = end.wrapping_add(packet.flags.any(SYN_FIN).into());
+        if fwd.next_seq != whole_end || fwd.next_seq_len == 0 {
+            labels.add(Labels::OUT_OF_ORDER);
+            return;
+        }
     }
     labels.add(Labels::RETRANSMISSION);
-    // Since the oldest segment not acknowledged; Wireshark tells no RTO of 0.
-    let since = fwd.unacked.iter().next().map_or(fwd.next_seq_at, |segment| segment.at);
-    labelled.rto = Some(packet.at - since).filter(|rto| rto.get() != 0);
+    let oldest = fwd.unacked.iter().find(|segment| !before(segment.seq, packet.seq));
+    labelled.rto = Some(packet.at - oldest.map_or(fwd.next_seq_at, |segment| segment.at));
 }
 
-/// Whether `at` lies less than `limit` after `since`; never if it lies before.
-fn within(at: Timestamp, since: Timestamp, limit: Nanos) -> bool {
-    (0..limit.get()).contains(&(at - since).get())
+fn is_fast(rev: &Half, seq: u32, end: u32) -> bool {
+    if rev.duplicate_acks >= 2 && rev.last_ack == seq {
+        return true;
+    }
+    let Some(sack) = rev.sack.as_deref().filter(|sack| !sack.is_empty()) else { return false };
+    let within = |block: &(u32, u32)| seq >= block.0 && end <= block.1;
+    if rev.last_ack == seq {
+        let sacked: u32 = sack.iter().fold(0, |sum, block| sum.wrapping_add(block.1.wrapping_sub(block.0)));
+        if !sack.iter().all(within) && sacked > 2 * u32::from(rev.mss) {
+            return true;
+        }
+    }
+    rev.duplicate_acks >= 2 && !sack.iter().any(within)
 }
 
 fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
@@ -349,6 +370,9 @@ fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
     let end = packet.seq.wrapping_add(packet.len).wrapping_add(one);
     if packet.len > 0 || one > 0 {
         fwd.unacked.push(Segment { seq: packet.seq, end, no: packet.no, at: packet.at });
+    }
+    if fwd.next_seq == 0 || after(end, fwd.next_seq.wrapping_add(one)) {
+        fwd.next_seq_len = packet.len;
     }
     let probe = labels.has(Labels::ZERO_WINDOW_PROBE);
     if !probe && (fwd.next_seq == 0 || after(end, fwd.next_seq)) {
@@ -366,6 +390,12 @@ fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
 }
 
 fn learn_options(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
+    if let Some(mss) = packet.options.mss {
+        fwd.mss = mss;
+    }
+    if !packet.options.sack.is_empty() {
+        **fwd.sack.get_or_insert_default() = packet.options.sack.clone();
+    }
     if !packet.flags.has(TcpFlags::SYN) {
         return;
     }

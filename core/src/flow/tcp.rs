@@ -73,6 +73,7 @@ impl Tcp {
         note_completeness(flow, header);
         if copy.is_none() {
             note_handshake(flow, direction, header, taken.seen);
+            note_ends(flow, direction, header, taken.seen);
         }
         flow.handshake_rtt(self.analysis.initial_rtt);
         for end in [direction, direction.reverse()] {
@@ -290,17 +291,26 @@ fn note_completeness(flow: &mut Flow, header: &Header<'_>) {
     let flags = header.flags;
     if flags.has(TcpFlags::SYN) {
         flow.completeness |= if flags.has(TcpFlags::ACK) { 2 } else { 1 };
-    } else if flags.has(TcpFlags::ACK) && header.payload_len == 0 {
-        flow.completeness |= 4;
+    } else if flags.has(TcpFlags::ACK) {
+        flow.completeness |= if header.payload_len > 0 { 8 } else { 4 };
     }
-    if header.payload_len > 0 {
-        flow.completeness |= 8;
-    }
-    if flags.has(TcpFlags::FIN) {
+    if flags.has(TcpFlags::FIN.or(TcpFlags::ACK)) {
         flow.completeness |= 16;
     }
     if flags.has(TcpFlags::RST) {
         flow.completeness |= 32;
+    }
+}
+
+/// The first FIN and the first RST of each side. A refusal is told by the handshake alone: a scan makes millions of them.
+fn note_ends(flow: &mut Flow, direction: Direction, header: &Header<'_>, seen: Seen) {
+    let side = &mut flow.sides[direction.index()];
+    if header.flags.has(TcpFlags::FIN) && side.fin.is_none() {
+        side.rare.get_mut().fin = Some(seen);
+    }
+    let refusal = flow.handshake.refused.is_some_and(|refused| refused.no == seen.no);
+    if header.flags.has(TcpFlags::RST) && side.rst.is_none() && !refusal {
+        side.rare.get_mut().rst = Some(seen);
     }
 }
 

@@ -321,6 +321,12 @@ pub struct Timeline {
     pub gaps: Vec<Span>,
     /// From the top.
     pub tracks: Vec<Track>,
+    /// Whether the filter has seen every packet in view yet; ask again while it has not.
+    #[serde(default)]
+    pub complete: bool,
+    /// When the filter cannot be understood.
+    #[serde(default)]
+    pub filter_error: Option<FilterError>,
 }
 
 /// One track.

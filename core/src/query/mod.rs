@@ -5,7 +5,25 @@
 
 mod answer;
 mod ask;
+mod chips;
+mod counters;
+mod drops;
+mod engine;
+mod flows;
+mod help;
+mod ladder;
+mod locate;
+mod names;
+mod overview;
+mod packet;
 pub mod packets_json;
+mod reader;
+mod recording;
+mod rows;
+mod scan;
+mod tracks;
 
 pub use answer::*;
 pub use ask::*;
+pub use engine::Engine;
+pub use reader::ByteSource;

@@ -1,0 +1,101 @@
+//! Labels as they are shown on packets: short, with what they mean.
+
+use super::Chip;
+use super::engine::Knowledge;
+use crate::dissect::Packet;
+use crate::finding::Severity;
+use crate::flow::Labels;
+use crate::ids::PacketNo;
+use crate::store::{Facts, Row};
+
+/// How each of Wireshark's labels is shown: text, weight, meaning. The weights are Wireshark's expert severities.
+const SHOWN: &[(Labels, &str, Severity, &str)] = &[
+    (
+        Labels::SPURIOUS_RETRANSMISSION,
+        "spurious retransmission",
+        Severity::Note,
+        "Data sent again though the peer had acknowledged it.",
+    ),
+    (
+        Labels::FAST_RETRANSMISSION,
+        "fast retransmission",
+        Severity::Note,
+        "Data sent again after duplicate ACKs, before the timer ran out.",
+    ),
+    (Labels::RETRANSMISSION, "retransmission", Severity::Note, "Data sent again."),
+    (Labels::OUT_OF_ORDER, "out of order", Severity::Warning, "Comes after a later segment, too soon to have been sent again."),
+    (Labels::LOST_SEGMENT, "lost segment", Severity::Warning, "Bytes before this segment were not captured."),
+    (Labels::ACK_LOST_SEGMENT, "ACKs unseen", Severity::Warning, "Acknowledges bytes that were not captured: they did arrive."),
+    (Labels::ZERO_WINDOW, "zero window", Severity::Warning, "The receiver has no room: its program does not read."),
+    (Labels::ZERO_WINDOW_PROBE, "window probe", Severity::Note, "A byte sent into a window of zero, to learn when it opens."),
+    (Labels::ZERO_WINDOW_PROBE_ACK, "probe ACK", Severity::Note, "The answer to a window probe."),
+    (Labels::WINDOW_FULL, "window full", Severity::Warning, "The segment fills the receiver's window: the sender must wait."),
+    (Labels::WINDOW_UPDATE, "window update", Severity::Note, "Only the window changed."),
+    (Labels::KEEP_ALIVE, "keep-alive", Severity::Note, "Asks whether the peer is still there."),
+    (Labels::KEEP_ALIVE_ACK, "keep-alive ACK", Severity::Note, "The answer to a keep-alive."),
+    (Labels::REUSED_PORTS, "ports reused", Severity::Note, "A new conversation on ports already used by an earlier one."),
+];
+
+/// The labels of a packet; `packet` where it was read again, to find the drop that took it.
+pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, packet: Option<&Packet<'_>>) -> Vec<Chip> {
+    let mut chips = Vec::new();
+    let mut add = |text: String, severity, about: String| chips.push(Chip { text, severity, about });
+    let drops = &known.recording.drops;
+    if let Some(drop) = packet.and_then(|packet| drops.of_packet(packet, row.time)).and_then(|no| drops.get(no)) {
+        let place = if drop.place.is_empty() { String::new() } else { format!(" in {}", drop.place) };
+        match crate::drops::benign(&drop.reason) {
+            None => add("dropped".into(), Severity::Critical, format!("The kernel dropped this packet: {}{place}.", drop.reason)),
+            Some(why) => add("freed".into(), Severity::Note, format!("The kernel freed it: {}{place}; {why}.", drop.reason)),
+        }
+    }
+    let fast = Labels::FAST_RETRANSMISSION.bits() | Labels::SPURIOUS_RETRANSMISSION.bits();
+    for (label, text, severity, about) in SHOWN.iter().filter(|(label, ..)| row.labels.any(*label)) {
+        // The special kinds of retransmission stand for the general one.
+        if *label == Labels::RETRANSMISSION && row.labels.bits() & fast != 0 {
+            continue;
+        }
+        let syn = *label == Labels::RETRANSMISSION && row.facts.has(Facts::SYN_RETRY);
+        let (text, about) = if syn { ("SYN again", "The SYN was sent again: no answer had come.") } else { (*text, *about) };
+        add(text.to_owned(), *severity, about.to_owned());
+    }
+    if row.labels.has(Labels::DUPLICATE_ACK) {
+        let number = row.facts.duplicate_ack();
+        let more = if number >= 31 { " or later" } else { "" };
+        add(
+            format!("dup ack #{number}"),
+            Severity::Note,
+            format!(
+                "Acknowledges again what was acknowledged, number {number}{more} in a row: a segment before is missing at the receiver."
+            ),
+        );
+    }
+    let facts = row.facts;
+    for (fact, text, severity, about) in [
+        (Facts::RESET, "reset", Severity::Warning, "Ends the conversation at once."),
+        (Facts::ICMP_ERROR, "ICMP error", Severity::Warning, "A router or host says that a packet could not be delivered."),
+        (
+            Facts::BAD_CHECKSUM,
+            "bad checksum",
+            Severity::Note,
+            "A checksum is wrong; on the sending host it may just not be computed yet (offload).",
+        ),
+        (
+            Facts::MALFORMED,
+            "malformed",
+            Severity::Note,
+            "A header contradicts itself; the decode tree says where reading stopped.",
+        ),
+        (Facts::COPY, "copy", Severity::Note, "The same packet was captured before, on another interface."),
+        (Facts::COMMENTED, "comment", Severity::Note, "The file holds a comment on this packet."),
+    ] {
+        if facts.has(fact) {
+            add(text.to_owned(), severity, about.to_owned());
+        }
+    }
+    for place in known.named.of_packet(no) {
+        if let Some(finding) = known.findings.get(*place as usize) {
+            add(finding.rule.clone(), finding.severity, finding.sentence.clone());
+        }
+    }
+    chips
+}

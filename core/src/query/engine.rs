@@ -1,0 +1,212 @@
+//! The engine: bytes of a log in, answers out.
+
+use super::recording::Recording;
+use super::scan::Scans;
+use super::{
+    Answer, ByteSource, Findings, Overview, Progress, Query, counters, drops, flows, help, ladder, locate, overview, packet,
+    rows, tracks,
+};
+use crate::filter::Named;
+use crate::finding::{Finding, Severity};
+use crate::log::Decoder;
+use crate::log::record::End;
+use crate::rules::{self, Judgement, View};
+use crate::store::Row;
+use crate::time::{Nanos, Timestamp};
+
+/// Bytes after which the rules run for the first time; then whenever the log has grown by a quarter.
+const FIRST_JUDGEMENT: u64 = 256 << 10;
+/// Recorded time after which the rules run again in a log that grows slowly, when somebody asks.
+const LIVE_JUDGEMENT: Nanos = Nanos::from_millis(500);
+
+/// Reads one log and answers questions about it, also while it grows.
+///
+/// Bytes go in by [`push`](Engine::push) in the order of the file, cut anywhere; what is known in the end does not depend on
+/// how they were cut. The packets themselves are not kept: a question that needs one reads it again.
+#[derive(Debug, Default)]
+pub struct Engine {
+    decoder: Decoder,
+    recording: Recording,
+    scans: Scans,
+    judgement: Judgement,
+    named: Named,
+    flow_totals: flows::Totals,
+    /// How often the rules ran.
+    judged: u64,
+    judged_bytes: u64,
+    judged_until: Timestamp,
+    next_judgement: u64,
+    revision: u64,
+    ended: bool,
+    end: Option<End>,
+}
+
+/// Everything that is known at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Knowledge<'a> {
+    pub recording: &'a Recording,
+    pub findings: &'a [Finding],
+    pub named: &'a Named,
+    pub flow_totals: &'a flows::Totals,
+    /// How often the rules ran.
+    pub judged: u64,
+    /// Bytes of the log there are.
+    pub bytes_read: u64,
+    pub revision: u64,
+    pub progress: &'a dyn Fn() -> Progress,
+}
+
+impl Knowledge<'_> {
+    /// The LINKTYPE_ value of a packet.
+    pub(super) fn link_type(&self, row: &Row) -> u32 {
+        self.recording.interfaces.get(row.interface.0 as usize).map_or(0, |interface| interface.link_type)
+    }
+}
+
+impl Engine {
+    /// An engine that has read nothing.
+    pub fn new() -> Self {
+        Self { next_judgement: FIRST_JUDGEMENT, ..Self::default() }
+    }
+
+    /// Takes the next bytes of the log, uncompressed.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let recording = &mut self.recording;
+        self.decoder.push(bytes, |record| recording.take(record));
+        self.revision += 1;
+        if self.decoder.bytes_read() >= self.next_judgement {
+            self.judge();
+        }
+    }
+
+    /// Says that no more bytes will come: the rules run over all there is, and a broken end is told.
+    pub fn finish(&mut self) {
+        let recording = &mut self.recording;
+        self.end = self.decoder.finish(|record| recording.take(record)).err();
+        self.ended = true;
+        self.judge();
+    }
+
+    /// How far reading has come.
+    pub fn progress(&self) -> Progress {
+        let mut findings = [0; 3];
+        for finding in &self.judgement.findings {
+            findings[finding.severity as usize] += 1;
+        }
+        Progress {
+            revision: self.revision,
+            bytes_read: self.decoder.bytes_read(),
+            bytes_total: None,
+            packets: self.recording.store.len(),
+            flows: self.recording.flows.len(),
+            findings,
+            span: self.recording.span,
+            ended: self.ended,
+            trouble: self.end.as_ref().or(self.decoder.end()).map(sentence),
+        }
+    }
+
+    /// What the rules found, most severe first, as of the last time they ran.
+    pub fn findings(&self) -> &Judgement {
+        &self.judgement
+    }
+
+    /// How reading ended, if not well.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref().or(self.decoder.end())
+    }
+
+    /// What is in the log.
+    pub fn overview(&self) -> Overview {
+        overview::overview(&self.knowledge(&|| self.progress()))
+    }
+
+    /// Answers a question. `source` reads packets again.
+    pub fn ask(&mut self, query: &Query, source: &mut dyn ByteSource) -> Answer {
+        self.judge_if_due();
+        let mut scans = std::mem::take(&mut self.scans);
+        let progress = || self.progress();
+        let known = &self.knowledge(&progress);
+        let answer = match query {
+            Query::Overview => Answer::Overview(overview::overview(known)),
+            Query::Findings => Answer::Findings(Findings {
+                revision: self.revision,
+                findings: self.judgement.findings.clone(),
+                checked: self.judgement.checked.clone(),
+            }),
+            Query::Packets { selection, rows, locate } => rows::packets(known, &mut scans, selection, *rows, *locate, source),
+            Query::Packet { no } => packet::packet(known, *no, source),
+            Query::Flows { rows, sort, span } => Answer::Flows(flows::flows(known, *rows, *sort, *span)),
+            Query::Ladder { flow, rows } => ladder::ladder(known, &mut scans, *flow, *rows, source),
+            Query::Timeline { span, columns, filter } => tracks::timeline(known, &mut scans, *span, *columns, filter, source),
+            Query::Counters { span } => Answer::Counters(counters::tables(known, *span)),
+            Query::Drops { span, rows } => Answer::Drops(drops::rows(known, *span, *rows, source)),
+            Query::Locate { anchor } => locate::locate(known, anchor),
+            Query::FilterHelp { filter, cursor } => Answer::FilterHelp(help::help(filter, *cursor)),
+        };
+        self.scans = scans;
+        answer
+    }
+
+    fn knowledge<'a>(&'a self, progress: &'a dyn Fn() -> Progress) -> Knowledge<'a> {
+        Knowledge {
+            recording: &self.recording,
+            findings: &self.judgement.findings,
+            named: &self.named,
+            flow_totals: &self.flow_totals,
+            judged: self.judged,
+            bytes_read: self.decoder.bytes_read(),
+            revision: self.revision,
+            progress,
+        }
+    }
+
+    /// Runs the rules if somebody asks and enough recorded time has gone by since they ran.
+    fn judge_if_due(&mut self) {
+        let grown = self.decoder.bytes_read() > self.judged_bytes;
+        let until = self.recording.span.map_or(Timestamp::MIN, |span| span.end);
+        // A large log that is still being read has its own rhythm; a small or slow one can be judged as often as it is asked.
+        let small =
+            self.decoder.bytes_read() < FIRST_JUDGEMENT || self.decoder.bytes_read() - self.judged_bytes < FIRST_JUDGEMENT;
+        if !self.ended && grown && small && (self.judged == 0 || until - self.judged_until >= LIVE_JUDGEMENT) {
+            self.judge();
+        }
+    }
+
+    fn judge(&mut self) {
+        let recording = &mut self.recording;
+        recording.drops.join(recording.flows.iter());
+        let watermark = recording.span.map_or(Timestamp::MIN, |span| span.end);
+        self.judgement = rules::judge(&View {
+            flows: &recording.flows,
+            counters: &recording.counters,
+            drops: recording.drops.kept(),
+            interfaces: &recording.interfaces,
+            marks: &recording.marks,
+            watermark,
+            capture_lost: recording.capture_lost(),
+        });
+        self.named = Named::new(&self.judgement.findings);
+        self.flow_totals = flows::Totals::of(&recording.flows);
+        self.judged += 1;
+        self.judged_bytes = self.decoder.bytes_read();
+        self.judged_until = watermark;
+        self.next_judgement = self.judged_bytes + (self.judged_bytes / 4).max(FIRST_JUDGEMENT);
+        self.revision += 1;
+    }
+}
+
+/// An error as a sentence.
+fn sentence(end: &End) -> String {
+    let text = end.to_string();
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), characters.as_str()))
+}
+
+/// How many findings are at least this severe.
+impl Judgement {
+    /// See the name.
+    pub fn at_least(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity >= severity).count()
+    }
+}

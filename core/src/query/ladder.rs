@@ -1,0 +1,112 @@
+//! The ladder diagram of one conversation: its packets in order, and the bytes that are missing between them.
+
+use super::chips::chips;
+use super::engine::Knowledge;
+use super::reader::{ByteSource, Reader, dissected};
+use super::rows::MOST_ROWS;
+use super::scan::Scans;
+use super::{Answer, Ladder, Rows, Rung, flows};
+use crate::dissect::{self, Packet, TcpFlags, Transport};
+use crate::flow::{Flow, Hole};
+use crate::ids::{Direction, FlowId, PacketNo};
+use crate::store::Row;
+use crate::time::Nanos;
+
+/// Answers `Query::Ladder`. Rows count packets; a hole stands before the packet that showed it, without a row of its own.
+pub(super) fn ladder(known: &Knowledge<'_>, scans: &mut Scans, id: FlowId, rows: Rows, source: &mut dyn ByteSource) -> Answer {
+    let store = &known.recording.store;
+    let Some(flow) = known.recording.flows.get(id) else {
+        return Answer::Refused {
+            why: format!("There is no conversation {id}: the log holds {} so far.", known.recording.flows.len()),
+        };
+    };
+    let selected = match scans.select(known, "", Some(id), None, source) {
+        Ok(selected) => selected,
+        Err(error) => return Answer::Refused { why: error.message },
+    };
+    let mut reader = Reader::new(source, known.bytes_read);
+    let wanted: Vec<PacketNo> = selected.from(rows.first).take(rows.count.min(MOST_ROWS) as usize).collect();
+    let mut rungs = Vec::new();
+    for no in wanted {
+        for direction in [Direction::AToB, Direction::BToA] {
+            let holes = flow.side(direction).holes.iter().filter(|hole| hole.noticed.no == no);
+            rungs.extend(holes.map(|hole| missing(direction, hole)));
+        }
+        if let Some(row) = store.get(no) {
+            rungs.push(rung(known, flow, no, &row, &mut reader));
+        }
+    }
+    Answer::Ladder(Ladder {
+        revision: known.revision,
+        flow: flows::row(known, flow),
+        total: selected.total(),
+        first: rows.first,
+        rungs,
+    })
+}
+
+fn missing(direction: Direction, hole: &Hole) -> Rung {
+    let Hole { first, last, .. } = *hole;
+    let bytes = if first == last { format!("byte {first}") } else { format!("bytes {first}–{last}") };
+    let text = match (hole.filled, hole.acked) {
+        (Some(filled), _) => format!("{bytes} came later, in packet {}", filled.no),
+        (None, Some(_)) => format!("{bytes} arrived, but were not captured here"),
+        (None, None) => format!("{bytes} never arrived here"),
+    };
+    Rung::Missing { direction, first_byte: first, last_byte: last, text }
+}
+
+fn rung(known: &Knowledge<'_>, flow: &Flow, no: PacketNo, row: &Row, reader: &mut Reader<'_>) -> Rung {
+    let direction = row.flow.map_or(Direction::AToB, |(_, direction)| direction);
+    let time = known.recording.store.time(no);
+    let since_start = time.map_or(Nanos::default(), |time| time - flow.first.at);
+    let link_type = known.link_type(row);
+    let (title, detail, chips) = match reader.bytes(row) {
+        Ok(bytes) => {
+            let packet = dissected(link_type, row, bytes);
+            let (title, detail) = match &packet.transport {
+                Transport::Tcp(_) => tcp(flow, direction, &packet),
+                _ => {
+                    let info = dissect::info(link_type, bytes, row.wire_len, None);
+                    (info.protocol.to_owned(), info.text)
+                }
+            };
+            (title, detail, chips(known, no, row, Some(&packet)))
+        }
+        Err(why) => (String::new(), why, chips(known, no, row, None)),
+    };
+    Rung::Packet { no, time, since_start, direction, title, detail, chips }
+}
+
+/// `PSH, ACK` and `seq 1–75, ack 1, 75 bytes, win 229`.
+fn tcp(flow: &Flow, direction: Direction, packet: &Packet<'_>) -> (String, String) {
+    let Transport::Tcp(tcp) = &packet.transport else { return Default::default() };
+    let names = [
+        (TcpFlags::SYN, "SYN"),
+        (TcpFlags::FIN, "FIN"),
+        (TcpFlags::RST, "RST"),
+        (TcpFlags::PSH, "PSH"),
+        (TcpFlags::URG, "URG"),
+        (TcpFlags::ACK, "ACK"),
+    ];
+    let title: Vec<&str> = names.into_iter().filter(|(bit, _)| tcp.flags.has(*bit)).map(|(_, name)| name).collect();
+    let relative = |raw: u32, direction: Direction| raw.wrapping_sub(flow.side(direction).base.unwrap_or(0));
+    let seq = relative(tcp.seq, direction);
+    let mut detail = match tcp.payload_len {
+        0 => format!("seq {seq}"),
+        1 => format!("seq {seq}, 1 byte"),
+        len => format!("seq {seq}–{}, {len} bytes", seq.wrapping_add(len - 1)),
+    };
+    if tcp.flags.has(TcpFlags::ACK) {
+        detail.push_str(&format!(", ack {}", relative(tcp.ack, direction.reverse())));
+    }
+    for (left, right) in &tcp.options.sack {
+        let edge = |raw| relative(raw, direction.reverse());
+        detail.push_str(&format!(", sack {}–{}", edge(*left), edge(*right).wrapping_sub(1)));
+    }
+    detail.push_str(&format!(", win {}", tcp.window));
+    if let Some(mss) = tcp.options.mss {
+        detail.push_str(&format!(", mss {mss}"));
+    }
+    (title.join(", "), detail)
+}

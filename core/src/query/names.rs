@@ -1,0 +1,118 @@
+//! Words for counters, namespaces and interfaces.
+
+use super::engine::Knowledge;
+use crate::anchor::Place;
+use crate::counters::Series;
+use crate::ids::{CounterId, NetnsId};
+use crate::log::block::{CounterKind, Unit, Verdict};
+use crate::time::Span;
+use std::collections::BTreeSet;
+
+impl Knowledge<'_> {
+    /// What the user calls a namespace; its number where nobody said.
+    pub(super) fn netns_name(&self, netns: NetnsId) -> String {
+        self.recording.counters.namespace(netns).map_or_else(|| format!("netns {}", netns.0), |namespace| namespace.name.clone())
+    }
+
+    /// ` (web-1)` where there are several namespaces to tell apart.
+    fn netns_suffix(&self, netns: Option<u64>) -> String {
+        match netns {
+            Some(netns) if self.recording.counters.namespaces().count() > 1 => format!(" ({})", self.netns_name(NetnsId(netns))),
+            _ => String::new(),
+        }
+    }
+
+    /// A counter's name on a track: `eth0 RX-DRP`, `INPUT #1 DROP hits`, `conntrack entries`, `TcpRetransSegs`.
+    pub(super) fn counter_title(&self, series: &Series) -> String {
+        let counter = &series.counter;
+        let suffix = self.netns_suffix(counter.netns);
+        let key = counter.key.as_str();
+        let name = if let Some(field) = key.strip_prefix("link.") {
+            let word = match field {
+                "rx_packets" => "RX-OK",
+                "rx_errors" => "RX-ERR",
+                "rx_dropped" => "RX-DRP",
+                "rx_over_errors" => "RX-OVR",
+                "tx_packets" => "TX-OK",
+                "tx_errors" => "TX-ERR",
+                "tx_dropped" => "TX-DRP",
+                "mtu" => "MTU",
+                other => other,
+            };
+            format!("{} {word}", counter.ifname.as_deref().unwrap_or("interface"))
+        } else if key.starts_with("firewall.") {
+            self.rule_title(series)
+        } else if key == "conntrack.count" {
+            "conntrack entries".into()
+        } else {
+            let object = counter.object.as_deref().map(|object| format!(" {object}")).unwrap_or_default();
+            let cpu = counter.cpu.map(|cpu| format!(" cpu {cpu}")).unwrap_or_default();
+            let interface = counter.ifname.as_deref().map(|name| format!("{name} ")).unwrap_or_default();
+            let group = match key.split_once('.') {
+                Some(("nstat", _)) | None => String::new(),
+                Some((group, _)) => format!("{group} "),
+            };
+            format!("{interface}{group}{}{object}{cpu}", counter.kernel_name)
+        };
+        name + &suffix
+    }
+
+    fn rule_title(&self, series: &Series) -> String {
+        let counter = &series.counter;
+        let wanted = counter.rule.as_deref().unwrap_or("");
+        let unit = if counter.unit == Unit::Bytes { "bytes" } else { "hits" };
+        for (set, chain, rule) in self.recording.counters.rules() {
+            if Some(set.netns) == counter.netns && rule.id == wanted {
+                return format!("{} #{} {} {unit}", chain.name, rule.position, super::counters::target(rule));
+            }
+        }
+        let policy = self
+            .recording
+            .counters
+            .rule_sets()
+            .flat_map(|set| &set.chains)
+            .find(|chain| chain.policy_id.as_deref() == Some(wanted));
+        policy.map_or_else(|| format!("{wanted} {unit}"), |chain| format!("{} policy {unit}", chain.name))
+    }
+
+    /// What hovering over a counter's track says.
+    pub(super) fn counter_about(&self, id: CounterId, series: &Series, span: Span) -> String {
+        let counter = &series.counter;
+        let change = match (series.grown(span), counter.kind) {
+            (Some(delta), CounterKind::Monotonic) => format!("{delta:+} in view"),
+            (Some(delta), CounterKind::Gauge) => format!("now {}, {delta:+} in view", series.at(span.end).unwrap_or(0)),
+            (None, _) => "it was reset in view".into(),
+        };
+        format!("{}, from {}: {change} (counter {id}).", counter.kernel_name, counter.source)
+    }
+
+    /// Whether a firewall counter belongs to a rule or policy that drops or rejects.
+    pub(super) fn is_dropping(&self, series: &Series) -> bool {
+        let counter = &series.counter;
+        let wanted = counter.rule.as_deref().unwrap_or("");
+        let counters = &self.recording.counters;
+        let stops = |verdict: Verdict| matches!(verdict, Verdict::Drop | Verdict::Reject);
+        let of_rule =
+            counters.rules().any(|(set, _, rule)| Some(set.netns) == counter.netns && rule.id == wanted && stops(rule.verdict));
+        let of_policy = counters
+            .rule_sets()
+            .filter(|set| Some(set.netns) == counter.netns)
+            .flat_map(|set| &set.chains)
+            .any(|chain| chain.policy_id.as_deref() == Some(wanted) && chain.policy.is_some_and(stops));
+        of_rule || of_policy
+    }
+
+    /// Counters that some finding rests on.
+    pub(super) fn evidence_counters(&self) -> BTreeSet<CounterId> {
+        let anchors = self
+            .findings
+            .iter()
+            .flat_map(|finding| finding.evidence.iter().chain(finding.reasons.iter().flat_map(|reason| &reason.anchors)));
+        anchors
+            .filter_map(|anchor| match anchor.place {
+                Place::Counter { counter, .. } => Some(counter),
+                _ => None,
+            })
+            .collect()
+    }
+}

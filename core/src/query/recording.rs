@@ -1,0 +1,244 @@
+//! Everything that is known of a log: records go in, nothing is judged.
+
+use crate::counters::Counters;
+use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, TcpFlags, Transport};
+use crate::drops::Drops;
+use crate::flow::{FlowTable, Labels};
+use crate::ids::InterfaceId;
+use crate::log::block::{Clock, Mark, Probe};
+use crate::log::record::{Interface, PacketRecord, Record, Section, Statistics};
+use crate::store::{Facts, Row, Store};
+use crate::time::{Nanos, Span, Timestamp};
+use std::collections::BTreeMap;
+
+/// The most marks, probes and comments that are kept each.
+const MOST_KEPT: usize = 10_000;
+/// A clock that moved by more than this between two readings was set.
+const CLOCK_STEP: Nanos = Nanos::from_millis(200);
+
+/// What the capture itself says about one of its interfaces.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tap {
+    /// Packets.
+    pub packets: u32,
+    /// Packets of which not all bytes were kept.
+    pub cut: u32,
+    /// Lost by the capture, by the latest Interface Statistics Block.
+    pub lost_by_statistics: u64,
+    /// Lost by the capture, by what packets say of those before them.
+    pub lost_by_packets: u64,
+    /// When losses were noticed: from the time before to the time of noticing.
+    pub losses: Vec<Span>,
+    /// The latest time on it.
+    latest: Option<Timestamp>,
+    /// When the last statistics were read.
+    counted_at: Option<Timestamp>,
+    /// The farthest that time went back.
+    pub went_back: Option<(Timestamp, Nanos)>,
+}
+
+impl Tap {
+    /// Packets the capture lost here.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost_by_statistics.max(self.lost_by_packets)
+    }
+
+    fn note_loss(&mut self, from: Option<Timestamp>, to: Timestamp) {
+        if self.losses.len() < MOST_KEPT {
+            self.losses.push(Span::new(from.unwrap_or(to), to));
+        }
+    }
+}
+
+/// The recording so far.
+#[derive(Debug, Default)]
+pub(super) struct Recording {
+    pub store: Store,
+    pub flows: FlowTable,
+    pub counters: Counters,
+    pub drops: Drops,
+    pub sections: Vec<Section>,
+    pub interfaces: Vec<Interface>,
+    pub taps: Vec<Tap>,
+    pub marks: Vec<Mark>,
+    pub probes: Vec<Probe>,
+    /// Comments on packets, by packet.
+    pub comments: BTreeMap<u32, Vec<String>>,
+    /// Link types that cannot be read, and how many packets bear them.
+    pub unknown_links: BTreeMap<u32, u32>,
+    /// Jumps of the host's clock: when, and by how much.
+    pub clock_steps: Vec<(Timestamp, Nanos)>,
+    pub wire_bytes: u64,
+    /// From the first to the last time of any record.
+    pub span: Option<Span>,
+    /// Marks, probes and comments that are more than are kept.
+    pub beyond: u64,
+    clock: Option<Clock>,
+    latest: Timestamp,
+}
+
+impl Recording {
+    /// Takes the next record.
+    pub(super) fn take(&mut self, record: Record<'_>) {
+        match record {
+            Record::Packet(packet) => self.take_packet(&packet),
+            Record::Section(section) => keep(&mut self.sections, section, &mut self.beyond),
+            Record::Interface(interface) => {
+                self.interfaces.push(interface);
+                self.taps.push(Tap::default());
+            }
+            Record::Statistics(statistics) => self.take_statistics(&statistics),
+            Record::Host(host) => {
+                self.saw(Timestamp::from_nanos(host.at_ns));
+                self.counters.learn_host(*host);
+            }
+            Record::Clock(clock) => self.take_clock(clock),
+            Record::Catalogue(catalogue) => self.counters.describe(catalogue),
+            Record::Snapshot(snapshot) => {
+                self.saw(Timestamp::from_nanos(snapshot.at_ns));
+                self.counters.record(&snapshot);
+            }
+            Record::RuleSet(rules) => self.counters.learn_rules(*rules),
+            Record::KernelDrop(drop) => {
+                self.saw(Timestamp::from_nanos(drop.at_ns));
+                self.drops.push(*drop);
+            }
+            Record::Probe(probe) => keep(&mut self.probes, *probe, &mut self.beyond),
+            Record::Mark(mark) => {
+                self.saw(Timestamp::from_nanos(mark.at_ns));
+                keep(&mut self.marks, mark, &mut self.beyond);
+            }
+            Record::Names(_) | Record::Skipped { .. } => {}
+        }
+    }
+
+    fn take_packet(&mut self, record: &PacketRecord<'_>) {
+        let time = record.time.unwrap_or(self.latest);
+        let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
+        let seen = self.flows.observe(&packet, record.no, time, record.interface, record.wire_len);
+        if record.time.is_some() {
+            self.latest = time;
+            self.saw(time);
+        }
+        let facts = facts(&packet, seen.labels)
+            .with(Facts::NO_TIME, record.time.is_none())
+            .with(Facts::COMMENTED, !record.comments.is_empty())
+            .with(Facts::COPY, seen.copy_of.is_some())
+            .with_duplicate_ack(seen.duplicate_ack.unwrap_or(0));
+        self.store.push(&Row {
+            time,
+            offset: record.offset,
+            cap_len: record.data.len() as u32,
+            wire_len: record.wire_len,
+            flow: seen.flow.zip(seen.direction),
+            labels: seen.labels,
+            interface: record.interface,
+            protocol: packet.transport.protocol().unwrap_or_default(),
+            facts,
+        });
+        self.wire_bytes += u64::from(record.wire_len);
+        if dissect::link(record.link_type).is_none()
+            && (self.unknown_links.len() < 64 || self.unknown_links.contains_key(&record.link_type))
+        {
+            *self.unknown_links.entry(record.link_type).or_default() += 1;
+        }
+        if !record.comments.is_empty() {
+            if self.comments.len() < MOST_KEPT {
+                self.comments.insert(record.no.0, record.comments.clone());
+            } else {
+                self.beyond += 1;
+            }
+        }
+        let Some(tap) = self.taps.get_mut(record.interface.0 as usize) else { return };
+        tap.packets += 1;
+        tap.cut += u32::from((record.data.len() as u64) < u64::from(record.wire_len));
+        if let Some(lost) = record.drop_count.filter(|lost| *lost > 0) {
+            tap.lost_by_packets = tap.lost_by_packets.saturating_add(lost);
+            tap.note_loss(tap.latest, time);
+        }
+        if record.time.is_some() {
+            if let Some(latest) = tap.latest.filter(|latest| time < *latest) {
+                let back = latest - time;
+                if tap.went_back.is_none_or(|(_, most)| back > most) {
+                    tap.went_back = Some((time, back));
+                }
+            }
+            tap.latest = Some(time);
+        }
+    }
+
+    fn take_statistics(&mut self, statistics: &Statistics) {
+        self.saw(statistics.time);
+        let Some(tap) = self.taps.get_mut(statistics.interface.0 as usize) else { return };
+        let lost = statistics.if_dropped.unwrap_or(0).saturating_add(statistics.os_dropped.unwrap_or(0));
+        if lost > tap.lost_by_statistics {
+            tap.note_loss(tap.counted_at, statistics.time);
+        }
+        tap.lost_by_statistics = tap.lost_by_statistics.max(lost);
+        tap.counted_at = Some(statistics.time);
+    }
+
+    fn take_clock(&mut self, clock: Clock) {
+        let at = Timestamp::from_nanos(clock.realtime_ns);
+        self.saw(at);
+        if let Some(before) = &self.clock {
+            let lead = |clock: &Clock| clock.realtime_ns.saturating_sub(clock.boottime_ns);
+            let step = Nanos::new(lead(&clock).saturating_sub(lead(before)));
+            if step.get().unsigned_abs() > CLOCK_STEP.get().unsigned_abs() + clock.error_ns + before.error_ns {
+                keep(&mut self.clock_steps, (at, step), &mut self.beyond);
+            }
+        }
+        self.clock = Some(clock);
+    }
+
+    /// Notes that something happened at `time`.
+    #[inline]
+    fn saw(&mut self, time: Timestamp) {
+        match &mut self.span {
+            None => self.span = Some(Span::at(time)),
+            Some(span) => {
+                span.start = span.start.min(time);
+                span.end = span.end.max(time);
+            }
+        }
+    }
+
+    /// Packets the capture itself lost.
+    pub(super) fn capture_lost(&self) -> u64 {
+        self.taps.iter().map(Tap::lost).fold(0, u64::saturating_add)
+    }
+
+    /// The name of a capture interface: `eth0`, or `interface 0`.
+    pub(super) fn interface_name(&self, id: InterfaceId) -> String {
+        let name = self.interfaces.get(id.0 as usize).and_then(|interface| interface.name.clone());
+        name.unwrap_or_else(|| format!("interface {id}"))
+    }
+}
+
+fn keep<T>(list: &mut Vec<T>, item: T, beyond: &mut u64) {
+    if list.len() < MOST_KEPT { list.push(item) } else { *beyond += 1 }
+}
+
+/// The small facts the store keeps of a packet.
+fn facts(packet: &Packet<'_>, labels: Labels) -> Facts {
+    let mut facts = Facts::default()
+        .with(Facts::MORE_ADDRESSES, packet.outer.is_some())
+        .with(Facts::MALFORMED, packet.stop.as_ref().is_some_and(|stop| !stop.cut));
+    let bad = packet.transport.checksum() == Some(Checksum::Bad) || packet.ip_checksums.contains(&false);
+    facts = facts.with(Facts::BAD_CHECKSUM, bad);
+    match &packet.transport {
+        Transport::Tcp(tcp) => facts
+            .with(Facts::RESET, tcp.flags.has(TcpFlags::RST))
+            .with(Facts::SYN_RETRY, tcp.flags.has(TcpFlags::SYN) && labels.any(Labels::RETRANSMISSION)),
+        Transport::Icmp(icmp) => facts.with(Facts::MORE_ADDRESSES, icmp.quote.is_some()).with(Facts::ICMP_ERROR, is_error(icmp)),
+        _ => facts,
+    }
+}
+
+/// Whether an ICMP message tells that a packet could not be delivered (RFC 792, RFC 4443 section 2.1).
+fn is_error(icmp: &Icmp<'_>) -> bool {
+    match icmp.protocol {
+        Protocol::Icmp => matches!(icmp.kind, 3 | 4 | 11 | 12),
+        _ => icmp.kind < 128,
+    }
+}
