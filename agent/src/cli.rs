@@ -2,7 +2,9 @@
 //!
 //! Exit status: 0 fine, 1 failed (for `check`: findings at or above `--fail-on`), 2 wrong use, 3 input that cannot be read.
 
-use crate::record::{self, LiveArgs, RecordArgs};
+use crate::lab::{LabArgs, lab};
+use crate::live::{LiveArgs, live};
+use crate::record::{self, RecordArgs};
 use crate::serve::{self, Server};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 ///
 /// Without a command it serves the page with the reference case, ready to explore.
 #[derive(Parser)]
-#[command(name = "dropscope", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "dropscope", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -62,6 +64,12 @@ enum Command {
     /// The log is a pcapng file that Wireshark opens; `dropscope check` and `dropscope open` show what is in it. Ctrl-C ends it.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Reproduce a cause of packet loss for real, record it, show it.
+    ///
+    /// A lab builds a small network in fresh network namespaces, breaks it in one way, and sends traffic through it, round after
+    /// round until Ctrl-C. Nothing outside those namespaces is touched, and they are removed whatever happens. Needs root.
+    #[command(after_help = "Examples:\n  dropscope lab\n  sudo dropscope lab mtu-100")]
+    Lab(LabArgs),
     /// The review server: captures that people share, behind links.
     ///
     /// Uploaded captures are kept in the data folder with the links that were made to them. The link printed at the start
@@ -72,7 +80,7 @@ enum Command {
 
 #[derive(Args)]
 struct OpenArgs {
-    /// Captures: pcap, pcapng, also compressed with gzip or Zstandard.
+    /// Captures: pcap or pcapng.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -131,7 +139,8 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => reference_page(&cli.server),
         Some(Command::Open(args)) => open(&args),
-        Some(Command::Live(args)) => record::live(&args),
+        Some(Command::Live(args)) => runtime().and_then(|runtime| runtime.block_on(live(&args))),
+        Some(Command::Lab(args)) => lab(&args),
         Some(Command::Record(args)) => record::record(&args),
         Some(Command::Serve(args)) => review_server(&args),
     };

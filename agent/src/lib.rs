@@ -1,6 +1,8 @@
 //! Everything of Dropscope that touches a host.
 
 pub mod cli;
+mod lab;
+mod live;
 mod log_file;
 mod record;
 mod recorder;

@@ -1,15 +1,15 @@
-//! `dropscope record` and `dropscope live`: what to capture where, and the two ways to do it, without a page and with one.
+//! `dropscope record`, and what it shares with `dropscope live`: what to capture where.
 
-use crate::cli::{ServerArgs, announce, runtime, size};
+use crate::cli::{runtime, size};
 use crate::log_file::LogFile;
 use crate::recorder::Summary;
-use crate::recording::{Plan, ended};
-use crate::serve::{self, Server};
+use crate::recording::{Plan, Recording, ended};
+use crate::serve;
 use crate::source::Target;
 use crate::source::capture::CaptureSettings;
 use crate::source::netns::NetnsError;
 use crate::source::watch::WatchSettings;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ pub(crate) struct CaptureArgs {
     namespaces: Vec<String>,
     /// End after so long: seconds, or with m or h.
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
     /// Bytes kept of each packet at most.
     #[arg(short, long, value_name = "BYTES", default_value_t = 262_144)]
     snaplen: u32,
@@ -56,18 +56,6 @@ pub(crate) struct RecordArgs {
     output: Option<PathBuf>,
 }
 
-/// Arguments of `live`.
-#[derive(Args)]
-pub(crate) struct LiveArgs {
-    #[command(flatten)]
-    capture: CaptureArgs,
-    /// The log to write. Without it, one in the data folder, which `dropscope serve` shows later.
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
 /// Records without a page.
 pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
     let plan = args.capture.plan(None)?;
@@ -89,57 +77,9 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
     })
 }
 
-/// Records and shows it as it happens.
-pub(crate) fn live(args: &LiveArgs) -> Result<ExitCode> {
-    if args.output.as_deref() == Some(Path::new("-")) {
-        bail!("viewers read the log from its file, so it cannot go to standard output; use `dropscope record -o -`");
-    }
-    runtime()?.block_on(async {
-        let stop = serve::asked_to_stop();
-        let server = Server::open(args.server.settings()).await?;
-        let plan = args.capture.plan(Some(server.port()))?;
-        let opened = plan.open()?;
-        let limits = opened.limits().to_vec();
-        let name = plan.name();
-        let (id, recording, path) = match &args.output {
-            Some(path) => {
-                let path = std::path::absolute(path).with_context(|| format!("{} cannot be found", path.display()))?;
-                let recording = opened.begin(LogFile::create(&path)?)?;
-                (server.store().add_live(&name, &path, recording.growth())?, recording, path)
-            }
-            None => {
-                let reserved = server.store().reserve(&name).context("the data folder cannot be written")?;
-                let path = reserved.log.clone();
-                let recording = opened.begin(LogFile::create(&path)?)?;
-                (server.store().begin(reserved, recording.growth())?, recording, path)
-            }
-        };
-        say_what_is_recorded(&plan, &limits, &path);
-        announce(&server, "Dropscope is live:", &[server.link(Some(&id))], &args.server);
-
-        let (end_serving, serving_ends) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(server.run(async move { drop(serving_ends.await) }));
-        tokio::pin!(stop);
-        let is_stopped = tokio::select! {
-            () = &mut stop => true,
-            () = run_out(args.capture.duration) => false,
-            () = ended(recording.growth()) => false,
-        };
-        let status = conclude(&end(recording).await?, &path);
-        if !is_stopped {
-            eprintln!("dropscope: the page stays; Ctrl-C ends it.");
-            stop.await;
-        }
-        // Viewers are told the end now; then the server may go.
-        let _ = end_serving.send(());
-        serving.await.context("the server failed")??;
-        Ok(status)
-    })
-}
-
 impl CaptureArgs {
     /// What these arguments mean on this host.
-    fn plan(&self, own_port: Option<u16>) -> Result<Plan> {
+    pub(crate) fn plan(&self, own_port: Option<u16>) -> Result<Plan> {
         let mut watched = Vec::new();
         for text in &self.namespaces {
             add(&mut watched, namespace(text)?);
@@ -187,7 +127,7 @@ impl CaptureArgs {
 
 impl Plan {
     /// What is captured, for people: `eth0`, `web-1/eth0, host/veth-c`.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let is_one_place = self.watched.len() == 1 && self.watched.iter().all(|target| target.name == "host");
         let one = |(target, settings): &(Target, CaptureSettings)| {
             if is_one_place { settings.interface.clone() } else { format!("{}/{}", target.name, settings.interface) }
@@ -209,7 +149,7 @@ fn add(watched: &mut Vec<Target>, target: Target) {
     }
 }
 
-fn say_what_is_recorded(plan: &Plan, limits: &[String], path: &Path) {
+pub(crate) fn say_what_is_recorded(plan: &Plan, limits: &[String], path: &Path) {
     let to = if path.as_os_str() == "-" { "standard output".to_owned() } else { path.display().to_string() };
     eprintln!("dropscope: recording {} to {to}. Ctrl-C ends it.", plan.name());
     for limit in limits {
@@ -218,12 +158,12 @@ fn say_what_is_recorded(plan: &Plan, limits: &[String], path: &Path) {
 }
 
 /// Ends a recording where it holds up nobody: its threads are waited for.
-async fn end(recording: crate::recording::Recording) -> Result<Summary> {
+pub(crate) async fn end(recording: Recording) -> Result<Summary> {
     tokio::task::spawn_blocking(move || recording.end()).await.context("ending the recording failed")
 }
 
 /// Says what was recorded; fails when the log is not whole.
-fn conclude(summary: &Summary, path: &Path) -> ExitCode {
+pub(crate) fn conclude(summary: &Summary, path: &Path) -> ExitCode {
     for (interface, packets, lost) in &summary.captures {
         eprintln!("dropscope: {packets} packets on {interface}, {lost} lost by the capture.");
     }
@@ -237,7 +177,8 @@ fn conclude(summary: &Summary, path: &Path) -> ExitCode {
     }
 }
 
-async fn run_out(duration: Option<Duration>) {
+/// Waits as long as was asked for; for ever when nobody asked.
+pub(crate) async fn run_out(duration: Option<Duration>) {
     match duration {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
