@@ -1,7 +1,7 @@
 //! What an EtherType names, and the VLAN tags among them (IEEE 802.1Q).
 
 use super::walk::{Kind, Next, Walk};
-use super::{arp, ipv4, ipv6};
+use super::{arp, ipv4, ipv6, link, llc, tunnel};
 
 /// EtherTypes that are told apart (IEEE registry).
 pub(super) const IPV4: u16 = 0x0800;
@@ -9,6 +9,11 @@ pub(super) const ARP: u16 = 0x0806;
 pub(super) const RARP: u16 = 0x8035;
 pub(super) const VLAN: u16 = 0x8100;
 pub(super) const IPV6: u16 = 0x86dd;
+pub(super) const MPLS: u16 = 0x8847;
+pub(super) const MPLS_MULTICAST: u16 = 0x8848;
+pub(super) const PPPOE_SESSION: u16 = 0x8864;
+pub(super) const NETWORK_SERVICE: u16 = 0x894f;
+pub(super) const BRIDGED: u16 = 0x6558;
 pub(super) const SERVICE_VLAN: u16 = 0x88a8;
 /// The tag of 802.1ad before its time, which Wireshark shows as 802.1Q.
 pub(super) const OLD_QINQ: u16 = 0x9100;
@@ -22,6 +27,10 @@ pub(super) fn next(ethertype: u16) -> Option<Next> {
         RARP => arp::read_rarp,
         VLAN | OLD_QINQ => vlan,
         SERVICE_VLAN => service_vlan,
+        MPLS | MPLS_MULTICAST => tunnel::mpls,
+        PPPOE_SESSION => tunnel::pppoe,
+        NETWORK_SERVICE => tunnel::network_service,
+        BRIDGED => link::ethernet,
         _ => return None,
     }))
 }
@@ -59,5 +68,6 @@ pub(super) fn type_or_length(walk: &mut Walk<'_>, value: u16) -> Option<Next> {
         return next(value);
     }
     walk.limit(usize::from(value));
-    None
+    // Novell's raw 802.3 begins where LLC would, with all ones.
+    if walk.rest().starts_with(&[0xff, 0xff]) { None } else { Some(Next(llc::read)) }
 }

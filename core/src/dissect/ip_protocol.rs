@@ -1,7 +1,7 @@
 //! What IPv4's Protocol and IPv6's Next Header name (IANA "Assigned Internet Protocol Numbers").
 
 use super::walk::{Next, Walk};
-use super::{icmp, ipv6, ports, tcp, udp};
+use super::{icmp, ipv4, ipv6, ports, tcp, tunnel, udp};
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const IGMP: u8 = 2;
@@ -17,7 +17,9 @@ pub(super) const UDPLITE: u8 = 136;
 #[inline]
 pub(super) fn next(walk: &Walk<'_>, protocol: u8) -> Option<Next> {
     let fragment = walk.packet.ip.as_ref().and_then(|ip| ip.fragment);
-    if fragment.is_some_and(|fragment| fragment.offset > 0) {
+    if let Some(fragment) = fragment
+        && (fragment.offset > 0 || !is_transport(protocol))
+    {
         return None;
     }
     Some(Next(match protocol {
@@ -34,6 +36,17 @@ pub(super) fn next(walk: &Walk<'_>, protocol: u8) -> Option<Next> {
         44 => ipv6::fragment,
         60 => ipv6::destination_options,
         135 | 139 | 140 => ipv6::other,
+        4 => ipv4::read,
+        41 => ipv6::read,
+        47 => tunnel::gre,
+        51 => tunnel::authentication,
+        97 => tunnel::ether_ip,
+        103 => tunnel::pim,
+        137 => tunnel::mpls,
         _ => return None,
     }))
+}
+
+fn is_transport(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | UDPLITE | ICMP | ICMPV6 | SCTP | DCCP | IGMP | 60)
 }

@@ -15,11 +15,13 @@ mod ip_protocol;
 mod ipv4;
 mod ipv6;
 mod link;
+mod llc;
 mod node;
 mod packet;
 mod ports;
 mod tcp;
 mod tree;
+mod tunnel;
 mod udp;
 mod walk;
 

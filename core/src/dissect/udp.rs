@@ -4,6 +4,7 @@ use super::checksum;
 use super::ip_protocol::{UDP, UDPLITE};
 use super::packet::{Checksum, Protocol, Transport, Udp, Why};
 use super::ports;
+use super::tunnel;
 use super::walk::{Kind, Next, Walk};
 use std::net::IpAddr;
 
@@ -29,7 +30,13 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         walk.stop("udp", Why::HeaderLength { header: len as u32, total: told_len as u32 }, false);
         return None;
     }
-    None
+    if walk.is_fragment() || walk.is_quote {
+        return None;
+    }
+    let [src, dst] = [u16::from_be_bytes([header[0], header[1]]), u16::from_be_bytes([header[2], header[3]])];
+    let tunnel = tunnel::over_udp(src, dst)?;
+    walk.at += 8;
+    Some(tunnel)
 }
 
 /// UDP-Lite's length field tells how much the checksum covers, from the beginning of its header; 0 is all of it.

@@ -52,6 +52,14 @@ pub(super) enum Kind {
     Igmp,
     Sctp,
     Dccp,
+    Gre,
+    Vxlan,
+    Geneve,
+    Gtp,
+    Mpls,
+    Pppoe,
+    /// One that is shown by its name and Wireshark's alone.
+    Named(&'static str, &'static str),
 }
 
 /// See the module.

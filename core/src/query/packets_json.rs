@@ -46,7 +46,7 @@ pub fn write_packet(
     line.maybe("ts_ns", record.time.map(|time| time.nanos()));
     line.number("caplen", record.data.len());
     line.number("len", record.wire_len);
-    line.text("link", link(record.link_type).map_or("other", |link| link.slug));
+    line.text("link", link_name(record.link_type));
     if format == FileFormat::PcapNg {
         line.number("if", record.interface.0);
     }
@@ -195,6 +195,36 @@ fn endpoints(line: &mut Object<'_>, outer: &Outer) {
         line.number("sport", src);
         line.number("dport", dst);
     }
+}
+
+/// Links that have a name of their own here; the rest are `other`.
+const LINK_NAMES: &[&str] = &[
+    "ethernet",
+    "raw",
+    "null",
+    "loop",
+    "sll",
+    "sll2",
+    "ppp",
+    "slip",
+    "hdlc",
+    "frelay",
+    "wifi",
+    "wifi-radiotap",
+    "wifi-avs",
+    "wifi-prism",
+    "ppi",
+    "fddi",
+    "token-ring",
+    "pflog",
+    "nflog",
+    "usb-linux",
+    "usb-linux-mmap",
+    "usbpcap",
+];
+
+fn link_name(link_type: u32) -> &'static str {
+    link(link_type).map(|link| link.slug).filter(|slug| LINK_NAMES.contains(slug)).unwrap_or("other")
 }
 
 fn family(address: IpAddr) -> &'static str {

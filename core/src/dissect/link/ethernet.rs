@@ -6,7 +6,8 @@ use crate::dissect::walk::{Kind, Next, Walk};
 
 pub(super) const LINK: Link = Link { numbers: &[1], slug: "ethernet", name: "Ethernet", read };
 
-fn read(walk: &mut Walk<'_>) -> Option<Next> {
+/// Also what tunnels carry.
+pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Ethernet);
     let header = walk.header::<14>("eth")?;
     walk.at += 14;

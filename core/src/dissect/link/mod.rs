@@ -3,9 +3,21 @@
 //! Numbers are LINKTYPE_ values (<https://www.tcpdump.org/linktypes.html>). Slugs are those of Wireshark's encapsulations.
 
 mod ethernet;
+mod firewall;
+mod frame_relay;
+mod hdlc;
 mod loopback;
+mod other;
+mod ppp;
 mod raw;
+mod ring;
+mod serial;
 mod sll;
+mod wifi;
+mod wrapped;
+
+pub(super) use ethernet::read as ethernet;
+pub(super) use ppp::read as ppp;
 
 use super::walk::Reader;
 
@@ -22,7 +34,36 @@ pub struct Link {
 }
 
 /// All link types that are read.
-pub static LINKS: &[Link] = &[ethernet::LINK, sll::LINK, sll::LINK2, raw::LINK, loopback::NULL, loopback::LOOP];
+pub static LINKS: &[Link] = &[
+    ethernet::LINK,
+    sll::LINK,
+    sll::LINK2,
+    raw::LINK,
+    loopback::NULL,
+    loopback::LOOP,
+    ppp::LINK,
+    ppp::SERIAL,
+    ppp::ETHERNET,
+    ppp::DIRECTION,
+    serial::SLIP,
+    serial::CLIP,
+    hdlc::LINK,
+    frame_relay::LINK,
+    wifi::LINK,
+    wifi::RADIOTAP,
+    wifi::AVS,
+    wifi::PRISM,
+    wifi::PPI,
+    ring::FDDI,
+    ring::TOKEN_RING,
+    firewall::PFLOG,
+    firewall::NFLOG,
+    wrapped::PKTAP,
+    wrapped::IPNET,
+    other::USB_LINUX,
+    other::USB_LINUX_MMAP,
+    other::USBPCAP,
+];
 
 /// The link type of a number; `None` if it is not known.
 #[inline]

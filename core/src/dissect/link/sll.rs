@@ -1,8 +1,8 @@
 //! Linux cooked capture, versions 1 and 2: what `tcpdump -i any` writes.
 
 use super::Link;
-use crate::dissect::ethertype;
 use crate::dissect::walk::{Kind, Next, Walk};
+use crate::dissect::{ethertype, llc};
 
 pub(super) const LINK: Link = Link { numbers: &[113], slug: "sll", name: "Linux cooked", read };
 pub(super) const LINK2: Link = Link { numbers: &[276], slug: "sll2", name: "Linux cooked v2", read: read2 };
@@ -21,7 +21,7 @@ fn read2(walk: &mut Walk<'_>) -> Option<Next> {
     protocol(u16::from_be_bytes([header[0], header[1]]))
 }
 
-/// An EtherType, or a Linux number of its own below 1536 (linux/if_ether.h).
+/// An EtherType, or a Linux number of its own below 1536 (linux/if_ether.h): 4 is LLC.
 fn protocol(number: u16) -> Option<Next> {
-    ethertype::next(number)
+    if number == 4 { Some(Next(llc::read)) } else { ethertype::next(number) }
 }

@@ -8,6 +8,7 @@ mod icmp;
 mod ip;
 mod link;
 mod tcp;
+mod tunnel;
 mod udp;
 
 use super::info::{Relative, walked};
@@ -66,6 +67,13 @@ fn layer_node(layer: &Layer, packet: &Packet<'_>, data: &[u8], relative: Option<
         Kind::Igmp => icmp::igmp(&mut fields),
         Kind::Sctp => udp::ports(&mut fields, "Stream Control Transmission Protocol", "sctp"),
         Kind::Dccp => udp::ports(&mut fields, "Datagram Congestion Control Protocol", "dccp"),
+        Kind::Gre => tunnel::gre(&mut fields),
+        Kind::Vxlan => tunnel::vxlan(&mut fields),
+        Kind::Geneve => tunnel::geneve(&mut fields),
+        Kind::Gtp => tunnel::gtp(&mut fields),
+        Kind::Mpls => tunnel::mpls(&mut fields),
+        Kind::Pppoe => tunnel::pppoe(&mut fields),
+        Kind::Named(name, field) => fields.named(name, field, "", fields.rest(0).len()),
     }
     fields.finish()
 }

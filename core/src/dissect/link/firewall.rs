@@ -1,0 +1,45 @@
+//! Packets that a firewall logged: BSD's pf and Linux's NFLOG.
+
+use super::Link;
+use crate::dissect::walk::{Kind, Next, Walk};
+use crate::dissect::{ipv4, ipv6};
+
+pub(super) const PFLOG: Link = Link { numbers: &[117], slug: "pflog", name: "BSD pf log", read: pflog };
+pub(super) const NFLOG: Link = Link { numbers: &[239], slug: "nflog", name: "Linux NFLOG", read: nflog };
+
+fn pflog(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("PF Log", "pflog"));
+    let header = walk.header::<2>("pflog")?;
+    let len = usize::from(header[0]).next_multiple_of(4);
+    walk.take("pflog", len)?;
+    walk.at += len;
+    family(header[1])
+}
+
+/// A family and records of type, length and value; the packet is in the record of type 9 (linktype_linux_nflog).
+fn nflog(walk: &mut Walk<'_>) -> Option<Next> {
+    const PAYLOAD: u16 = 9;
+    walk.enter(Kind::Named("Linux netfilter log message", "nflog"));
+    let header = walk.header::<4>("nflog")?;
+    walk.at += 4;
+    loop {
+        let record = walk.header::<4>("nflog")?;
+        let len = usize::from(u16::from_le_bytes([record[0], record[1]]));
+        if u16::from_le_bytes([record[2], record[3]]) == PAYLOAD {
+            walk.at += 4;
+            walk.limit(len.saturating_sub(4));
+            return family(header[0]);
+        }
+        // A record holds at least its own header, so that this ends.
+        walk.at += len.max(4).next_multiple_of(4);
+    }
+}
+
+/// An address family of Linux or a BSD.
+fn family(number: u8) -> Option<Next> {
+    match number {
+        2 => Some(Next(ipv4::read)),
+        10 | 24 | 28 | 30 => Some(Next(ipv6::read)),
+        _ => None,
+    }
+}

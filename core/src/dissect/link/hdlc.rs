@@ -1,0 +1,14 @@
+//! Cisco HDLC: address, control, EtherType.
+
+use super::Link;
+use crate::dissect::ethertype;
+use crate::dissect::walk::{Kind, Next, Walk};
+
+pub(super) const LINK: Link = Link { numbers: &[104], slug: "hdlc", name: "Cisco HDLC", read };
+
+pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("Cisco HDLC", "chdlc"));
+    let header = walk.header::<4>("chdlc")?;
+    walk.at += 4;
+    ethertype::next(u16::from_be_bytes([header[2], header[3]]))
+}

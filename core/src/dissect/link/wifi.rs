@@ -1,0 +1,127 @@
+//! 802.11 data frames to IP, bare or behind radiotap, AVS, Prism or PPI.
+
+use super::{Link, link};
+use crate::dissect::packet::Why;
+use crate::dissect::walk::{Kind, Next, Walk};
+use crate::dissect::{ethertype, llc};
+
+pub(super) const LINK: Link = Link { numbers: &[105], slug: "wifi", name: "802.11", read };
+pub(super) const RADIOTAP: Link = Link { numbers: &[127], slug: "wifi-radiotap", name: "802.11 with radiotap", read: radiotap };
+pub(super) const AVS: Link = Link { numbers: &[163], slug: "wifi-avs", name: "802.11 with AVS", read: avs };
+pub(super) const PRISM: Link = Link { numbers: &[119], slug: "wifi-prism", name: "802.11 with Prism", read: prism };
+pub(super) const PPI: Link = Link { numbers: &[192], slug: "ppi", name: "Per-Packet Information", read: ppi };
+
+/// An 802.11 frame (IEEE 802.11 clause 9.2).
+pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
+    frame(walk, false)
+}
+
+fn frame(walk: &mut Walk<'_>, is_padded: bool) -> Option<Next> {
+    walk.enter(Kind::Named("IEEE 802.11", "wlan"));
+    let header = walk.header::<2>("wlan")?;
+    let (kind, subtype, flags) = (header[0] >> 2 & 3, header[0] >> 4, header[1]);
+    let is_qos = subtype & 8 != 0;
+    // Data frames but those without data; encrypted ones cannot be read.
+    if kind != 2 || subtype & 4 != 0 || flags & 0x40 != 0 {
+        return None;
+    }
+    let mut len = 24;
+    if flags & 0x03 == 0x03 {
+        len += 6;
+    }
+    let qos_at = len;
+    if is_qos {
+        len += 2;
+        if flags & 0x80 != 0 {
+            len += 4;
+        }
+    }
+    let whole = walk.take("wlan", len)?;
+    let is_aggregate = is_qos && whole[qos_at] & 0x80 != 0;
+    walk.at += if is_padded { len.next_multiple_of(4) } else { len };
+    if is_aggregate {
+        // The first subframe of an A-MSDU: two addresses and a length.
+        let subframe = walk.header::<14>("wlan")?;
+        walk.at += 14;
+        walk.limit(usize::from(u16::from_be_bytes([subframe[12], subframe[13]])));
+    }
+    // Some drivers hand up an Ethernet frame's type in LLC's place.
+    match walk.rest() {
+        [0xaa, 0xaa, ..] | [0x06, 0x06, ..] => Some(Next(llc::read)),
+        [high, low, ..] if u16::from_be_bytes([*high, *low]) > 1500 => {
+            walk.at += 2;
+            ethertype::next(u16::from_be_bytes([*high, *low]))
+        }
+        _ => Some(Next(llc::read)),
+    }
+}
+
+/// Radiotap (radiotap.org): its flags say whether the frame ends in a checksum and whether its header is padded.
+fn radiotap(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("Radiotap Header", "radiotap"));
+    let header = walk.header::<8>("radiotap")?;
+    let len = usize::from(u16::from_le_bytes([header[2], header[3]]));
+    let whole = walk.take("radiotap", len.max(8))?;
+    let flags = radiotap_flags(whole);
+    walk.at += whole.len();
+    if flags & 0x10 != 0 {
+        walk.limit(walk.told_len().saturating_sub(4));
+    }
+    if flags & 0x20 != 0 { Some(Next(padded_frame)) } else { Some(Next(read)) }
+}
+
+fn padded_frame(walk: &mut Walk<'_>) -> Option<Next> {
+    frame(walk, true)
+}
+
+/// The Flags field: bit 1 of the first presence word, after TSFT, which is aligned to 8 bytes.
+fn radiotap_flags(header: &[u8]) -> u8 {
+    let words = header[4..].as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+    let more = words.clone().take_while(|word| word & 0x8000_0000 != 0).count();
+    let first = words.clone().next().unwrap_or(0);
+    let mut at = 4 + 4 * (more + 1);
+    if first & 1 != 0 {
+        at = at.next_multiple_of(8) + 8;
+    }
+    if first & 2 != 0 { header.get(at).copied().unwrap_or(0) } else { 0 }
+}
+
+fn avs(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("AVS WLAN Capture header", "wlancap"));
+    let header = walk.header::<8>("wlancap")?;
+    let len = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    skip(walk, "wlancap", len)
+}
+
+/// Prism's header tells its length in the byte order of the host; an AVS header may stand in its place.
+fn prism(walk: &mut Walk<'_>) -> Option<Next> {
+    let header = walk.header::<8>("prism")?;
+    if header[..3] == [0x80, 0x21, 0x10] {
+        return avs(walk);
+    }
+    walk.enter(Kind::Named("Prism capture header", "prism"));
+    let len = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    skip(walk, "prism", len.min(len.swap_bytes()) as usize)
+}
+
+fn skip(walk: &mut Walk<'_>, layer: &'static str, len: usize) -> Option<Next> {
+    walk.take(layer, len)?;
+    walk.at += len;
+    Some(Next(read))
+}
+
+fn ppi(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("PPI", "ppi"));
+    let header = walk.header::<8>("ppi")?;
+    let len = usize::from(u16::from_le_bytes([header[2], header[3]]));
+    let number = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+    walk.take("ppi", len.max(8))?;
+    walk.at += len.max(8);
+    match link(number) {
+        Some(link) => Some(Next(link.read)),
+        None => {
+            walk.stop("ppi", Why::UnknownLink(number), false);
+            None
+        }
+    }
+}

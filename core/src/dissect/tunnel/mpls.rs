@@ -1,0 +1,23 @@
+//! MPLS label stacks (RFC 3032). What is below the stack is told by the labels' owner; IP shows by its first four bits, and
+//! an Ethernet pseudowire by its control word (RFC 4448).
+
+use super::by_version;
+use crate::dissect::link;
+use crate::dissect::walk::{Kind, Next, Walk};
+
+pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Mpls);
+    let entry = walk.header::<4>("mpls")?;
+    walk.at += 4;
+    if entry[2] & 1 == 0 {
+        return Some(Next(read));
+    }
+    let first = *walk.rest().first()?;
+    match first >> 4 {
+        0 if walk.rest().len() > 18 => {
+            walk.at += 4;
+            Some(Next(link::ethernet))
+        }
+        _ => by_version(first),
+    }
+}
