@@ -282,3 +282,73 @@ fn what_a_policy_drops_is_counted() -> Result<()> {
     }
     Ok(())
 }
+
+/// Source and destination address and port of an IPv4 packet of TCP.
+fn ends(bytes: &[u8]) -> Option<([u8; 4], u16, [u8; 4], u16)> {
+    let header = usize::from(*bytes.first()? & 15) * 4;
+    let port = |at: usize| Some(u16::from_be_bytes(*bytes.get(header + at..)?.first_chunk()?));
+    Some((*bytes.get(12..)?.first_chunk()?, port(0)?, *bytes.get(16..)?.first_chunk()?, port(2)?))
+}
+
+#[test]
+fn what_a_rule_drops_is_told_packet_by_packet_with_reason_and_five_tuple() -> Result<()> {
+    if !can_run("what_a_rule_drops_is_told_packet_by_packet_with_reason_and_five_tuple") {
+        return Ok(());
+    }
+    for (lab, prefix) in [("random-drop", "srcdrn"), ("random-drop-legacy", "srcdrl")] {
+        let mut lab = Lab::named(lab)?.start(prefix)?;
+        let watched = Watched::start(&[&lab.net().server])?;
+        lab.load()?;
+        let told = watched.stop();
+        let netns = lab.net().server.inode()?;
+        let (server, client) = (lab.net().server_address.octets(), lab.net().client_address.octets());
+        let hits: u64 = told
+            .counters
+            .rules()
+            .map(|(_, _, rule)| {
+                let hits = told.counters.of_rule("firewall.rule.packets", NetnsId(netns), &rule.id).expect("it is counted").1;
+                hits.last().unwrap_or(0) - hits.points()[0].value
+            })
+            .sum();
+        let is_right = |drop: &&KernelDrop| {
+            let ends = ends(&drop.bytes);
+            drop.netns == netns
+                && drop.reason == "NETFILTER_DROP"
+                && drop.ether_type == 0x0800
+                && ends.is_some_and(|(from, from_port, to, to_port)| {
+                    (from, to, to_port) == (client, server, 80) || (from, from_port, to) == (server, 80, client)
+                })
+        };
+        let right = told.drops.iter().filter(is_right).count() as u64;
+        assert!(hits > 0 && right * 100 >= hits * 95, "{right} of {hits} hits are told as drops; all: {:#?}", told.drops);
+        assert!(told.drops.iter().all(|drop| drop.place.contains('+')), "every drop has a place");
+        let counted: i64 = told
+            .counters
+            .of_key("drop.count")
+            .filter(|(_, series)| series.counter.object.as_deref().is_some_and(|object| object.starts_with("NETFILTER_DROP ")))
+            .map(|(_, series)| series.last().unwrap_or(0) as i64 - series.points()[0].value as i64)
+            .sum();
+        assert!(counted as u64 >= right, "counted {counted}, recorded {right}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_drop_at_the_other_end_of_the_pair_is_told_with_the_lost_request() -> Result<()> {
+    if !can_run("a_drop_at_the_other_end_of_the_pair_is_told_with_the_lost_request") {
+        return Ok(());
+    }
+    let mut lab = Lab::named("mtu-100")?.start("srcdmt")?;
+    let watched = Watched::start(&[&lab.net().server])?;
+    lab.load()?;
+    let told = watched.stop();
+    let host = lab.net().between.inode()?;
+    let lost = told.drops.iter().filter(|drop| drop.netns == host && drop.ifname == "veth-c");
+    let lost: Vec<_> = lost.filter(|drop| ends(&drop.bytes).is_some_and(|(.., to_port)| to_port == 80)).collect();
+    assert!(!lost.is_empty(), "{:#?}", told.drops);
+    for drop in lost {
+        assert!(drop.len > 104, "longer than the MTU and the four bytes a veth grants: {drop:?}");
+        assert_eq!(drop.bytes.first(), Some(&0x45), "the bytes begin with the network header");
+    }
+    Ok(())
+}

@@ -131,8 +131,11 @@ impl Registry {
         let full = self.last_full_ns.is_none_or(|last| at_ns - last >= FULL_EVERY_NS);
         let values = if full {
             self.last_full_ns = Some(at_ns);
+            // A counter that begins in this very sample, at zero and then at its value, keeps both.
+            changed
+                .retain(|(id, value)| self.counters[first_new..].iter().any(|one| one.counter.id == *id && one.value != *value));
             let live = self.counters.iter().filter(|known| at_ns - known.read_ns < GONE_AFTER_NS);
-            live.map(|known| (known.counter.id, known.value)).collect()
+            changed.into_iter().chain(live.map(|known| (known.counter.id, known.value))).collect()
         } else {
             changed.sort_unstable();
             changed
@@ -232,6 +235,13 @@ mod tests {
         registry.records(sample(200, &[("a", 6)]));
         assert_eq!(said(registry.restate(200_000_000_000)), ["host 0 limits", "describes 2=a", "full 2:6"]);
         assert_eq!(said(registry.records(sample(201, &[("a", 7), ("b", 1)]))), ["describes 3=b", "delta 2:7 3:1"]);
+    }
+
+    #[test]
+    fn a_counter_that_begins_at_zero_within_a_sample_keeps_its_zero() {
+        let mut registry = Registry::new(Host::default());
+        assert_eq!(said(registry.records(sample(1, &[("a", 5), ("b", 0), ("b", 3)]))), ["describes 1=a 2=b", "full 2:0 1:5 2:3"]);
+        assert_eq!(said(registry.records(sample(2, &[("c", 0), ("c", 1)]))), ["describes 3=c", "delta 3:0 3:1"]);
     }
 
     #[test]

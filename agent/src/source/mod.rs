@@ -15,6 +15,7 @@ mod conntrack;
 mod firewall;
 mod host_facts;
 pub mod host_identity;
+mod kernel_drops;
 mod link;
 mod link_stats;
 mod netlink;
@@ -102,8 +103,16 @@ pub struct Scene<'a> {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Every source, in the order they are read.
-pub const SOURCES: &[SourceKind] =
-    &[clock::KIND, host_facts::KIND, link_stats::KIND, firewall::KIND, conntrack::KIND, nstat::KIND, softnet::KIND];
+pub const SOURCES: &[SourceKind] = &[
+    clock::KIND,
+    host_facts::KIND,
+    link_stats::KIND,
+    firewall::KIND,
+    conntrack::KIND,
+    nstat::KIND,
+    softnet::KIND,
+    kernel_drops::KIND,
+];
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]

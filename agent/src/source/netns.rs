@@ -76,6 +76,16 @@ impl Target {
         Self::open(name, Path::new(&format!("/proc/{pid}/ns/net")), Some(pid))
     }
 
+    /// The agent's own namespace and those `ip netns` lists: where another namespace has to be found by its inode. At most a
+    /// thousand.
+    pub(super) fn all_named() -> Vec<Self> {
+        let own = Self::of_process(std::process::id(), "host".into()).ok();
+        let names = std::fs::read_dir("/run/netns").into_iter().flatten().flatten().take(1000);
+        let named =
+            names.filter_map(|entry| Self::open(entry.file_name().to_string_lossy().into_owned(), &entry.path(), None).ok());
+        own.into_iter().chain(named).collect()
+    }
+
     fn open(name: String, path: &Path, pid: Option<u32>) -> Result<Self, NetnsError> {
         let file = File::open(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => NetnsError::Unknown(name.clone()),

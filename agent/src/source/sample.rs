@@ -11,6 +11,8 @@ pub struct Sample {
     pub at_ns: i64,
     /// How long reading took, in nanoseconds.
     pub took_ns: u64,
+    /// Whether its thread ends with it: sources then read what was not yet due.
+    pub is_last: bool,
     /// Values of counters.
     pub readings: Vec<Reading>,
     /// Facts about the namespace, when they changed.

@@ -6,6 +6,7 @@
 
 use super::netns::{NetnsError, Target};
 use super::{Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -53,15 +54,18 @@ impl Watch {
         };
         let mut watch =
             Self { phase: Arc::new((Mutex::new(Phase::Opened), Condvar::new())), threads: Vec::new(), limits: Vec::new() };
+        let mut opening = Vec::new();
         for target in targets {
-            watch.run(target, target, targets, wanted(Scope::Namespace).collect(), settings, to)?;
+            opening.push(watch.run(target, target, targets, wanted(Scope::Namespace).collect(), settings, to)?);
         }
         if let Some(first) = targets.first() {
             let here = Target::host()?;
             for kind in wanted(Scope::Host) {
-                watch.run(&here, first, targets, vec![kind], settings, to)?;
+                opening.push(watch.run(&here, first, targets, vec![kind], settings, to)?);
             }
         }
+        // All at once: loading the eBPF program takes longest, about half a second.
+        watch.limits = opening.into_iter().flat_map(|limits| limits.recv().unwrap_or_default()).collect();
         Ok(watch)
     }
 
@@ -83,7 +87,7 @@ impl Watch {
         self.phase.1.notify_all();
     }
 
-    /// Starts a thread in `place` that opens `kinds` for `target`, and waits until it has.
+    /// Starts a thread in `place` that opens `kinds` for `target`, and then sends what could not be opened.
     fn run(
         &mut self,
         place: &Target,
@@ -92,7 +96,7 @@ impl Watch {
         kinds: Vec<&'static SourceKind>,
         settings: &WatchSettings,
         to: &Sender,
-    ) -> Result<(), NetnsError> {
+    ) -> Result<Receiver<Vec<String>>, NetnsError> {
         let name = match kinds.as_slice() {
             [only] if only.scope == Scope::Host => format!("src-{}", only.name),
             _ => format!("src-{}", target.name),
@@ -111,9 +115,7 @@ impl Watch {
             }
         };
         self.threads.push(place.spawn(&name, body)?);
-        let limits = limits.recv().unwrap_or_else(|_| vec![format!("The thread {name} ended while it opened its sources.")]);
-        self.limits.extend(limits);
-        Ok(())
+        Ok(limits)
     }
 }
 
@@ -197,7 +199,7 @@ impl Runner {
     /// Reads what is due, or everything.
     fn read(&mut self, everything: bool) -> Sample {
         let began = Instant::now();
-        let mut sample = Sample::begin();
+        let mut sample = Sample { is_last: everything, ..Sample::begin() };
         let mut limits = Vec::new();
         for at in 0..self.sources.len() {
             let one = &mut self.sources[at];

@@ -8,6 +8,8 @@ mod features;
 mod rtnetlink;
 mod sysctl;
 
+pub(super) use rtnetlink::namespace_ids;
+
 use super::link::{self, Link};
 use super::netlink::Socket;
 use super::{SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind, Target};
@@ -66,7 +68,7 @@ impl HostFacts {
         let links = link::read(&mut self.requests)?;
         let mut addresses = rtnetlink::addresses(&mut self.requests)?;
         let mut features = self.features.as_mut().and_then(|ethtool| ethtool.read().ok()).unwrap_or_default();
-        let namespaces = rtnetlink::namespace_ids(&mut self.requests, &self.watched);
+        let namespaces = namespace_ids(&mut self.requests, self.watched.iter().chain(&Target::all_named()));
         let interface = |link: Link| interface_facts(link, &mut addresses, &mut features, &namespaces);
         let mut namespace = Namespace {
             netns: self.target.netns.0,

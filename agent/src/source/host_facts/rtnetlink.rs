@@ -151,11 +151,13 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
     })
 }
 
-/// How this namespace numbers the watched ones and the agent's own (RTM_GETNSID), as inode by number.
-pub(super) fn namespace_ids(socket: &mut Socket, watched: &[Target]) -> BTreeMap<u32, u64> {
-    let own = Target::of_process(std::process::id(), "host".into()).ok();
+/// How the socket's namespace numbers others (RTM_GETNSID), as inode by number.
+pub(in crate::source) fn namespace_ids<'a>(
+    socket: &mut Socket,
+    candidates: impl IntoIterator<Item = &'a Target>,
+) -> BTreeMap<u32, u64> {
     let mut ids = BTreeMap::new();
-    for target in watched.iter().chain(&own) {
+    for target in candidates {
         const NETNSA_NSID: u16 = 1;
         const NETNSA_FD: u16 = 3;
         let request = Request::new(RTM_GETNSID, &[0; 4]).with(NETNSA_FD, &target.raw_fd().to_ne_bytes());
