@@ -16,15 +16,20 @@ use crate::log::record::Interface;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
+mod accept_queue_overflow;
 mod binomial;
 #[cfg(test)]
 mod case;
 mod conntrack_full;
+mod draft;
 mod firewall_drop;
 mod host;
+mod interface_drops;
 mod interface_mtu;
 mod predicate;
+mod queue_drop;
 mod say;
+mod udp_receive_buffer;
 
 /// A rule of the catalogue.
 pub struct Rule {
@@ -100,6 +105,10 @@ pub const RULES: &[Rule] = &[
     Rule { slug: "interface_mtu", title: "Interface MTU", judge: interface_mtu::judge },
     Rule { slug: "conntrack_full", title: "Connection tracking table", judge: conntrack_full::judge },
     Rule { slug: "firewall_drop", title: "Firewall rules that drop", judge: firewall_drop::judge },
+    Rule { slug: "accept_queue_overflow", title: "Accept queues", judge: accept_queue_overflow::judge },
+    Rule { slug: "queue_drop", title: "Queueing disciplines", judge: queue_drop::judge },
+    Rule { slug: "udp_receive_buffer", title: "UDP receive buffers", judge: udp_receive_buffer::judge },
+    Rule { slug: "interface_drops", title: "Interface drops and errors", judge: interface_drops::judge },
 ];
 
 /// What all rules say together.

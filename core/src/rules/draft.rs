@@ -1,0 +1,69 @@
+//! A finding as a rule words it: what follows from the rest is filled in.
+
+use crate::anchor::{Anchor, Place};
+use crate::finding::{Command, Confidence, Finding, FindingId, Picture, Question, Reason, Severity, Subject};
+use crate::flow::Seen;
+use crate::time::Span;
+
+/// A finding without its id; fields as in [`Finding`].
+pub(super) struct Draft {
+    pub(super) rule: &'static str,
+    pub(super) subject: Subject,
+    /// What names it together with rule and subject: something that stays first while a recording goes on.
+    pub(super) identity: Anchor,
+    pub(super) severity: Severity,
+    pub(super) confidence: Confidence,
+    pub(super) sentence: String,
+    pub(super) span: Span,
+    pub(super) count: u64,
+    pub(super) evidence: Vec<Anchor>,
+    pub(super) reasons: Vec<Reason>,
+    pub(super) confidence_reason: String,
+    pub(super) rival: String,
+    pub(super) confirm: Command,
+    pub(super) fix: Option<Command>,
+    pub(super) questions: Vec<Question>,
+    pub(super) picture: Option<Picture>,
+}
+
+impl Draft {
+    /// The finding. Evidence is never empty: what names it stands in for want of more.
+    pub(super) fn finding(mut self) -> Finding {
+        if self.evidence.is_empty() {
+            self.evidence.push(self.identity.clone());
+        }
+        Finding {
+            id: FindingId::new(self.rule, &self.subject, &self.identity),
+            rule: self.rule.into(),
+            severity: self.severity,
+            confidence: self.confidence,
+            sentence: self.sentence,
+            subject: self.subject,
+            span: self.span,
+            count: self.count,
+            evidence: self.evidence,
+            reasons: self.reasons,
+            confidence_reason: self.confidence_reason,
+            rival: self.rival,
+            confirm: vec![self.confirm],
+            fix: self.fix.into_iter().collect(),
+            questions: self.questions,
+            picture: self.picture,
+        }
+    }
+}
+
+/// A step of the argument.
+pub(super) fn reason(text: impl Into<String>, anchors: impl IntoIterator<Item = Anchor>) -> Reason {
+    Reason { text: text.into(), anchors: anchors.into_iter().take(16).collect() }
+}
+
+/// A command.
+pub(super) fn command(line: impl Into<String>, effect: impl Into<String>) -> Command {
+    Command { line: line.into(), effect: effect.into() }
+}
+
+/// A packet as an anchor.
+pub(super) fn packet(seen: Seen) -> Anchor {
+    Place::Packet(seen.no).into()
+}
