@@ -72,7 +72,7 @@ struct Missing {
 
 /// Judges all rules that drop.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
-    let mut droppers = droppers(view);
+    let mut droppers = droppers(view, Verdict::Drop);
     let counted = droppers.len() as u64;
     if counted == 0 {
         return if view.counters.rule_sets().next().is_some() {
@@ -123,13 +123,50 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     outcome
 }
 
+/// A rule that rejects, for the rules that see its answers.
+pub(super) struct Rejecting {
+    /// As [`Dropper::name`].
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) hits: u64,
+    pub(super) anchors: Vec<Anchor>,
+    /// The command that deletes it, if it still stands.
+    pub(super) fix: Option<Command>,
+}
+
+/// The REJECT rule that answered this conversation's first packet: it matches, its hits rose, and it answers `with` that
+/// (`tcp-reset`, or else ICMP, which is what REJECT does unless told otherwise).
+pub(super) fn rejecting(view: &View<'_>, flow: &Flow, with: &str) -> Option<Rejecting> {
+    let reset = |text: &str| text.contains("tcp-reset") || text.contains("tcp reset");
+    let answers = |dropper: &Dropper<'_>| reset(&dropper.text()) == (with == "tcp-reset");
+    let on = view.interfaces.get(flow.interface.0 as usize).and_then(|interface| interface.name.as_deref());
+    let matches = |dropper: &Dropper<'_>| {
+        dropper.growth.is_some()
+            && dropper.family(flow)
+            && dropper.window.contains(flow.first.at)
+            && dropper.directions(view, flow).iter().any(|direction| dropper.predicate.matches(flow, *direction, on))
+    };
+    let all = droppers(view, Verdict::Reject);
+    let dropper =
+        all.iter().filter(|dropper| answers(dropper) && matches(dropper)).max_by_key(|d| d.growth.map_or(0, |g| g.by))?;
+    let growth = dropper.growth?;
+    Some(Rejecting {
+        name: dropper.name(view),
+        text: dropper.text(),
+        hits: growth.by,
+        anchors: vec![dropper.anchor(), growth.anchor()],
+        fix: dropper.fix(view).into_iter().next(),
+    })
+}
+
 fn extract<T>(from: &mut Vec<T>, wanted: impl Fn(&T) -> bool) -> Vec<T> {
     let (taken, kept) = std::mem::take(from).into_iter().partition(wanted);
     *from = kept;
     taken
 }
 
-fn droppers<'a>(view: &View<'a>) -> Vec<Dropper<'a>> {
+/// Rules and policies of one verdict.
+fn droppers<'a>(view: &View<'a>, verdict: Verdict) -> Vec<Dropper<'a>> {
     let counters = view.counters;
     let mut series: BTreeMap<(u64, &str), CounterId> = BTreeMap::new();
     for (id, s) in counters.iter().filter(|(_, s)| matches!(&*s.counter.key, "firewall.rule.packets" | "firewall.policy.packets"))
@@ -160,14 +197,14 @@ fn droppers<'a>(view: &View<'a>) -> Vec<Dropper<'a>> {
     for set in counters.rule_sets() {
         for chain in &set.chains {
             let netns = NetnsId(set.netns);
-            let drops = chain.rules.iter().filter(|rule| rule.verdict == Verdict::Drop);
+            let drops = chain.rules.iter().filter(|rule| rule.verdict == verdict);
             droppers.extend(drops.map(|rule| make(netns, set.backend, chain, Some(rule), None)));
-            if chain.policy == Some(Verdict::Drop) {
+            if chain.policy == Some(verdict) {
                 droppers.push(make(netns, set.backend, chain, None, None));
             }
         }
     }
-    for (netns, backend, gone) in counters.removed_rules().filter(|(_, _, gone)| gone.rule.verdict == Verdict::Drop) {
+    for (netns, backend, gone) in counters.removed_rules().filter(|(_, _, gone)| gone.rule.verdict == verdict) {
         droppers.push(make(netns, backend, &gone.chain, Some(&gone.rule), Some(gone.at)));
     }
     droppers
@@ -432,7 +469,7 @@ impl<'a> Dropper<'a> {
             rule: SLUG.into(),
             severity,
             confidence,
-            sentence: format!("{} dropped {}{share}: `{}`{unanswered}.", capital(&name), say::count(hits, "packet"), self.text()),
+            sentence: format!("{} dropped {}{share}: `{}`{unanswered}.", say::capital(&name), say::count(hits, "packet"), self.text()),
             span: growth.span,
             count: hits,
             evidence,
@@ -459,7 +496,7 @@ impl<'a> Dropper<'a> {
             rival: match rivals.first() {
                 Some(rival) => format!(
                     "{} (`{}`) also dropped {} here. `iptables -Z` and one test packet show which of them it meets first.",
-                    capital(&rival.name(view)),
+                    say::capital(&rival.name(view)),
                     rival.text(),
                     say::count(rival.growth.map_or(0, |g| g.by), "packet")
                 ),
@@ -598,7 +635,7 @@ impl<'a> Dropper<'a> {
             confidence: Confidence::Strong,
             sentence: format!(
                 "{} has no counter, and netfilter dropped {} that it matches and no counting rule accounts for: `{}`.",
-                capital(&self.name(view)),
+                say::capital(&self.name(view)),
                 say::count(unaccounted, "packet"),
                 self.text()
             ),
@@ -695,9 +732,4 @@ fn thin(points: &[(Timestamp, u64)]) -> Vec<(Timestamp, u64)> {
         thinned.push(*last);
     }
     thinned
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -525,14 +525,14 @@ impl Victim<'_> {
                 };
                 format!(
                     "{} of {sender} never arrived: packet {}{fin} begins at byte {}{peer}.",
-                    capital(&say::bytes(hole.first, hole.last)),
+                    say::capital(&say::bytes(hole.first, hole.last)),
                     hole.noticed.no,
                     say::number(hole.last + 1)
                 )
             }
             Loss::Stuck { first, last, sent, first_sent, last_sent, .. } => format!(
                 "{} of {sender} were sent {} within {} and never acknowledged.",
-                capital(&say::bytes(first, last)),
+                say::capital(&say::bytes(first, last)),
                 say::count(sent.into(), "time"),
                 last_sent.at - first_sent.at
             ),
@@ -702,11 +702,6 @@ fn questions(victim: &Victim<'_>, mtu: u32, name: &str) -> Vec<Question> {
         ),
     });
     questions
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// Bytes of IP of a dropped packet, by its own header.

@@ -23,12 +23,17 @@ mod case;
 mod conntrack_full;
 mod draft;
 mod firewall_drop;
+mod group;
 mod host;
 mod interface_drops;
 mod interface_mtu;
 mod predicate;
 mod queue_drop;
+mod refused;
+mod rejected;
 mod say;
+mod syn_ack_unanswered;
+mod syn_unanswered;
 mod udp_receive_buffer;
 
 /// A rule of the catalogue.
@@ -109,6 +114,10 @@ pub const RULES: &[Rule] = &[
     Rule { slug: "queue_drop", title: "Queueing disciplines", judge: queue_drop::judge },
     Rule { slug: "udp_receive_buffer", title: "UDP receive buffers", judge: udp_receive_buffer::judge },
     Rule { slug: "interface_drops", title: "Interface drops and errors", judge: interface_drops::judge },
+    Rule { slug: "refused", title: "Refused connections", judge: refused::judge },
+    Rule { slug: "rejected", title: "Rejected with ICMP", judge: rejected::judge },
+    Rule { slug: "syn_unanswered", title: "Unanswered SYNs", judge: syn_unanswered::judge },
+    Rule { slug: "syn_ack_unanswered", title: "Unanswered SYN-ACKs", judge: syn_ack_unanswered::judge },
 ];
 
 /// What all rules say together.

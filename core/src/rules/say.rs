@@ -61,6 +61,12 @@ pub(super) fn list(items: &[String], most: usize) -> String {
     }
 }
 
+/// The text with its first letter large, to begin a sentence.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

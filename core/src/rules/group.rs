@@ -1,0 +1,92 @@
+//! Conversations with the same trouble, gathered so that a cause is one finding: by service, by a client that asked for many, and
+//! never more than a handful.
+
+use crate::finding::Subject;
+use crate::flow::Flow;
+use crate::time::Span;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// A client that fails at more services than this is scanning, or misconfigured; it is one finding.
+const SCAN: usize = 5;
+
+/// Of more groups, the smallest are told together.
+const MOST_GROUPS: usize = 6;
+
+/// Conversations that are told together.
+pub(super) struct Group<'a> {
+    pub(super) subject: Subject,
+    /// `10.0.0.1:80`, or `1,000 services that 10.0.0.5 asked`.
+    pub(super) name: String,
+    /// In order of their first packet.
+    pub(super) flows: Vec<&'a Flow>,
+    /// One client, many services.
+    pub(super) scan: bool,
+}
+
+impl Group<'_> {
+    pub(super) fn span(&self) -> Span {
+        self.flows.iter().map(|flow| flow.span()).reduce(Span::union).expect("a group has a conversation")
+    }
+
+    /// `10.0.0.2`, or `12 clients`.
+    pub(super) fn clients(&self) -> String {
+        let clients: BTreeSet<IpAddr> = self.flows.iter().map(|flow| flow.client.address).collect();
+        match clients.first() {
+            Some(only) if clients.len() == 1 => only.to_string(),
+            _ => super::say::count(clients.len() as u64, "client"),
+        }
+    }
+}
+
+/// Groups by service; a client that fails at many services is one group of its own.
+pub(super) fn by_service<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<Group<'a>> {
+    let flows: Vec<&Flow> = flows.into_iter().collect();
+    let mut asked: BTreeMap<IpAddr, BTreeSet<_>> = BTreeMap::new();
+    for flow in &flows {
+        asked.entry(flow.client.address).or_default().insert(flow.server);
+    }
+    let mut groups: BTreeMap<(bool, String), Group<'a>> = BTreeMap::new();
+    for flow in flows {
+        let transport = format!("{:?}", flow.transport).to_lowercase();
+        let services = asked[&flow.client.address].len();
+        let (key, name, subject) = if services > SCAN {
+            let address = flow.client.address.to_string();
+            let name = format!("{} that {address} asked", super::say::count(services as u64, "service"));
+            ((true, address.clone()), name, Subject::Host { address })
+        } else {
+            let server = flow.server.to_string();
+            ((false, format!("{server} {transport}")), server.clone(), Subject::Service { server, transport })
+        };
+        let scan = key.0;
+        groups.entry(key).or_insert_with(|| Group { subject, name, flows: Vec::new(), scan }).flows.push(flow);
+    }
+    fold(groups.into_values().collect())
+}
+
+fn fold(mut groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
+    groups.sort_by_key(|group| (std::cmp::Reverse(group.flows.len()), group.flows[0].id));
+    if groups.len() > MOST_GROUPS {
+        let rest = groups.split_off(MOST_GROUPS - 1);
+        let name = super::say::count(rest.len() as u64, "other service");
+        let mut flows: Vec<&Flow> = rest.into_iter().flat_map(|group| group.flows).collect();
+        flows.sort_by_key(|flow| flow.id);
+        let subject = Subject::Path { from: "several clients".into(), to: "several services".into() };
+        groups.push(Group { subject, name, flows, scan: false });
+    }
+    groups
+}
+
+/// Whether the capture shows one direction only: clients go on after a SYN as if it had been answered, and no answer is there.
+pub(super) fn is_one_way(view: &super::View<'_>) -> bool {
+    let unseen = |flow: &&Flow| {
+        let [client, server] = &flow.sides;
+        (server.packets == 0 && flow.handshake.syn_count > 0 && client.packets > flow.handshake.syn_count && client.rst.is_none())
+            || (client.packets == 0 && server.packets > 1)
+            || (!flow.client_known && server.packets == 0 && client.packets > 3)
+    };
+    let tcp = || view.flows.iter().filter(|flow| flow.transport == crate::dissect::Protocol::Tcp);
+    let one_way = tcp().filter(unseen).count();
+    let both = tcp().filter(|flow| flow.sides.iter().all(|side| side.packets > 0)).count();
+    one_way > both
+}

@@ -1,0 +1,236 @@
+//! `rejected`: packets are answered with an ICMP error: a firewall's refusal, no route, no such host, no such port.
+//!
+//! **What.** Routers and hosts say with ICMP why they do not deliver. "Port unreachable" about a *TCP* SYN comes from a firewall
+//! (`REJECT`'s default): a host without a listener answers with RST. "Administratively prohibited" is policy.
+//!
+//! **When.** ICMP type 3 codes 0, 1, 2, 3, 9, 10, 13, or ICMPv6 type 1, that quotes a packet of a conversation. Fragmentation needed
+//! (3/4) and packet too big are no rejection: see `pmtud_black_hole`.
+//!
+//! **Near misses.** Time exceeded. An error about a conversation that goes on undisturbed is still told, as a note.
+//!
+//! **Sources.** RFC 792, RFC 1812 section 5.2.7.1, RFC 4443 section 3.1; DIAGNOSIS H3; the lab `reject-icmp`.
+
+use super::draft::{Draft, command, packet, reason};
+use super::firewall_drop;
+use super::{Explained, Outcome, View, say};
+use crate::anchor::Anchor;
+use crate::dissect::Protocol;
+use crate::finding::{Confidence, Finding, Severity, Subject};
+use crate::flow::{Flow, IcmpError};
+use crate::time::Span;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+const SLUG: &str = "rejected";
+
+/// Of more groups, those with most errors.
+const MOST: usize = 8;
+
+/// Judges every ICMP error about a conversation.
+pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
+    let mut groups: BTreeMap<(IpAddr, String, u8, u8), Vec<(&Flow, &IcmpError)>> = BTreeMap::new();
+    let mut errors = 0u64;
+    for flow in view.flows.iter().filter(|flow| flow.icmp_error_count > 0) {
+        for error in &flow.icmp_errors {
+            errors += 1;
+            if meaning(error).is_some() {
+                let target = flow.sender(error.about.reverse());
+                groups.entry((error.from, target.to_string(), error.kind, error.code)).or_default().push((flow, error));
+            }
+        }
+    }
+    if groups.is_empty() {
+        return Outcome::clear(match errors {
+            0 => "No ICMP error about any conversation.".to_owned(),
+            n => format!("{} about conversations, none a rejection.", say::count(n, "ICMP error")),
+        });
+    }
+    let mut outcome = Outcome::default();
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, errors)| (std::cmp::Reverse(errors.len()), errors[0].1.seen.no));
+    // Many targets of one sender of errors are one cause: a scan meets a firewall, or a route is missing.
+    let more = groups.split_off(groups.len().min(MOST));
+    for ((from, target, ..), errors) in &groups {
+        outcome.findings.push(finding(view, *from, target, errors));
+    }
+    if !more.is_empty() {
+        let rest: u64 = more.iter().map(|(_, errors)| errors.len() as u64).sum();
+        let why = format!(
+            "{} about {} are not told one by one.",
+            say::count(rest, "more ICMP error"),
+            say::count(more.len() as u64, "other target")
+        );
+        outcome.quiet = Some((crate::finding::Quiet::CannotTell, why));
+    }
+    let all = groups.iter().chain(&more).flat_map(|(_, errors)| errors);
+    outcome.explains.flows.extend(all.map(|(flow, _)| flow.id));
+    outcome
+}
+
+/// What an error says, and whether a firewall's policy says it.
+fn meaning(error: &IcmpError) -> Option<(&'static str, bool)> {
+    Some(match (error.protocol, error.kind, error.code) {
+        (Protocol::Icmp, 3, 0) => ("network unreachable", false),
+        (Protocol::Icmp, 3, 1) => ("host unreachable", false),
+        (Protocol::Icmp, 3, 2) => ("protocol unreachable", false),
+        (Protocol::Icmp, 3, 3) => ("port unreachable", false),
+        (Protocol::Icmp, 3, 9) => ("network administratively prohibited", true),
+        (Protocol::Icmp, 3, 10) => ("host administratively prohibited", true),
+        (Protocol::Icmp, 3, 13) => ("communication administratively prohibited", true),
+        (Protocol::Icmpv6, 1, 0) => ("no route to destination", false),
+        (Protocol::Icmpv6, 1, 1) => ("communication administratively prohibited", true),
+        (Protocol::Icmpv6, 1, 2) => ("beyond scope of source address", false),
+        (Protocol::Icmpv6, 1, 3) => ("address unreachable", false),
+        (Protocol::Icmpv6, 1, 4) => ("port unreachable", false),
+        (Protocol::Icmpv6, 1, 5) => ("source address failed policy", true),
+        (Protocol::Icmpv6, 1, 6) => ("reject route to destination", true),
+        _ => return None,
+    })
+}
+
+fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpError)]) -> Finding {
+    let (flow, error) = errors[0];
+    let (words, policy) = meaning(error).expect("only errors with a meaning are grouped");
+    let count: u64 = errors.len() as u64;
+    let tcp = flow.transport == Protocol::Tcp;
+    let port = matches!((error.protocol, error.kind, error.code), (Protocol::Icmp, 3, 3) | (Protocol::Icmpv6, 1, 4));
+    let firewall = policy || (tcp && port);
+    let rule = if firewall { firewall_drop::rejecting(view, flow, "icmp") } else { None };
+    let sender = flow.sender(error.about).address;
+    let asked = match flow.transport {
+        Protocol::Tcp => "connection attempts",
+        Protocol::Udp => "datagrams",
+        Protocol::Icmp | Protocol::Icmpv6 => "pings",
+        _ => "packets",
+    };
+    let cause = match (&rule, firewall, port) {
+        (Some(rule), ..) => format!("{} rejects them: `{}`", rule.name, rule.text),
+        (None, true, true) => "a firewall rule rejects them, since a host without a listener would answer with RST".to_owned(),
+        (None, true, false) => "a firewall's policy forbids them".to_owned(),
+        (None, false, true) => "nothing listens on the port".to_owned(),
+        (None, false, false) => "it knows no way there, or the host does not answer".to_owned(),
+    };
+    let anchors = || errors.iter().map(|(_, error)| packet(error.seen));
+    let code = format!("ICMP{} {}/{}", if error.protocol == Protocol::Icmpv6 { "v6" } else { "" }, error.kind, error.code);
+    let mut reasons = vec![reason(
+        format!("{from} answered with {words} ({code}) and quoted the packet: {}.", say::count(count, "time")),
+        anchors(),
+    )];
+    if tcp && port {
+        reasons.push(reason(
+            "A host on which nothing listens answers a SYN with RST, never with ICMP port unreachable: this is REJECT's default.",
+            [],
+        ));
+    }
+    if let Some(rule) = &rule {
+        reasons.push(reason(
+            format!("The hits of `{}` rose by {} meanwhile.", rule.text, say::number(rule.hits)),
+            rule.anchors.clone(),
+        ));
+    }
+    let went_on = flow.handshake.ack.is_some();
+    let severity = match (tcp, firewall, went_on) {
+        (_, _, true) => Severity::Note,
+        (true, ..) | (false, true, _) => {
+            if count >= 2 && tcp {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            }
+        }
+        _ => Severity::Warning,
+    };
+    let transport = format!("{:?}", flow.transport).to_lowercase();
+    let subject = match flow.transport {
+        Protocol::Tcp | Protocol::Udp => Subject::Service { server: target.to_owned(), transport },
+        _ => Subject::Path { from: sender.to_string(), to: target.to_owned() },
+    };
+    Draft {
+        rule: SLUG,
+        identity: packet(error.seen),
+        severity,
+        confidence: if firewall && rule.is_none() && !policy { Confidence::Possible } else { Confidence::Strong },
+        sentence: format!("{from} rejected {} of {sender} to {target} with {words} ({code}): {cause}.", match count { 1 => format!("1 of the {asked}"), n => format!("{} {asked}", say::number(n)) }),
+        span: errors.iter().map(|(flow, error)| Span::new(flow.first.at, error.seen.at)).reduce(Span::union).unwrap_or(flow.span()),
+        count,
+        evidence: anchors().chain(errors.iter().map(|(flow, _)| Anchor::from(crate::anchor::Place::Packet(flow.first.no)))).take(16).collect(),
+        reasons,
+        confidence_reason: match (&rule, firewall) {
+            (Some(_), _) => "The error is in the capture, and a rule that sends it counted hits at the same time.".into(),
+            (None, true) => "The error is in the capture; which rule sent it was not recorded.".into(),
+            (None, false) => "The error names its reason itself.".into(),
+        },
+        rival: "A forged ICMP error: it would quote a packet that was never sent, or a sequence number outside the window (RFC 5927).".into(),
+        confirm: command(
+            "iptables -nvL | grep -i reject; nft list ruleset | grep reject",
+            format!("On {from}: shows the rules that reject, with their hits."),
+        ),
+        fix: rule.and_then(|rule| rule.fix),
+        questions: Vec::new(),
+        picture: None,
+        subject,
+    }
+    .finding()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    #[test]
+    fn port_unreachable_about_a_syn_is_a_firewalls_word_and_its_rule_is_named() {
+        let packets = "14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:01.1 IP 10.0.0.1 > 10.0.0.2: ICMP 3/3 quoting 1
+";
+        check(
+            "rejected",
+            &format!("date 2021-06-01\n{packets}"),
+            "warning possible: 10.0.0.1 rejected 1 of the connection attempts of 10.0.0.2 to 10.0.0.1:80 with port unreachable (ICMP 3/3): a firewall \
+             rule rejects them, since a host without a listener would answer with RST.",
+        );
+        check(
+            "rejected",
+            &format!(
+                "date 2021-06-01
+namespace 7 web-1
+interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
+14:40:00 rules iptables-nft
+  filter INPUT input ACCEPT
+  -A INPUT -p tcp -m tcp --dport 80 -j REJECT --reject-with icmp-port-unreachable
+14:40:00 counters
+  firewall.rule.packets INPUT 1 0
+{packets}14:40:05 counters
+  firewall.rule.packets INPUT 1 1
+"
+            ),
+            "warning strong: 10.0.0.1 rejected 1 of the connection attempts of 10.0.0.2 to 10.0.0.1:80 with port unreachable (ICMP 3/3): rule 1 of \
+             INPUT (table filter, iptables-nft) in web-1 rejects them: `-A INPUT -p tcp -m tcp --dport 80 -j REJECT --reject-with \
+             icmp-port-unreachable`.",
+        );
+    }
+
+    #[test]
+    fn a_datagram_to_a_closed_port_is_no_firewalls_work() {
+        check(
+            "rejected",
+            "date 2021-06-01
+14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.53: UDP, length 30
+14:40:01.1 IP 10.0.0.1 > 10.0.0.2: ICMP 3/3 quoting 1
+",
+            "warning strong: 10.0.0.1 rejected 1 of the datagrams of 10.0.0.2 to 10.0.0.1:53 with port unreachable (ICMP 3/3): nothing listens on the \
+             port.",
+        );
+    }
+
+    #[test]
+    fn fragmentation_needed_is_no_rejection() {
+        check(
+            "rejected",
+            "date 2021-06-01
+14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 5, ack 1, win 512, length 1400
+14:40:01.1 IP 10.0.0.9 > 10.0.0.2: ICMP 3/4 quoting 1 mtu 600
+",
+            "clear: 1 ICMP error about conversations, none a rejection.",
+        );
+    }
+}

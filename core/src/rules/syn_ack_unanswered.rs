@@ -1,0 +1,136 @@
+//! `syn_ack_unanswered`: a server answers, and the client acts as if it had not.
+//!
+//! **What.** The SYN-ACK is lost on its way back, or dropped on the client's host. Linux sends it again after 1, 3, 7, 15, 31 s
+//! (tcp_synack_retries 5). A full accept queue of kernels before 4.10 looks the same from the server's side, but then the client
+//! already sends data.
+//!
+//! **When.** Two or more SYN-ACKs with the same number and neither ACK nor RST from the client for 900 ms after the first.
+//!
+//! **Near misses.** A prober that answers with RST. An ACK that came, and only late.
+//!
+//! **Sources.** RFC 9293 section 3.5; DIAGNOSIS H4 (bcc tcpdrop's sample: SYN_SENT, SYN|ACK dropped by netfilter).
+
+use super::draft::{Draft, command, packet, reason};
+use super::group;
+use super::host;
+use super::{Explained, Outcome, View, say};
+use crate::dissect::Protocol;
+use crate::finding::{Confidence, Picture, Severity};
+use crate::flow::Flow;
+use crate::ids::Direction;
+use crate::time::Nanos;
+
+const SLUG: &str = "syn_ack_unanswered";
+
+/// Judges every answered connection attempt.
+pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
+    let answered: Vec<&Flow> =
+        view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp && flow.handshake.syn_ack.is_some()).collect();
+    if answered.is_empty() {
+        return Outcome::cannot_tell("No SYN-ACK was captured.");
+    }
+    let ignored = |flow: &&&Flow| {
+        let handshake = &flow.handshake;
+        let client = flow.side(Direction::AToB);
+        handshake.syn.is_some()
+            && handshake.syn_ack_count >= 2
+            && handshake.ack.is_none()
+            && client.rst.is_none()
+            && client.packets == handshake.syn_count
+            && handshake.syn_ack.is_some_and(|first| view.watermark - first.at >= Nanos::from_millis(900))
+    };
+    let found: Vec<&Flow> = answered.iter().filter(|flow| !explained.has(flow.id)).filter(ignored).copied().collect();
+    if found.is_empty() {
+        return Outcome::clear(format!(
+            "{}, none sent again without an ACK.",
+            say::count(answered.len() as u64, "answered attempt")
+        ));
+    }
+    let mut outcome = Outcome::default();
+    outcome.explains.flows.extend(found.iter().map(|flow| flow.id));
+    for group in group::by_service(found) {
+        let first = group.flows[0];
+        let answers: u64 = group.flows.iter().map(|flow| u64::from(flow.handshake.syn_ack_count)).sum();
+        let on_client = host::inbound(view, first) == Some(Direction::BToA);
+        let here = host::captured_at(view, first).filter(|_| on_client);
+        let anchors =
+            || group.flows.iter().flat_map(|flow| [flow.handshake.syn_ack, flow.handshake.last_syn_ack]).flatten().map(packet);
+        let mut evidence: Vec<_> = anchors().take(16).collect();
+        evidence.dedup();
+        let place = match here {
+            Some(at) => format!("; they reached {}, so they were dropped on this host", at.name()),
+            None => "; they are lost on the way back, or dropped by the client's host".to_owned(),
+        };
+        outcome.findings.push(
+            Draft {
+                rule: SLUG,
+                identity: packet(first.handshake.syn_ack.unwrap_or(first.first)),
+                severity: if group.scan { Severity::Note } else { Severity::Critical },
+                confidence: Confidence::Strong,
+                sentence: format!(
+                    "{} answered {} with {}, and {} never acknowledged one{place}.",
+                    group.name,
+                    say::count(group.flows.len() as u64, "connection attempt"),
+                    say::count(answers, "SYN-ACK"),
+                    group.clients()
+                ),
+                span: group.span(),
+                count: group.flows.len() as u64,
+                evidence,
+                reasons: vec![reason(
+                    format!(
+                        "The server sent its SYN-ACK again, {} in all: it got no ACK. The client sent nothing but SYNs.",
+                        say::count(answers, "time")
+                    ),
+                    anchors(),
+                )],
+                confidence_reason: "Both ends repeat themselves, so both miss the other; only the place of the loss is open."
+                    .into(),
+                rival: "Spoofed source addresses (a SYN flood): then no client exists, and the addresses vary.".into(),
+                confirm: command(
+                    format!(
+                        "tcpdump -n 'tcp[tcpflags] & (tcp-syn|tcp-ack) = (tcp-syn|tcp-ack) and host {}'",
+                        first.client.address
+                    ),
+                    "On the client: shows whether the SYN-ACKs arrive there.",
+                ),
+                fix: None,
+                questions: Vec::new(),
+                picture: Some(Picture::Ladder { flow: first.id }),
+                subject: group.subject.clone(),
+            }
+            .finding(),
+        );
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    const ANSWERS: &str = "date 2021-06-01
+14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:01.1 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 9, ack 2, win 512, length 0
+14:40:02.1 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 0, ack 1, win 512, length 0
+";
+
+    #[test]
+    fn answers_that_are_never_acknowledged_are_found() {
+        check(
+            "syn_ack_unanswered",
+            ANSWERS,
+            "critical strong: 10.0.0.1:80 answered 1 connection attempt with 2 SYN-ACKs, and 10.0.0.2 never acknowledged one; they are lost on the \
+             way back, or dropped by the client's host.",
+        );
+    }
+
+    #[test]
+    fn a_prober_that_resets_is_fine() {
+        check(
+            "syn_ack_unanswered",
+            &format!("{ANSWERS}14:40:02.2 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [R], seq 2, win 0, length 0\n"),
+            "clear: 1 answered attempt, none sent again without an ACK.",
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! `syn_unanswered`: a client asks for a connection, and nobody answers.
+//!
+//! **What.** Linux sends a SYN again after 1, 3, 7, 15, 31, 63 s (tcp_syn_retries 6; newer kernels first four times a second apart,
+//! tcp_syn_linear_timeouts), so each lost SYN costs the user at least a second, and the whole attempt 127 s.
+//!
+//! **When.** A SYN without SYN-ACK, RST or ICMP error for 3 s; two or more SYNs make it sure. Answered, but only after SYNs were
+//! repeated: a warning with the time it cost. On the server's own host the SYN was seen at the tap, so it was dropped on this
+//! host (firewall, accept queue, rp_filter, conntrack); rules that found such a cause explain it, and nothing is told here.
+//!
+//! **Near misses.** The capture ends before 3 s have passed. The capture shows one direction only. A client that scans many ports
+//! is one note.
+//!
+//! **Sources.** RFC 9293 section 3.8.1, RFC 6298 section 2.1; Documentation/networking/ip-sysctl.rst; DIAGNOSIS H1; the lab
+//! `syn-blackhole`.
+
+use super::draft::{Draft, command, packet, reason};
+use super::group::{self, Group};
+use super::host;
+use super::{Explained, Outcome, View, say};
+use crate::anchor::Anchor;
+use crate::dissect::Protocol;
+use crate::finding::{Confidence, Finding, Picture, Severity};
+use crate::flow::Flow;
+use crate::ids::Direction;
+use crate::time::Nanos;
+
+const SLUG: &str = "syn_unanswered";
+
+/// So long a SYN may wait for its answer.
+const PATIENCE: Nanos = Nanos::from_secs(3);
+
+/// Judges every connection attempt.
+pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
+    let attempts: Vec<&Flow> =
+        view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp && flow.handshake.syn.is_some()).collect();
+    if attempts.is_empty() {
+        return Outcome::cannot_tell("No connection attempt was captured.");
+    }
+    if group::is_one_way(view) {
+        return Outcome::cannot_tell("The capture shows one direction only, so answers would not be seen.");
+    }
+    let open = |flow: &&&Flow| !explained.has(flow.id);
+    let unanswered = |flow: &&&Flow| {
+        let handshake = &flow.handshake;
+        let silent = handshake.syn_ack.is_none() && handshake.refused.is_none() && flow.icmp_error_count == 0;
+        silent && flow.side(Direction::BToA).packets == 0 && handshake.syn.is_some_and(|syn| view.watermark - syn.at >= PATIENCE)
+    };
+    let late = |flow: &&&Flow| {
+        let handshake = &flow.handshake;
+        let waited =
+            handshake.syn.zip(handshake.syn_ack).is_some_and(|(syn, answer)| answer.at - syn.at >= Nanos::from_millis(900));
+        handshake.syn_count > 1 && waited
+    };
+    let failed: Vec<&Flow> = attempts.iter().filter(open).filter(unanswered).copied().collect();
+    let slow: Vec<&Flow> = attempts.iter().filter(open).filter(late).copied().collect();
+    let mut outcome = Outcome::default();
+    outcome.explains.flows.extend(failed.iter().chain(&slow).map(|flow| flow.id));
+    for group in group::by_service(failed.iter().copied()) {
+        let answered =
+            attempts.iter().filter(|flow| flow.server == group.flows[0].server && flow.handshake.syn_ack.is_some()).count();
+        outcome.findings.push(unanswered_finding(view, &group, answered as u64));
+    }
+    for group in group::by_service(slow.iter().copied()) {
+        outcome.findings.push(late_finding(&group));
+    }
+    if outcome.findings.is_empty() {
+        let others = attempts.iter().filter(|flow| explained.has(flow.id)).count() as u64;
+        let known = if others > 0 { format!("; {others} of them have a cause that is told elsewhere") } else { String::new() };
+        return Outcome {
+            quiet: Some((
+                crate::finding::Quiet::Clear,
+                format!(
+                    "{}, none left without an answer for {PATIENCE}{known}.",
+                    say::count(attempts.len() as u64, "connection attempt")
+                ),
+            )),
+            ..outcome
+        };
+    }
+    outcome
+}
+
+fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64) -> Finding {
+    let first = group.flows[0];
+    let syns: u64 = group.flows.iter().map(|flow| u64::from(flow.handshake.syn_count)).sum();
+    let attempts = group.flows.len() as u64;
+    let repeated = group.flows.iter().any(|flow| flow.handshake.syn_count > 1);
+    let here = host::captured_at(view, first).filter(|_| host::inbound(view, first) == Some(Direction::AToB));
+    let severity = match (group.scan, answered, repeated) {
+        (true, ..) => Severity::Note,
+        (false, 0, true) => Severity::Critical,
+        _ => Severity::Warning,
+    };
+    let anchors = || group.flows.iter().flat_map(|flow| [flow.handshake.syn, flow.handshake.last_syn]).flatten().map(packet);
+    let mut evidence: Vec<Anchor> = anchors().collect();
+    evidence.dedup();
+    evidence.truncate(16);
+    let place = match here {
+        Some(at) => format!("; they reached {}, so they were dropped on this host", at.name()),
+        None => String::new(),
+    };
+    let mut reasons = vec![reason(
+        format!(
+            "{} sent {} to {} and got no SYN-ACK, no RST and no ICMP error{}.",
+            say::capital(&group.clients()),
+            say::count(syns, "SYN"),
+            group.name,
+            if repeated { ", though each was sent again" } else { "" }
+        ),
+        anchors(),
+    )];
+    reasons.push(match here {
+        Some(at) => reason(
+            format!(
+                "The capture on {} stands before the firewall and the socket: the SYNs came that far. A rule, a full accept queue, reverse \
+                 path filtering or a full connection tracking table on this host may have dropped them.",
+                at.name()
+            ),
+            [at.anchor()],
+        ),
+        None => reason("The capture does not show where they were lost: on the way there, on that host, or the answer on its way back.", []),
+    });
+    if answered > 0 {
+        let text = format!(
+            "{} to the same service got an answer: it is up, and only part of the SYNs is lost.",
+            say::count(answered, "other attempt")
+        );
+        reasons.push(reason(text, []));
+    }
+    Draft {
+        rule: SLUG,
+        identity: packet(first.handshake.syn.unwrap_or(first.first)),
+        severity,
+        confidence: if repeated { Confidence::Strong } else { Confidence::Possible },
+        sentence: if group.scan {
+            format!("{} got no answer: {} of {}.", say::capital(&group.name), say::count(syns, "SYN"), group.clients())
+        } else {
+            format!("{} did not answer {} from {} within {}{place}.", group.name, say::count(syns, "SYN"), group.clients(), group.span().length().max(PATIENCE))
+        },
+        span: group.span(),
+        count: attempts,
+        evidence,
+        reasons,
+        confidence_reason: if repeated {
+            "The client itself had no answer, since it asked again; where the SYNs were lost is not told by this capture.".into()
+        } else {
+            "Each SYN was sent only once, as probers do: the answer may have taken another way.".into()
+        },
+        rival: "The answer takes another way back and the client drops it, or this capture misses that direction: a capture on the other \
+                 host tells them apart."
+            .into(),
+        confirm: match here {
+            Some(at) => command(
+                "nstat -az TcpExtListenDrops TcpExtIPReversePathFilter; iptables -nvL; nft list ruleset",
+                format!("Shows which of the host's counters rises with each SYN.{}", host::run_inside(at.namespace)),
+            ),
+            None => command(
+                format!("tcpdump -n -i any 'tcp[tcpflags] & tcp-syn != 0 and host {}'", first.server.address),
+                "On the server: shows whether the SYNs arrive there, and whether it answers.",
+            ),
+        },
+        fix: None,
+        questions: Vec::new(),
+        picture: Some(Picture::Ladder { flow: first.id }),
+        subject: group.subject.clone(),
+    }
+    .finding()
+}
+
+fn late_finding(group: &Group<'_>) -> Finding {
+    let wait =
+        |flow: &Flow| flow.handshake.syn.zip(flow.handshake.syn_ack).map(|(syn, answer)| answer.at - syn.at).unwrap_or_default();
+    let worst = group.flows.iter().max_by_key(|flow| wait(flow)).expect("a group has a conversation");
+    let anchors = || [worst.handshake.syn, worst.handshake.last_syn, worst.handshake.syn_ack].into_iter().flatten().map(packet);
+    let attempts = group.flows.len() as u64;
+    let first = group.flows[0];
+    Draft {
+        rule: SLUG,
+        identity: packet(first.handshake.syn_ack.unwrap_or(first.first)),
+        severity: Severity::Warning,
+        confidence: Confidence::Strong,
+        sentence: format!(
+            "{} answered {} of {} only after SYNs were repeated: the slowest took {} and {}.",
+            say::capital(&group.name),
+            say::count(attempts, "connection attempt"),
+            group.clients(),
+            wait(worst),
+            say::count(worst.handshake.syn_count.into(), "SYN")
+        ),
+        span: group.span(),
+        count: attempts,
+        evidence: anchors().chain(group.flows.iter().filter_map(|flow| flow.handshake.syn).map(packet)).take(16).collect(),
+        reasons: vec![reason(
+            format!("{} sent the same SYN {} before the answer came.", worst.client, say::count(worst.handshake.syn_count.into(), "time")),
+            anchors(),
+        )],
+        confidence_reason: "The repeated SYNs and the late answer are in the capture; where the first ones were lost is not.".into(),
+        rival: "A server too busy to answer: its ListenDrops would rise. Packets lost on the way: other conversations would suffer too.".into(),
+        confirm: command(
+            format!("dropscope probe {} --syn 20", worst.server),
+            "Sends 20 SYNs and tells loss and round-trip time, with repeated answers told apart.",
+        ),
+        fix: None,
+        questions: Vec::new(),
+        picture: Some(Picture::Ladder { flow: worst.id }),
+        subject: group.subject.clone(),
+    }
+    .finding()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    const TRIES: &str = "date 2021-06-01
+14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:02.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:04.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+";
+
+    #[test]
+    fn repeated_syns_without_an_answer_are_found() {
+        check(
+            "syn_unanswered",
+            &format!("{TRIES}14:40:05 mark recording_stopped The end.\n"),
+            "critical strong: 10.0.0.1:80 did not answer 3 SYNs from 10.0.0.2 within 3.00 s.",
+        );
+    }
+
+    #[test]
+    fn on_the_servers_own_host_it_says_so() {
+        let host = "namespace 7 web-1\ninterface 2 eth0 veth mtu 1500 address 10.0.0.1/24\n";
+        check(
+            "syn_unanswered",
+            &TRIES.replacen('\n', &format!("\n{host}"), 1),
+            "critical strong: 10.0.0.1:80 did not answer 3 SYNs from 10.0.0.2 within 3.00 s; they reached eth0 of web-1, so they were dropped on \
+             this host.",
+        );
+    }
+
+    #[test]
+    fn a_late_answer_is_a_warning_with_its_price() {
+        check(
+            "syn_unanswered",
+            &format!("{TRIES}14:40:04.01 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 9, ack 2, win 512, length 0\n"),
+            "warning strong: 10.0.0.1:80 answered 1 connection attempt of 10.0.0.2 only after SYNs were repeated: the slowest took 3.01 s and 3 SYNs.",
+        );
+    }
+
+    #[test]
+    fn a_capture_that_ends_too_early_says_nothing() {
+        let two: String = TRIES.lines().take(3).map(|line| format!("{line}\n")).collect();
+        check("syn_unanswered", &two, "clear: 1 connection attempt, none left without an answer for 3.00 s.");
+    }
+
+    #[test]
+    fn a_tap_of_one_direction_cannot_tell() {
+        check(
+            "syn_unanswered",
+            "date 2021-06-01
+14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:01.1 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 2, ack 10, win 512, length 0
+14:40:01.2 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 2, ack 10, win 512, length 90
+14:40:09.0 IP 10.0.0.2.6 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:19.0 IP 10.0.0.2.7 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+",
+            "cannot tell: The capture shows one direction only, so answers would not be seen.",
+        );
+    }
+
+    #[test]
+    fn a_scan_is_one_note() {
+        let scan: String = (1..=40)
+            .map(|port| format!("14:40:01.{port:03} IP 10.0.0.2.5 > 10.0.0.1.{port}: Flags [S], seq 1, win 512, length 0\n"))
+            .collect();
+        check(
+            "syn_unanswered",
+            &format!("date 2021-06-01\n{scan}14:40:09 mark recording_stopped The end.\n"),
+            "note possible: 40 services that 10.0.0.2 asked got no answer: 40 SYNs of 10.0.0.2.",
+        );
+    }
+}
