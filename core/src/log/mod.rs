@@ -12,9 +12,11 @@ mod link;
 mod pcap;
 mod pcapng;
 pub mod record;
+mod unpack;
 
 pub use decode::Decoder;
 pub use encode::{Encoder, PacketToWrite, TooLong};
+pub use unpack::{UnpackError, Unpacker};
 
 /// The longest block that is read or written, in bytes: Wireshark's bound (`MAX_BLOCK_SIZE` in wiretap/pcapng.c), so that a
 /// block it opens is read here too and an untrusted length cannot ask for more memory.
