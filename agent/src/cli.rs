@@ -4,6 +4,7 @@
 
 use crate::lab::{LabArgs, lab};
 use crate::live::{LiveArgs, live};
+use crate::packets::{PacketsArgs, packets};
 use crate::record::{self, RecordArgs};
 use crate::serve::{self, Server};
 use anyhow::{Context as _, Result};
@@ -11,6 +12,9 @@ use clap::{Args, Parser, Subcommand};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Exit status: an input cannot be read.
+pub(crate) const UNREADABLE: u8 = 3;
 
 /// Why are packets being lost here?
 ///
@@ -64,6 +68,13 @@ enum Command {
     /// The log is a pcapng file that Wireshark opens; `dropscope check` and `dropscope open` show what is in it. Ctrl-C ends it.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// List the packets of a capture, one JSON object a line.
+    ///
+    /// The values are Wireshark's; the last line is a trailer that says how the file ends.
+    #[command(
+        after_help = "Example:\n  dropscope packets --json capture.pcap | jq 'select(.analysis | index(\"retransmission\"))'"
+    )]
+    Packets(PacketsArgs),
     /// Reproduce a cause of packet loss for real, record it, show it.
     ///
     /// A lab builds a small network in fresh network namespaces, breaks it in one way, and sends traffic through it, round after
@@ -141,6 +152,7 @@ pub fn main() -> ExitCode {
         Some(Command::Open(args)) => open(&args),
         Some(Command::Live(args)) => runtime().and_then(|runtime| runtime.block_on(live(&args))),
         Some(Command::Lab(args)) => lab(&args),
+        Some(Command::Packets(args)) => packets(&args),
         Some(Command::Record(args)) => record::record(&args),
         Some(Command::Serve(args)) => review_server(&args),
     };
@@ -172,7 +184,7 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
                 Ok(id) => links.push(server.link(Some(&id))),
                 Err(error) => {
                     eprintln!("dropscope: {} cannot be read: {error}", file.display());
-                    return Ok(ExitCode::from(3));
+                    return Ok(UNREADABLE.into());
                 }
             }
         }

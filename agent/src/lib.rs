@@ -1,9 +1,11 @@
 //! Everything of Dropscope that touches a host.
 
 pub mod cli;
+mod input;
 mod lab;
 mod live;
 mod log_file;
+mod packets;
 mod record;
 mod recorder;
 mod recording;
