@@ -1,1 +1,5 @@
-fn main() {}
+//! The one binary of the page; see the library.
+
+fn main() {
+    dropscope_frontend::start();
+}
