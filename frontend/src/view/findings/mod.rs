@@ -1,0 +1,144 @@
+//! The findings: the answer, which stands first, and the open finding in the inspector.
+
+pub mod detail;
+pub mod picture;
+
+pub use detail::Detail;
+
+use crate::format;
+use crate::hooks::{Same, use_dispatch};
+use crate::state::Intent;
+use crate::text::{Value, t, tn};
+use crate::widget::severity;
+use dropscope_core::finding::{Checked, Finding, Quiet, Severity};
+use dropscope_core::query::Findings;
+use yew::prelude::*;
+
+/// See the module.
+#[derive(Properties, PartialEq)]
+pub struct Props {
+    /// What the rules say; `None` before they said anything.
+    pub findings: Option<Same<Findings>>,
+    /// The open finding.
+    pub open: Option<AttrValue>,
+    /// Whether more may come.
+    pub growing: bool,
+}
+
+/// The list of findings, and of what was checked and is fine.
+#[component]
+pub fn FindingsList(props: &Props) -> Html {
+    let dispatch = use_dispatch();
+    let findings = props.findings.as_deref();
+    let list = findings.map(|f| f.findings.as_slice()).unwrap_or_default();
+    let checked = findings.map(|f| f.checked.as_slice()).unwrap_or_default();
+    let headline = headline(list, props.growing, findings.is_some());
+    let onkeydown = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |event: KeyboardEvent| {
+            let by = match event.key().as_str() {
+                "ArrowDown" => 1,
+                "ArrowUp" => -1,
+                _ => return,
+            };
+            event.prevent_default();
+            dispatch.dispatch(Intent::StepFinding(by));
+        })
+    };
+    let (fine, unsure): (Vec<&Checked>, Vec<&Checked>) = checked.iter().partition(|c| c.verdict == Quiet::Clear);
+    html! {
+        <aside class="findings" aria-label={t("findings")}>
+            <h2 class="findings__headline" aria-live="polite">{ headline }</h2>
+            <div class="findings__scroll">
+                <ul class="findings__list" role="listbox" aria-label={t("findings")} {onkeydown}>
+                    { for list.iter().map(|finding| card(finding, props.open.as_deref(), &dispatch)) }
+                </ul>
+                { checked_list("checked-fine", &fine, "✓", "is-fine", &dispatch) }
+                { checked_list("checked-unsure", &unsure, "?", "is-unsure", &dispatch) }
+            </div>
+        </aside>
+    }
+}
+
+fn headline(list: &[Finding], growing: bool, judged: bool) -> String {
+    let severe = list.iter().filter(|f| f.severity > Severity::Note).count() as u64;
+    if severe > 0 {
+        tn("headline-causes", &[("n", Value::Number(severe))])
+    } else if growing || !judged {
+        t("headline-reading")
+    } else if list.is_empty() {
+        t("headline-none")
+    } else {
+        tn("headline-notes", &[("n", Value::Number(list.len() as u64))])
+    }
+}
+
+fn card(finding: &Finding, open: Option<&str>, dispatch: &UseReducerDispatcher<crate::state::AppState>) -> Html {
+    let id = finding.id.as_str().to_owned();
+    let selected = open == Some(id.as_str());
+    let choose = {
+        let (dispatch, id) = (dispatch.clone(), id.clone());
+        move || dispatch.dispatch(Intent::Finding(Some(id.clone())))
+    };
+    let onclick = {
+        let choose = choose.clone();
+        Callback::from(move |_: MouseEvent| choose())
+    };
+    let onkeydown = Callback::from(move |event: KeyboardEvent| {
+        if matches!(event.key().as_str(), "Enter" | " ") {
+            event.prevent_default();
+            choose();
+        }
+    });
+    let class = classes!("finding", severity::class(finding.severity), selected.then_some("is-selected"));
+    html! {
+        <li key={id.clone()} {class} role="option" aria-selected={selected.to_string()} tabindex="0"
+            data-finding={finding.rule.clone()} data-finding-id={id} {onclick} {onkeydown}>
+            <p class="finding__head">
+                { severity::sign(finding.severity) }
+                <strong>{ severity::word(finding.severity) }</strong>
+                <code class="finding__rule">{ &finding.rule }</code>
+                if finding.count > 1 { <span class="finding__count">{ format!("× {}", format::count(finding.count)) }</span> }
+            </p>
+            <p class="finding__sentence">{ &finding.sentence }</p>
+            <p class="finding__foot">
+                <span>{ severity::confidence(finding.confidence) }</span>
+                <span class="num" title={format::date_time(finding.span.start, 6)}>{ format::time_of_day(finding.span.start, 0) }</span>
+                <span class="num">{ finding.span.length().to_string() }</span>
+            </p>
+        </li>
+    }
+}
+
+fn checked_list(
+    key: &'static str,
+    list: &[&Checked],
+    sign: &str,
+    class: &'static str,
+    dispatch: &UseReducerDispatcher<crate::state::AppState>,
+) -> Html {
+    if list.is_empty() {
+        return Html::default();
+    }
+    let title = tn(key, &[("n", Value::Number(list.len() as u64))]);
+    html! {
+        <details class="checked" data-checked={key} open={key == "checked-fine" && list.len() <= 4}>
+            <summary><span class={classes!("sign", class)} aria-hidden="true">{ sign }</span>{ title }</summary>
+            <ul>
+                { for list.iter().map(|checked| {
+                    let show = checked.anchors.first().cloned().map(|anchor| {
+                        let dispatch = dispatch.clone();
+                        let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Anchor(anchor.clone())));
+                        html! { <button class="link" {onclick}>{ t("show") }</button> }
+                    });
+                    html! {
+                        <li key={checked.rule.clone()} data-rule={checked.rule.clone()}>
+                            <strong>{ &checked.title }</strong>
+                            <p>{ &checked.why }{ " " }{ show }</p>
+                        </li>
+                    }
+                }) }
+            </ul>
+        </details>
+    }
+}

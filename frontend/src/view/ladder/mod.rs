@@ -1,0 +1,129 @@
+//! The flow graph: one conversation as a ladder between its two ends, with rungs for bytes that never came.
+
+use super::ViewProps;
+use super::packets::label;
+use crate::format;
+use crate::hooks::{Same, use_answer, use_dispatch};
+use crate::state::Intent;
+use crate::text::{Value, t, tn};
+use crate::widget::virtual_list::VirtualList;
+use dropscope_core::anchor::Place;
+use dropscope_core::ids::Direction;
+use dropscope_core::query::{Answer, Ladder, Query, Rows, Rung};
+use std::rc::Rc;
+use yew::prelude::*;
+
+/// Height of a rung.
+const RUNG_PX: f64 = 40.0;
+
+/// The flow graph.
+#[component]
+pub fn FlowGraph(props: &ViewProps) -> Html {
+    let dispatch = use_dispatch();
+    let rows = use_state_eq(|| Rows { first: 0, count: 64 });
+    let flow = props.url.flow;
+    let answer = use_answer(flow.map(|flow| Query::Ladder { flow, rows: *rows }));
+    let ladder: Option<Same<Ladder>> = use_memo(answer.clone(), |answer| match answer.as_deref() {
+        Some(Answer::Ladder(ladder)) => Some(Same(Rc::new(ladder.clone()))),
+        _ => None,
+    })
+    .as_ref()
+    .clone();
+    if flow.is_none() {
+        return html! { <div class="view" data-view="ladder"><p class="view__empty">{ t("ladder-none") }</p></div> };
+    }
+    if let Some(Answer::Refused { why }) = answer.as_deref() {
+        return html! { <div class="view" data-view="ladder"><p class="view__empty">{ why.clone() }</p></div> };
+    }
+    let Some(ladder) = ladder else {
+        return html! { <div class="view" data-view="ladder"><p class="view__empty">{ t("reading") }</p></div> };
+    };
+    let on_window = {
+        let rows = rows.setter();
+        Callback::from(move |window: Rows| rows.set(window))
+    };
+    let cursor = ladder.rungs.iter().position(|rung| matches!(rung, Rung::Packet { no, .. } if props.focus == Some(*no)));
+    let cursor = cursor.map(|i| ladder.first + i as u32);
+    let row = {
+        let (ladder, props, dispatch) = (ladder.clone(), props.clone(), dispatch.clone());
+        Callback::from(move |n: u32| match n.checked_sub(ladder.first).and_then(|i| ladder.rungs.get(i as usize)) {
+            None => html! { <div key={n} class="rung is-placeholder" role="row" aria-rowindex={(n + 1).to_string()} /> },
+            Some(rung) => draw_rung(n, rung, &ladder, &props, &dispatch),
+        })
+    };
+    let on_move = {
+        let (ladder, dispatch) = (ladder.clone(), dispatch.clone());
+        Callback::from(move |n: u32| {
+            if let Some(Rung::Packet { no, .. }) = n.checked_sub(ladder.first).and_then(|i| ladder.rungs.get(i as usize)) {
+                dispatch.dispatch(Intent::Packet(*no));
+            }
+        })
+    };
+    let f = &ladder.flow;
+    html! {
+        <div class="view ladder" data-view="ladder">
+            <div class="view__bar">
+                <strong>{ format!("{} {}", f.transport, f.stream) }</strong>
+                <span class="muted">{ &f.state }</span>
+                <span class="num">{ tn("packets-shown", &[("n", Value::Number(ladder.total.into())), ("shown", Value::Text(&format::count(ladder.total.into())))]) }</span>
+                if let Some(rtt) = f.rtt { <span class="num">{ format!("RTT {rtt}") }</span> }
+                if f.retransmissions != [0, 0] {
+                    <span class="num">{ format!("{}: {}", t("column-retransmissions"), f.retransmissions[0] + f.retransmissions[1]) }</span>
+                }
+                if f.missing_bytes != [0, 0] {
+                    <span class="num is-critical">{ format!("{}: {}", t("column-missing"), format::bytes(f.missing_bytes[0].saturating_add(f.missing_bytes[1]))) }</span>
+                }
+            </div>
+            <div class="rung rung--head" aria-hidden="true">
+                <span>{ t("column-time") }</span>
+                <div class="rung__ends"><strong title={t("client")}>{ &f.client }</strong><strong title={t("server")}>{ &f.server }</strong></div>
+                <span>{ t("column-info") }</span>
+            </div>
+            <VirtualList id="ladder-list" label={t("view-ladder")} total={ladder.total} row_px={RUNG_PX} {cursor} reveal={cursor.map(|n| (n, props.focus.map_or(0, |no| u64::from(no.0))))}
+                {on_window} {row} {on_move} />
+        </div>
+    }
+}
+
+fn draw_rung(
+    n: u32,
+    rung: &Rung,
+    ladder: &Ladder,
+    props: &ViewProps,
+    dispatch: &UseReducerDispatcher<crate::state::AppState>,
+) -> Html {
+    let side = |direction: Direction| if direction == Direction::AToB { "is-right" } else { "is-left" };
+    let id = format!("ladder-list-row-{n}");
+    let rowindex = (n + 1).to_string();
+    match rung {
+        Rung::Packet { no, time, since_start, direction, title, detail, chips } => {
+            let (dispatch, no) = (dispatch.clone(), *no);
+            let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Packet(no)));
+            let selected = props.focus == Some(no);
+            let lit = props.lit.binary_search(&no).is_ok();
+            let class = classes!("rung", side(*direction), selected.then_some("is-selected"), lit.then_some("is-lit"));
+            let about = time.map(|t| format::date_time(t, 9));
+            html! {
+                <div key={n} {id} {class} role="row" aria-rowindex={rowindex} aria-selected={selected.to_string()} data-rung={no.to_string()} {onclick}>
+                    <span role="gridcell" class="rung__time num" title={about}>{ format!("+{since_start}") }</span>
+                    <div role="gridcell" class="rung__ends"><span class="rung__title">{ title }</span><span class="rung__arrow" aria-label={if *direction == Direction::AToB { t("to-server") } else { t("to-client") }} /></div>
+                    <span role="gridcell" class="rung__detail">{ for chips.iter().map(label) }<span class="muted">{ format!("#{no} ") }</span>{ detail }</span>
+                </div>
+            }
+        }
+        Rung::Missing { direction, first_byte, last_byte, text } => {
+            let anchor =
+                Place::Bytes { flow: ladder.flow.flow, direction: *direction, first: *first_byte, last: *last_byte }.into();
+            let lit = props.url.anchor.as_ref() == Some(&anchor) || props.evidence.contains(&anchor);
+            let dispatch = dispatch.clone();
+            let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Anchor(anchor.clone())));
+            html! {
+                <div key={n} {id} class={classes!("rung", "is-missing", side(*direction), lit.then_some("is-lit"))} role="row" aria-rowindex={rowindex} data-missing={format!("{first_byte}-{last_byte}")} {onclick}>
+                    <span role="gridcell" class="rung__time" />
+                    <div role="gridcell" class="rung__ends"><span class="rung__title">{ tn("missing-bytes", &[("n", Value::Text(&format::count(last_byte.saturating_sub(*first_byte).saturating_add(1))))]) }</span><span class="rung__arrow" /></div>
+                    <span role="gridcell" class="rung__detail">{ text }</span>
+                </div>
+            }
+        }
+    }
+}

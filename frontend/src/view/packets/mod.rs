@@ -1,0 +1,265 @@
+//! The packet list: one line a packet in tcpdump's words, labels as chips, any number of packets.
+
+pub mod detail;
+
+pub use detail::PacketInspector;
+
+use super::ViewProps;
+use crate::browser::{address, clipboard};
+use crate::format;
+use crate::hooks::{Same, use_answer, use_dispatch};
+use crate::state::Intent;
+use crate::text::{Value, t, tn};
+use crate::url::{UrlState, print};
+use crate::widget::menu::{Item, Menu};
+use crate::widget::severity;
+use crate::widget::virtual_list::VirtualList;
+use dropscope_core::anchor::Place;
+use dropscope_core::ids::PacketNo;
+use dropscope_core::query::{Answer, Chip, PacketRow, PacketRows, Query, Rows, Selection};
+use dropscope_core::time::Timestamp;
+use std::rc::Rc;
+use yew::prelude::*;
+
+/// The packet list.
+#[component]
+pub fn Packets(props: &ViewProps) -> Html {
+    let dispatch = use_dispatch();
+    let rows = use_state_eq(|| Rows { first: 0, count: 64 });
+    let follow = use_state_eq(|| false);
+    let seen = use_state_eq(|| 0_u32);
+    let menu = use_state(|| None::<((i32, i32), PacketRow)>);
+    let url = &props.url;
+    let selection = Selection { filter: url.filter.clone(), span: url.span, flow: None };
+    let query = Query::Packets { selection: selection.clone(), rows: *rows, locate: props.focus };
+    let answer = use_answer(Some(query));
+    let page: Option<Same<PacketRows>> = use_memo(answer, |answer| match answer.as_deref() {
+        Some(Answer::Packets(rows)) => Some(Same(Rc::new(rows.clone()))),
+        _ => None,
+    })
+    .as_ref()
+    .clone();
+    let total = page.as_ref().map_or(0, |p| p.total);
+    let located = page.as_ref().and_then(|p| p.located);
+    let lists_focus = props.focus.is_some() && located.is_some();
+    // Brings the packet into sight when another one is to be shown, once its row is known.
+    let reveal_key = use_mut_ref(|| (None::<(Option<PacketNo>, Selection)>, 0_u64));
+    let reveal = {
+        let mut key = reveal_key.borrow_mut();
+        let wanted = Some((props.focus, selection));
+        if lists_focus && key.0 != wanted {
+            *key = (wanted, key.1 + 1);
+        }
+        located.filter(|_| lists_focus).map(|row| (row, key.1))
+    };
+    let cursor = located.filter(|_| lists_focus);
+
+    let on_window = {
+        let rows = rows.setter();
+        Callback::from(move |window: Rows| rows.set(window))
+    };
+    let zero = props.overview.as_ref().and_then(|o| o.progress.span).map(|s| s.start);
+    let row = {
+        let (page, lit, focus, menu) = (page.clone(), props.lit.clone(), props.focus, menu.setter());
+        Callback::from(move |n: u32| {
+            let place = page.as_ref().and_then(|p| n.checked_sub(p.first)).map(|i| i as usize);
+            let known = page.as_ref().zip(place).filter(|(p, i)| *i < p.rows.len());
+            match known {
+                None => {
+                    html! { <div key={format!("row-{n}")} class="packet is-placeholder" role="row" aria-rowindex={(n + 1).to_string()} /> }
+                }
+                Some((page, i)) => {
+                    let no = page.rows[i].no;
+                    html! {
+                        <Line key={no.0} page={page.clone()} {i} {n} {zero} selected={focus == Some(no)} lit={lit.binary_search(&no).is_ok()} menu={menu.clone()} />
+                    }
+                }
+            }
+        })
+    };
+    let on_move = {
+        let (dispatch, page) = (dispatch.clone(), page.clone());
+        Callback::from(move |n: u32| {
+            let row = page.as_ref().and_then(|p| p.rows.get((n.checked_sub(p.first)?) as usize));
+            if let Some(row) = row {
+                dispatch.dispatch(Intent::Packet(row.no));
+            }
+        })
+    };
+    let follow_toggle = {
+        let (follow, seen) = (follow.clone(), seen.clone());
+        Callback::from(move |_: MouseEvent| {
+            follow.set(!*follow);
+            seen.set(total);
+        })
+    };
+    let leave = {
+        let (follow, seen) = (follow.clone(), seen.clone());
+        Callback::from(move |()| {
+            follow.set(false);
+            seen.set(total);
+        })
+    };
+    let clear_span = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Span(None)))
+    };
+    let fresh = total.saturating_sub(*seen);
+    html! {
+        <div class="view packets" data-view="packets">
+            <div class="view__bar">
+                <span class="num">{ tn("packets-shown", &[("n", Value::Number(total.into())), ("shown", Value::Text(&format::count(total.into())))]) }</span>
+                if page.as_ref().is_some_and(|p| !p.complete) { <span class="muted">{ t("still-filtering") }</span> }
+                if let Some(span) = url.span {
+                    <button class="chip is-link" onclick={clear_span} title={t("clear-span")}>{ format!("{} {} ×", t("selected"), span.length()) }</button>
+                }
+                if let Some(error) = page.as_ref().and_then(|p| p.filter_error.as_ref()) {
+                    <span class="is-critical" role="alert">{ &error.message }</span>
+                }
+                <span class="view__spring" />
+                if props.growing {
+                    if !*follow && fresh > 0 && *seen > 0 {
+                        <button class="button is-small" onclick={follow_toggle.clone()}>{ tn("n-new", &[("n", Value::Text(&format::count(fresh.into())))]) }</button>
+                    }
+                    <button class="button is-small" aria-pressed={follow.to_string()} onclick={follow_toggle}>{ t("follow") }</button>
+                }
+            </div>
+            <div class="packet packet--head" role="row" aria-hidden="true">
+                <span>{ t("column-no") }</span><span>{ t("column-time") }</span><span>{ t("column-addresses") }</span>
+                <span>{ t("column-protocol") }</span><span>{ t("column-info") }</span><span class="num">{ t("column-length") }</span>
+            </div>
+            <VirtualList id="packet-list" label={t("view-packets")} {total} {cursor} {reveal} follow={*follow} on_leave_end={leave} {on_window} {row} {on_move} />
+            if page.is_some() && total == 0 {
+                <p class="view__empty">{ if url.filter.is_empty() && url.span.is_none() { t("packets-none-yet") } else { t("packets-none-match") } }</p>
+            }
+            if let Some((at, row)) = &*menu {
+                { row_menu(*at, row, url, &dispatch, menu.setter()) }
+            }
+        </div>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct LineProps {
+    page: Same<PacketRows>,
+    i: usize,
+    n: u32,
+    zero: Option<Timestamp>,
+    selected: bool,
+    lit: bool,
+    menu: UseStateSetter<Option<((i32, i32), PacketRow)>>,
+}
+
+/// One packet.
+#[component]
+fn Line(props: &LineProps) -> Html {
+    let dispatch = use_dispatch();
+    let Some(row) = props.page.rows.get(props.i) else { return Html::default() };
+    let onclick = {
+        let (dispatch, no) = (dispatch.clone(), row.no);
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Packet(no)))
+    };
+    let oncontextmenu = {
+        let (menu, row) = (props.menu.clone(), row.clone());
+        Callback::from(move |event: MouseEvent| {
+            event.prevent_default();
+            menu.set(Some(((event.client_x(), event.client_y()), row.clone())));
+        })
+    };
+    let time = row.time.map(|t| format::time_of_day(t, 6)).unwrap_or_else(|| "–".into());
+    let about = row.time.map(|t| match props.zero {
+        Some(zero) => format!("{} · +{} s", format::date_time(t, 9), format::since(t, zero)),
+        None => format::date_time(t, 9),
+    });
+    let class = classes!("packet", props.selected.then_some("is-selected"), props.lit.then_some("is-lit"));
+    html! {
+        <div {class} id={format!("packet-list-row-{}", props.n)} role="row" aria-rowindex={(props.n + 1).to_string()}
+            aria-selected={props.selected.to_string()} data-packet={row.no.to_string()} {onclick} {oncontextmenu}>
+            <span role="gridcell" class="packet__no">{ row.no.to_string() }</span>
+            <span role="gridcell" title={about}>{ time }</span>
+            <span role="gridcell" class="packet__ends" title={format!("{} → {}", row.source, row.destination)}>
+                { &row.source }<i>{ " → " }</i>{ &row.destination }
+            </span>
+            <span role="gridcell" class="packet__protocol">{ &row.protocol }</span>
+            <span role="gridcell" class="packet__info" title={row.info.clone()}>{ for row.chips.iter().map(label) }{ &row.info }</span>
+            <span role="gridcell" class="num" title={format!("{} B", row.len)}>{ row.len.to_string() }</span>
+        </div>
+    }
+}
+
+/// A label as a chip.
+pub fn label(chip: &Chip) -> Html {
+    html! { <span class={classes!("chip", severity::class(chip.severity))} title={chip.about.clone()}>{ &chip.text }</span> }
+}
+
+fn row_menu(
+    at: (i32, i32),
+    row: &PacketRow,
+    url: &Same<UrlState>,
+    dispatch: &UseReducerDispatcher<crate::state::AppState>,
+    menu: UseStateSetter<Option<((i32, i32), PacketRow)>>,
+) -> Html {
+    let close = Callback::from(move |()| menu.set(None));
+    let item = |words: String, run: Box<dyn Fn()>| Item { words: words.into(), run: Callback::from(move |()| run()) };
+    let filter = |text: String| {
+        let dispatch = dispatch.clone();
+        Box::new(move || dispatch.dispatch(Intent::Filter(text.clone()))) as Box<dyn Fn()>
+    };
+    let copy = |text: String| {
+        let dispatch = dispatch.clone();
+        Box::new(move || {
+            let dispatch = dispatch.clone();
+            let said = move |ok: bool| dispatch.dispatch(Intent::Say(if ok { t("copied") } else { t("copy-refused") }));
+            clipboard::copy(text.clone(), Callback::from(said));
+        }) as Box<dyn Fn()>
+    };
+    let mut items = vec![];
+    for end in [&row.source, &row.destination] {
+        if let Some(text) = address_filter(end) {
+            items.push(item(tn("filter-for", &[("what", Value::Text(&text))]), filter(text)));
+        }
+    }
+    if let Some(flow) = row.flow {
+        let dispatch = dispatch.clone();
+        items.push(item(t("follow-flow"), Box::new(move || dispatch.dispatch(Intent::Flow(flow)))));
+    }
+    let time = row.time.map(|t| format!("{} ", format::time_of_day(t, 6))).unwrap_or_default();
+    items.push(item(t("copy-line"), copy(format!("{time}{} > {}: {}", row.source, row.destination, row.info))));
+    items.push(item(t("copy-filter"), copy(format!("frame.number == {}", row.no))));
+    let link = UrlState { anchor: Some(Place::Packet(row.no).into()), ..(*url.0).clone() };
+    items.push(item(t("copy-link"), copy(address::with_fragment(&print(&link)))));
+    html! { <Menu {at} {items} {close} /> }
+}
+
+/// The display filter for one end of a packet, by its address alone.
+fn address_filter(end: &str) -> Option<String> {
+    let bare = match end.rsplit_once(':') {
+        // 10.0.0.1:80 and [::1]:80 carry a port; a bare IPv6 address holds colons of its own.
+        Some((host, _)) if host.contains('.') && !host.contains(':') => host,
+        Some((host, _)) if host.starts_with('[') => host.trim_matches(['[', ']']),
+        _ => end,
+    };
+    match bare.parse::<std::net::IpAddr>().ok()? {
+        std::net::IpAddr::V4(ip) => Some(format!("ip.addr == {ip}")),
+        std::net::IpAddr::V6(ip) => Some(format!("ipv6.addr == {ip}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address_filter;
+
+    #[test]
+    fn a_filter_names_the_address_without_its_port() {
+        let cases = [
+            ("10.255.255.5:39058", Some("ip.addr == 10.255.255.5")),
+            ("172.17.0.2", Some("ip.addr == 172.17.0.2")),
+            ("[fe80::1]:80", Some("ipv6.addr == fe80::1")),
+            ("2001:db8::7", Some("ipv6.addr == 2001:db8::7")),
+            ("02:42:ac:11:00:02", None),
+        ];
+        for (end, filter) in cases {
+            assert_eq!(address_filter(end).as_deref(), filter, "{end}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The page with a source open: findings, timeline, the view with its tabs, inspector, and the lines between them.
+
+use crate::hooks::{Same, use_dispatch};
+use crate::state::{AppState, Inspect, Intent, focus_packet, lit_packets};
+use crate::text::t;
+use crate::view::findings::{Detail, FindingsList};
+use crate::view::packets::PacketInspector;
+use crate::view::timeline::Timeline;
+use crate::view::{VIEWS, ViewProps, view};
+use crate::widget::splitter::{Along, Size, Splitter};
+use dropscope_core::anchor::Anchor;
+use dropscope_core::finding::Finding;
+use std::rc::Rc;
+use yew::prelude::*;
+
+const LEFT: Size = Size { key: "pane.findings", usual: 340.0, least: 220.0, most: 640.0 };
+const TOP: Size = Size { key: "pane.timeline", usual: 280.0, least: 90.0, most: 900.0 };
+const RIGHT: Size = Size { key: "pane.inspector", usual: 420.0, least: 280.0, most: 900.0 };
+
+/// See the module.
+#[derive(Properties, PartialEq)]
+pub struct Props {
+    /// The whole state; what stands below gets only its part.
+    pub state: Same<AppState>,
+    /// Whether it is dark.
+    pub dark: bool,
+}
+
+/// The page with a source open.
+#[component]
+pub fn Body(props: &Props) -> Html {
+    let dispatch = use_dispatch();
+    let state: &AppState = &props.state;
+    let (left, top, right) =
+        (use_state_eq(|| LEFT.remembered()), use_state_eq(|| TOP.remembered()), use_state_eq(|| RIGHT.remembered()));
+    let session = &state.session;
+    let finding = state.open_finding();
+    let focus = focus_packet(&state.url, session.located.as_ref(), finding);
+    let lit_anchor = use_memo(state.url.anchor.clone(), |anchor| anchor.clone().map(|a| Same(Rc::new(a))));
+    // Made anew only when what is looked at changes, so that progress alone renders no view.
+    let view_props = use_memo(
+        (state.url.clone(), session.overview.clone().map(Same), session.findings.clone().map(Same), focus, session.number),
+        |(url, overview, ..)| ViewProps {
+            url: Same(Rc::new(url.clone())),
+            lit: lit_packets(finding),
+            evidence: finding.map(|f| f.evidence.clone()).unwrap_or_default().into(),
+            focus,
+            overview: overview.clone(),
+            growing: false,
+        },
+    );
+    let growing = !session.progress.ended && !session.stopped;
+    let view_props = ViewProps { growing, ..(*view_props).clone() };
+    let shown: Option<Same<Finding>> =
+        use_memo((session.findings.clone().map(Same), state.url.finding.clone()), |_| finding.cloned().map(|f| Same(Rc::new(f))))
+            .as_ref()
+            .clone();
+    let current = view(&state.url.view);
+    let moved = |state: &UseStateHandle<f64>| {
+        let set = state.setter();
+        Callback::from(move |px| set.set(px))
+    };
+    html! {
+        <div class="body" style={format!("--left: {}px; --top: {}px; --right: {}px", *left, *top, *right)}>
+            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {growing} />
+            <Splitter along={Along::Columns} size={LEFT} px={*left} on_move={moved(&left)} label={t("split-findings")} />
+            <main class="main">
+                <Timeline viewport={state.url.viewport} selected={state.url.span} finding={state.url.finding.clone().map(AttrValue::from)}
+                    filter={state.url.filter.clone()} dark={props.dark} />
+                <Splitter along={Along::Rows} size={TOP} px={*top} on_move={moved(&top)} label={t("split-timeline")} />
+                <div class="lower">
+                    <section class="tabbed">
+                        <div class="tabs" role="tablist" aria-label={t("views")}>
+                            { for VIEWS.iter().map(|v| {
+                                let dispatch = dispatch.clone();
+                                let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::View(v.slug)));
+                                let on = v.slug == current.slug;
+                                html! { <button class="tab" role="tab" data-tab={v.slug} aria-selected={on.to_string()} {onclick}>{ t(v.title) }</button> }
+                            }) }
+                        </div>
+                        { (current.draw)(&view_props) }
+                    </section>
+                    <Splitter along={Along::ColumnsFromRight} size={RIGHT} px={*right} on_move={moved(&right)} label={t("split-inspector")} />
+                    <Inspector finding={shown} {focus} anchored={state.url.anchor.is_some()} inspect={state.inspect} lit={(*lit_anchor).clone()} />
+                </div>
+            </main>
+        </div>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct InspectorProps {
+    finding: Option<Same<Finding>>,
+    focus: Option<dropscope_core::ids::PacketNo>,
+    anchored: bool,
+    inspect: Inspect,
+    lit: Option<Same<Anchor>>,
+}
+
+/// The finding or the packet; when both are there, a tab for each.
+#[component]
+fn Inspector(props: &InspectorProps) -> Html {
+    let dispatch = use_dispatch();
+    let packet = props.focus.filter(|_| props.anchored || props.finding.is_some());
+    let shows_packet = packet.is_some() && (props.finding.is_none() || props.inspect == Inspect::Packet);
+    let tab = |on: bool, inspect: Inspect, words: String| {
+        let dispatch = dispatch.clone();
+        let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Inspect(inspect)));
+        html! { <button class="tab" role="tab" aria-selected={on.to_string()} {onclick}>{ words }</button> }
+    };
+    let content = match (&props.finding, packet) {
+        (_, Some(no)) if shows_packet => html! { <PacketInspector {no} /> },
+        (Some(finding), _) => html! { <Detail finding={finding.clone()} lit={props.lit.clone()} /> },
+        _ => html! { <p class="view__empty">{ t("inspector-empty") }</p> },
+    };
+    html! {
+        <aside class="inspector" aria-label={t("inspector")}>
+            if let (Some(_), Some(no)) = (&props.finding, packet) {
+                <div class="tabs" role="tablist" aria-label={t("inspector")}>
+                    { tab(!shows_packet, Inspect::Finding, t("finding")) }
+                    { tab(shows_packet, Inspect::Packet, format!("{} {no}", t("packet"))) }
+                </div>
+            }
+            <div class="inspector__scroll">{ content }</div>
+        </aside>
+    }
+}

@@ -1,0 +1,199 @@
+//! What is laid over the page: all keys, and sharing.
+
+use super::bar::on_server;
+use crate::browser::{self, address, clipboard, server};
+use crate::format;
+use crate::hooks::{Same, use_dispatch};
+use crate::state::{AppState, Intent, Sheet, Trouble};
+use crate::text::{Value, t, tn};
+use crate::url::{Source, UrlState, print};
+use crate::widget::copy::Command;
+use wasm_bindgen_futures::spawn_local;
+use yew::prelude::*;
+
+/// See the module.
+#[derive(Properties, PartialEq)]
+pub struct Props {
+    /// The whole state.
+    pub state: Same<AppState>,
+    /// The file that is open.
+    pub held: Same<std::cell::RefCell<Option<web_sys::File>>>,
+}
+
+/// What is laid over the page.
+#[component]
+pub fn SheetOver(props: &Props) -> Html {
+    let dispatch = use_dispatch();
+    let open = props.state.sheet != Sheet::None;
+    // Focus goes into the sheet and comes back to where it was.
+    use_effect_with(open, |open| {
+        let before = open.then(|| browser::document().active_element()).flatten();
+        if *open {
+            browser::focus(".sheet");
+        }
+        move || {
+            use wasm_bindgen::JsCast;
+            if let Some(element) = before.and_then(|e| e.dyn_into::<web_sys::HtmlElement>().ok()) {
+                let _ = element.focus();
+            }
+        }
+    });
+    let close = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Sheet(Sheet::None)))
+    };
+    let (title, content) = match props.state.sheet {
+        Sheet::None => return Html::default(),
+        Sheet::Keys => (t("keys"), keys()),
+        Sheet::Share => (t("share"), html! { <Share state={props.state.clone()} held={props.held.clone()} /> }),
+    };
+    html! {
+        <div class="over">
+            <div class="over__back" onclick={close.clone()} />
+            <section class="sheet" role="dialog" aria-modal="true" aria-label={title.clone()} tabindex="-1">
+                <header class="sheet__head"><h2>{ title }</h2><button class="button is-quiet is-icon" aria-label={t("close")} onclick={close}>{ "×" }</button></header>
+                { content }
+            </section>
+        </div>
+    }
+}
+
+fn keys() -> Html {
+    let keys = [
+        ("/", "key-filter"),
+        ("n  p", "key-findings"),
+        ("j  k", "key-rows"),
+        ("[  ]", "key-edges"),
+        ("f", "key-fit"),
+        ("g", "key-ladder"),
+        ("t", "key-theme"),
+        ("?", "key-keys"),
+        ("Esc", "key-escape"),
+    ];
+    let hands = [
+        ("hand-drag", "hand-drag-does"),
+        ("hand-wheel", "hand-wheel-does"),
+        ("hand-shift-wheel", "hand-shift-wheel-does"),
+        ("hand-double", "hand-double-does"),
+        ("hand-arrows", "hand-arrows-does"),
+        ("hand-right", "hand-right-does"),
+    ];
+    html! {
+        <dl class="keys">
+            { for keys.iter().map(|(key, about)| html! { <><dt>{ for key.split_whitespace().map(|k| html! { <kbd>{ k }</kbd> }) }</dt><dd>{ t(about) }</dd></> }) }
+            { for hands.iter().map(|(hand, does)| html! { <><dt>{ t(hand) }</dt><dd>{ t(does) }</dd></> }) }
+        </dl>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct ShareProps {
+    state: Same<AppState>,
+    held: Same<std::cell::RefCell<Option<web_sys::File>>>,
+}
+
+/// How sharing stands.
+#[derive(Clone, PartialEq)]
+enum Sharing {
+    Idle,
+    Working(u64),
+    Link(String, bool),
+    Failed(Trouble),
+}
+
+/// A link to exactly this screen: at once for what lies on the server; for a local file after an upload the reader asks for.
+#[component]
+fn Share(props: &ShareProps) -> Html {
+    let dispatch = use_dispatch();
+    let sharing = use_state(|| Sharing::Idle);
+    let state: &AppState = &props.state;
+    let url = state.url.clone();
+    let copy_link = {
+        let (sharing, dispatch) = (sharing.setter(), dispatch.clone());
+        move |link: String| {
+            let (sharing, dispatch, shown) = (sharing.clone(), dispatch.clone(), link.clone());
+            let done = move |ok: bool| {
+                dispatch.dispatch(Intent::Say(if ok { t("link-copied") } else { t("copy-refused") }));
+                sharing.set(Sharing::Link(shown.clone(), ok));
+            };
+            clipboard::copy(link, Callback::from(done));
+        }
+    };
+    let make_link = {
+        let (url, sharing, copy_link, can_upload) = (url.clone(), sharing.setter(), copy_link.clone(), state.server.can_upload);
+        Callback::from(move |_: MouseEvent| {
+            let (url, sharing, copy_link) = (url.clone(), sharing.clone(), copy_link.clone());
+            sharing.set(Sharing::Working(0));
+            spawn_local(async move {
+                let Source::Capture(id) = &url.source else {
+                    return copy_link(address::with_fragment(&print(&url)));
+                };
+                // Only an owner can make a reader's token; a reader passes on the one they have.
+                let token = if can_upload { server::share(id, &url.token).await.map(|s| s.token) } else { Ok(url.token.clone()) };
+                match token {
+                    Ok(token) => copy_link(address::with_fragment(&print(&UrlState { token, ..url.clone() }))),
+                    Err(trouble) => sharing.set(Sharing::Failed(trouble)),
+                }
+            });
+        })
+    };
+    let upload = {
+        let (url, sharing, held) = (url.clone(), sharing.setter(), props.held.clone());
+        Callback::from(move |_: MouseEvent| {
+            let Some(file) = held.borrow().clone() else { return };
+            let (url, sharing, copy_link) = (url.clone(), sharing.clone(), copy_link.clone());
+            sharing.set(Sharing::Working(0));
+            let sent = {
+                let sharing = sharing.clone();
+                Callback::from(move |bytes: u64| sharing.set(Sharing::Working(bytes)))
+            };
+            spawn_local(async move {
+                match server::upload(file, &url.token, sent).await {
+                    Ok(shared) => {
+                        let state = UrlState { source: Source::Capture(shared.id), token: shared.token, ..url };
+                        copy_link(address::with_fragment(&print(&state)));
+                    }
+                    Err(trouble) => sharing.set(Sharing::Failed(trouble)),
+                }
+            });
+        })
+    };
+    let size = format::bytes(state.session.size.unwrap_or(state.session.progress.bytes_read));
+    let outcome = match &*sharing {
+        Sharing::Idle => Html::default(),
+        Sharing::Working(0) => html! { <p role="status">{ t("working") }</p> },
+        Sharing::Working(sent) => {
+            html! { <p role="status"><progress max={state.session.size.unwrap_or(1).to_string()} value={sent.to_string()} />{ format!(" {} / {size}", format::bytes(*sent)) }</p> }
+        }
+        Sharing::Link(link, copied) => {
+            html! { <div id="share-link"><p role="status">{ if *copied { t("link-copied") } else { t("copy-by-hand") } }</p><Command line={link.clone()} /></div> }
+        }
+        Sharing::Failed(trouble) => {
+            html! { <p role="alert" class="is-critical"><strong>{ &trouble.what }</strong>{ " " }{ &trouble.what_to_do }</p> }
+        }
+    };
+    let local_file = matches!(state.url.source, Source::File(_));
+    html! {
+        <div class="share">
+            if on_server(&state.url.source) {
+                <p>{ t("share-server") }</p>
+                <p><button class="button is-main" id="share-copy" onclick={make_link}>{ t("share-copy") }</button></p>
+            } else if local_file {
+                <p>{ tn("share-local", &[("name", Value::Text(&state.session.name))]) }</p>
+                if state.server.can_upload {
+                    <p>{ tn("share-upload-about", &[("size", Value::Text(&size))]) }</p>
+                    <p><button class="button is-main" id="share-upload" onclick={upload}>{ tn("share-upload", &[("size", Value::Text(&size))]) }</button></p>
+                } else {
+                    <p>{ if state.server.present { t("share-no-upload") } else { t("share-no-server") } }</p>
+                    <Command line="dropscope serve" effect={t("share-serve-about")} />
+                }
+                <p>{ t("share-local-link") }</p>
+                <p><button class="button" id="share-copy" onclick={make_link}>{ t("share-copy-local") }</button></p>
+            } else {
+                <p>{ t("share-reference") }</p>
+                <p><button class="button is-main" id="share-copy" onclick={make_link}>{ t("share-copy") }</button></p>
+            }
+            { outcome }
+        </div>
+    }
+}

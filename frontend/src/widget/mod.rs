@@ -1,0 +1,8 @@
+//! Small parts the views are built from; none knows what a packet is.
+
+pub mod canvas;
+pub mod copy;
+pub mod menu;
+pub mod severity;
+pub mod splitter;
+pub mod virtual_list;
