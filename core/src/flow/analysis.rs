@@ -9,12 +9,15 @@ use super::unacked::{Segment, Unacked};
 use crate::dissect::{TcpFlags, TcpOptions};
 use crate::ids::{Direction, PacketNo};
 use crate::time::{Nanos, Timestamp};
-use arrayvec::ArrayVec;
 
 /// Time after the last ACK within which a segment sent again is a fast retransmission.
 const FAST_RETRANSMISSION_WITHIN: Nanos = Nanos::from_millis(20);
 /// Time after the last ACK within which a late segment is out of order, where the handshake's round trip is not known.
 const OUT_OF_ORDER_WITHIN: Nanos = Nanos::from_millis(3);
+
+/// Stands in place of a count of duplicate ACKs once "ACKed unseen segment" was told of that direction. It is more than any
+/// threshold: Wireshark's count is then -1 in an unsigned variable.
+const TOLD: u32 = u32::MAX;
 
 /// What the labels of a conversation depend on.
 #[derive(Clone, Debug, Default)]
@@ -41,16 +44,12 @@ pub(super) struct Half {
     scale: Scale,
     next_seq: u32,
     next_seq_at: Timestamp,
-    next_seq_len: u32,
     contiguous: u32,
     last_ack: u32,
     last_ack_at: Timestamp,
     window: u32,
     last_labels: Labels,
     duplicate_acks: u32,
-    mss: u16,
-    /// The last SACK blocks it sent.
-    sack: Option<Box<ArrayVec<(u32, u32), 4>>>,
     pub unacked: Unacked,
 }
 
@@ -60,20 +59,17 @@ impl Default for Half {
             base: None,
             saw_syn: false,
             saw_syn_ack: false,
-            in_flight_known: false,
+            in_flight_known: true,
             window_unscaled: false,
             scale: Scale::Unknown,
             next_seq: 0,
             next_seq_at: Timestamp::default(),
-            next_seq_len: 0,
             contiguous: 0,
             last_ack: 0,
             last_ack_at: Timestamp::default(),
             window: u32::MAX,
             last_labels: Labels::NONE,
             duplicate_acks: 0,
-            mss: 0,
-            sack: None,
             unacked: Unacked::default(),
         }
     }
@@ -135,8 +131,8 @@ impl Analysis {
     }
 
     /// Whether a SYN without ACK with this number begins another conversation on the same addresses and ports.
-    pub(super) fn is_new_life(&self, direction: Direction, seq: u32, closed: bool) -> bool {
-        self.half(direction).base.is_some_and(|base| base != seq || closed)
+    pub(super) fn is_new_life(&self, direction: Direction, seq: u32) -> bool {
+        self.half(direction).base.is_some_and(|base| base != seq)
     }
 
     /// The window of a segment as `tcp.window_size` shows it.
@@ -145,6 +141,13 @@ impl Analysis {
             return window.into();
         }
         u32::from(window) << self.half(direction).scale.shift()
+    }
+
+    /// What a second look adds to the labels of a segment, now that the whole conversation is known: Wireshark looks twice
+    /// (`tshark -2`), and then calls every SYN-ACK reused whose number is not the last one.
+    pub(super) fn hindsight(&self, direction: Direction, flags: TcpFlags, seq: u32) -> Labels {
+        let is_other = self.half(direction).base.is_some_and(|base| base != seq);
+        if flags.has(TcpFlags::SYN.or(TcpFlags::ACK)) && is_other { Labels::REUSED_PORTS } else { Labels::NONE }
     }
 
     /// Labels one segment.
@@ -157,7 +160,7 @@ impl Analysis {
             Direction::BToA => (b, a),
         };
         if flags.has(TcpFlags::SYN) {
-            open(fwd, rev, packet, &mut labelled);
+            open(fwd, packet, &mut labelled);
         }
         if flags.has(TcpFlags::SYN) && !flags.has(TcpFlags::ACK) {
             self.syn_at = Some(packet.at);
@@ -187,24 +190,22 @@ impl Analysis {
             labelled.shown = true;
         }
         learn_options(fwd, rev, packet);
-        if self.initial_rtt.is_none() && flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN) && fwd.saw_syn && rev.saw_syn_ack {
-            self.initial_rtt = self.syn_at.map(|syn| packet.at - syn);
+        if self.initial_rtt.is_none_or(|rtt| rtt.get() == 0) && flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN) {
+            // A SYN at time 0 counts as none.
+            self.initial_rtt = self.syn_at.filter(|syn| syn.nanos() != 0).map(|syn| packet.at - syn);
         }
         labelled
     }
 }
 
 /// A SYN or SYN-ACK on a conversation that has one already.
-fn open(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+fn open(fwd: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
     let Some(base) = fwd.base else { return };
     if packet.flags.has(TcpFlags::ACK) {
         if base != packet.seq {
             // The SYN-ACK of another life of these ports, whose SYN was not captured.
             labelled.labels.add(Labels::REUSED_PORTS);
-            let (scale, mss) = (fwd.scale, fwd.mss);
-            *fwd = Half { scale, mss, ..Half::default() };
-            let (scale, mss) = (rev.scale, rev.mss);
-            *rev = Half { scale, mss, ..Half::default() };
+            fwd.base = Some(packet.seq);
         }
     } else {
         // A RST may have carried the number that the peer acknowledged, which then is no ground to expect more.
@@ -269,7 +270,7 @@ fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, labelled: &m
         && window == 0
         && window == fwd.window
         && packet.seq == fwd.next_seq
-        && (packet.ack == fwd.last_ack || packet.ack == fwd.last_ack.wrapping_add(1))
+        && packet.ack == fwd.last_ack
         && rev.last_labels.has(Labels::ZERO_WINDOW_PROBE)
     {
         labels.add(Labels::ZERO_WINDOW_PROBE_ACK);
@@ -277,7 +278,7 @@ fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, labelled: &m
     }
     if repeats && window != 0 && window == fwd.window {
         labels.add(Labels::DUPLICATE_ACK);
-        fwd.duplicate_acks += 1;
+        fwd.duplicate_acks = if fwd.duplicate_acks == TOLD { 1 } else { fwd.duplicate_acks + 1 };
         labelled.duplicate_ack = fwd.duplicate_acks;
     }
 }
@@ -286,30 +287,15 @@ fn label_acked_unseen(fwd: &Half, rev: &mut Half, packet: &Packet<'_>, labelled:
     if rev.contiguous == 0 || !after(packet.ack, rev.contiguous) || !packet.flags.has(TcpFlags::ACK) {
         return;
     }
-    if packet.ack == fwd.last_ack.wrapping_add(1) && packet.seq == fwd.next_seq && rev.last_labels.has(Labels::ZERO_WINDOW_PROBE)
-    {
-        // The byte of a zero window probe was taken after all.
-        rev.next_seq = packet.ack;
-        rev.contiguous = packet.ack;
-        labelled.labels.add(Labels::WINDOW_UPDATE);
-        return;
-    }
-    // Segments that wait above the ACK and touch it were seen: only what lies beyond them is new.
-    let mut tail: Option<(u32, u32)> = None;
-    for segment in rev.unacked.iter().rev() {
-        let (from, to) = tail.get_or_insert((segment.seq, segment.end));
-        if !before(segment.seq, packet.ack) {
-            if segment.end == *from {
-                *from = segment.seq;
-            } else {
-                (*from, *to) = (segment.seq, segment.end);
-            }
+    labelled.shown = true;
+    if rev.contiguous != rev.next_seq {
+        rev.contiguous = rev.next_seq;
+    } else {
+        // Once for each stall: not again until that direction acknowledges something new.
+        if std::mem::replace(&mut rev.duplicate_acks, TOLD) != 0 {
+            return;
         }
     }
-    rev.contiguous = match tail {
-        Some((from, to)) if from == packet.ack && after(to, packet.ack) => to,
-        _ => packet.ack,
-    };
     labelled.labels.add(Labels::ACK_LOST_SEGMENT);
 }
 
@@ -332,37 +318,25 @@ fn label_sent_again(fwd: &Half, rev: &Half, packet: &Packet<'_>, out_of_order_wi
     if !goes_back {
         return;
     }
-    let since_ack = Nanos::new((packet.at - rev.last_ack_at).get().max(0));
-    if since_ack < FAST_RETRANSMISSION_WITHIN && is_fast(rev, packet.seq, end) {
+    if within(packet.at, rev.last_ack_at, FAST_RETRANSMISSION_WITHIN) && rev.duplicate_acks >= 2 && rev.last_ack == packet.seq {
         labels.add(Labels::FAST_RETRANSMISSION);
         labels.add(Labels::RETRANSMISSION);
         return;
     }
-    if since_ack < out_of_order_within && !fwd.unacked.holds(packet.seq, end) {
-        let whole_end = end.wrapping_add(packet.flags.any(SYN_FIN).into());
-        if fwd.next_seq != whole_end || fwd.next_seq_len == 0 {
-            labels.add(Labels::OUT_OF_ORDER);
-            return;
-        }
+    let whole_end = end.wrapping_add(packet.flags.any(SYN_FIN).into());
+    if within(packet.at, fwd.next_seq_at, out_of_order_within) && fwd.next_seq != whole_end {
+        labels.add(Labels::OUT_OF_ORDER);
+        return;
     }
     labels.add(Labels::RETRANSMISSION);
-    let oldest = fwd.unacked.iter().find(|segment| !before(segment.seq, packet.seq));
-    labelled.rto = Some(packet.at - oldest.map_or(fwd.next_seq_at, |segment| segment.at));
+    // Since the oldest segment not acknowledged; Wireshark tells no RTO of 0.
+    let since = fwd.unacked.iter().next().map_or(fwd.next_seq_at, |segment| segment.at);
+    labelled.rto = Some(packet.at - since).filter(|rto| rto.get() != 0);
 }
 
-fn is_fast(rev: &Half, seq: u32, end: u32) -> bool {
-    if rev.duplicate_acks >= 2 && rev.last_ack == seq {
-        return true;
-    }
-    let Some(sack) = rev.sack.as_deref().filter(|sack| !sack.is_empty()) else { return false };
-    let within = |block: &(u32, u32)| seq >= block.0 && end <= block.1;
-    if rev.last_ack == seq {
-        let sacked: u32 = sack.iter().fold(0, |sum, block| sum.wrapping_add(block.1.wrapping_sub(block.0)));
-        if !sack.iter().all(within) && sacked > 2 * u32::from(rev.mss) {
-            return true;
-        }
-    }
-    rev.duplicate_acks >= 2 && !sack.iter().any(within)
+/// Whether `at` lies less than `limit` after `since`; never if it lies before.
+fn within(at: Timestamp, since: Timestamp, limit: Nanos) -> bool {
+    (0..limit.get()).contains(&(at - since).get())
 }
 
 fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
@@ -370,9 +344,6 @@ fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
     let end = packet.seq.wrapping_add(packet.len).wrapping_add(one);
     if packet.len > 0 || one > 0 {
         fwd.unacked.push(Segment { seq: packet.seq, end, no: packet.no, at: packet.at });
-    }
-    if fwd.next_seq == 0 || after(end, fwd.next_seq.wrapping_add(one)) {
-        fwd.next_seq_len = packet.len;
     }
     let probe = labels.has(Labels::ZERO_WINDOW_PROBE);
     if !probe && (fwd.next_seq == 0 || after(end, fwd.next_seq)) {
@@ -390,12 +361,6 @@ fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
 }
 
 fn learn_options(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
-    if let Some(mss) = packet.options.mss {
-        fwd.mss = mss;
-    }
-    if !packet.options.sack.is_empty() {
-        **fwd.sack.get_or_insert_default() = packet.options.sack.clone();
-    }
     if !packet.flags.has(TcpFlags::SYN) {
         return;
     }

@@ -32,7 +32,7 @@ use tcp::{Taken, Tcp};
 /// ICMP errors kept of one conversation.
 const MOST_ICMP_ERRORS: usize = 8;
 /// TCP conversations whose state between packets is kept; the quietest beyond that keep their facts alone.
-const MOST_ACTIVE: usize = 1 << 20;
+const MOST_ACTIVE: usize = 1 << 19;
 
 /// Every conversation of a log.
 #[derive(Debug, Default)]
@@ -101,6 +101,18 @@ impl FlowTable {
         self.evicted
     }
 
+    /// What Wireshark shows of a TCP segment in its second pass over a capture, when the whole conversation is known: labels,
+    /// window and what SACK edges are relative to may differ from what `observe` said of it.
+    pub fn hindsight(&self, observed: &Observed, segment: &crate::dissect::Tcp<'_>) -> Observed {
+        let (Some(flow), Some(direction)) = (observed.flow, observed.direction) else { return *observed };
+        let Some(tcp) = self.tcp.get(flow.0 as usize).and_then(Option::as_ref) else { return *observed };
+        let mut later = *observed;
+        later.labels.add(tcp.analysis.hindsight(direction, segment.flags, segment.seq));
+        later.window = Some(tcp.analysis.window(direction, segment.flags, segment.window));
+        later.peer_base = tcp.analysis.half(direction.reverse()).base;
+        later
+    }
+
     /// Enters a packet. Packets come in the order of the log.
     pub fn observe(
         &mut self,
@@ -156,13 +168,9 @@ impl FlowTable {
         let found = self.conversations.find(key);
         let mut reopened = false;
         if let Some((id, direction)) = found {
-            match transport {
-                Transport::Tcp(header) if syn == Some(false) => {
-                    let closed = self.get(id).is_some_and(|flow| flow.completeness & (16 | 32) != 0);
-                    let state = self.tcp[id.0 as usize].as_ref();
-                    reopened = state.is_some_and(|tcp| tcp.analysis.is_new_life(direction, header.seq, closed));
-                }
-                _ => {}
+            if let (Transport::Tcp(header), Some(false)) = (transport, syn) {
+                let state = self.tcp[id.0 as usize].as_ref();
+                reopened = state.is_some_and(|tcp| tcp.analysis.is_new_life(direction, header.seq));
             }
             if !reopened {
                 return (id, direction);
