@@ -178,7 +178,7 @@ impl Analysis {
         if packet.ack != fwd.last_ack {
             fwd.duplicate_acks = 0;
         }
-        label_acked_unseen(fwd, rev, packet, &mut labelled);
+        label_acked_unseen(rev, packet, &mut labelled);
         if packet.len > 0 || flags.any(SYN_FIN) {
             let threshold = self.initial_rtt.filter(|rtt| rtt.get() != 0).unwrap_or(OUT_OF_ORDER_WITHIN);
             label_sent_again(fwd, rev, packet, threshold, &mut labelled);
@@ -283,7 +283,7 @@ fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, labelled: &m
     }
 }
 
-fn label_acked_unseen(fwd: &Half, rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+fn label_acked_unseen(rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
     if rev.contiguous == 0 || !after(packet.ack, rev.contiguous) || !packet.flags.has(TcpFlags::ACK) {
         return;
     }

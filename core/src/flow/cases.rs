@@ -86,7 +86,7 @@ fn a_refusal_and_a_rejection_are_told_apart() {
         "
         flow 0 port 40000, complete 37, syn 1, refused 2, rtt 100 ms
           C 1 packets, 0 bytes, to 0
-          S 1 packets, 0 bytes, to 0, rst 2
+          S 1 packets, 0 bytes, to 0
         flow 1 port 40001, complete 1, syn 3, icmp 3/13 at 4 about AToB
           C 1 packets, 0 bytes, to 0
         flow 2 port 40002, complete 1, syn 5, icmp 3/4 at 6 about AToB mtu 1400

@@ -80,7 +80,7 @@ impl Tcp {
             flow.sides[end.index()].base = self.analysis.half(end).base;
         }
         let side = &mut flow.sides[direction.index()];
-        note_header(side, ip, header, taken.seen);
+        note_header(side, ip, header);
         if copy.is_some() {
             side.rare.get_mut().copies += 1;
         } else {
@@ -291,10 +291,13 @@ fn note_completeness(flow: &mut Flow, header: &Header<'_>) {
     let flags = header.flags;
     if flags.has(TcpFlags::SYN) {
         flow.completeness |= if flags.has(TcpFlags::ACK) { 2 } else { 1 };
-    } else if flags.has(TcpFlags::ACK) {
-        flow.completeness |= if header.payload_len > 0 { 8 } else { 4 };
+    } else if flags.has(TcpFlags::ACK) && header.payload_len == 0 {
+        flow.completeness |= 4;
     }
-    if flags.has(TcpFlags::FIN.or(TcpFlags::ACK)) {
+    if header.payload_len > 0 {
+        flow.completeness |= 8;
+    }
+    if flags.has(TcpFlags::FIN) {
         flow.completeness |= 16;
     }
     if flags.has(TcpFlags::RST) {
@@ -336,13 +339,7 @@ fn note_handshake(flow: &mut Flow, direction: Direction, header: &Header<'_>, se
     }
 }
 
-fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>, seen: Seen) {
-    if header.flags.has(TcpFlags::FIN) && side.fin.is_none() {
-        side.rare.get_mut().fin = Some(seen);
-    }
-    if header.flags.has(TcpFlags::RST) && side.rst.is_none() {
-        side.rare.get_mut().rst = Some(seen);
-    }
+fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>) {
     if header.flags.has(TcpFlags::SYN) {
         side.isn = side.isn.or(Some(header.seq));
         side.mss = side.mss.or(header.options.mss);

@@ -29,7 +29,7 @@ pub(super) struct Segment {
 /// What an acknowledgement did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Acked {
-    /// Whether it ends exactly at a segment's end, or within one.
+    /// Whether it ends exactly at a segment's end.
     pub matched: bool,
     /// Segments it removed.
     pub removed: u32,
@@ -66,16 +66,16 @@ impl Unacked {
         true
     }
 
-    /// Removes what `ack` acknowledges, and cuts off the acknowledged part of a segment.
+    /// Removes the segments that `ack` acknowledges as a whole.
     pub(super) fn acknowledge(&mut self, ack: u32) -> Acked {
         let mut acked = Acked::default();
         if self.disordered {
-            self.segments.retain_mut(|segment| Self::keep(segment, ack, &mut acked));
+            self.segments.retain(|segment| Self::keep(segment, ack, &mut acked));
             if self.segments.len() <= 1 {
                 self.disordered = false;
             }
         } else {
-            while let Some(first) = self.segments.front_mut() {
+            while let Some(first) = self.segments.front() {
                 if Self::keep(first, ack, &mut acked) {
                     break;
                 }
@@ -85,22 +85,13 @@ impl Unacked {
         acked
     }
 
-    fn keep(segment: &mut Segment, ack: u32, acked: &mut Acked) -> bool {
+    fn keep(segment: &Segment, ack: u32, acked: &mut Acked) -> bool {
         if after(segment.end, ack) {
-            if after(ack, segment.seq) {
-                segment.seq = ack;
-                acked.matched = true;
-            }
             return true;
         }
         acked.matched |= segment.end == ack;
         acked.removed += 1;
         false
-    }
-
-    /// Whether one segment holds all of these numbers.
-    pub(super) fn holds(&self, seq: u32, end: u32) -> bool {
-        self.holding(seq, end).is_some()
     }
 
     /// The first captured segment that holds all of these numbers.
@@ -131,18 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_takes_whole_segments_and_cuts_one() {
+    fn an_ack_takes_whole_segments() {
         let mut kept = unacked(&[(0, 10), (10, 20), (20, 30)]);
         assert_eq!(kept.acknowledge(10), Acked { matched: true, removed: 1 });
-        assert_eq!(kept.acknowledge(25), Acked { matched: true, removed: 1 });
-        assert_eq!(left(&kept), [(25, 30)]);
+        assert_eq!(kept.acknowledge(25), Acked { matched: false, removed: 1 });
+        assert_eq!(left(&kept), [(20, 30)]);
         assert_eq!(kept.acknowledge(25), Acked::default());
     }
 
     #[test]
     fn disorder_is_looked_through_as_a_whole() {
         let mut kept = unacked(&[(20, 30), (0, 10), (40, 50)]);
-        assert!(kept.holds(2, 8) && !kept.holds(5, 15) && kept.holds(20, 30));
+        assert!(kept.holding(2, 8).is_some() && kept.holding(5, 15).is_none());
         assert_eq!(kept.acknowledge(10), Acked { matched: true, removed: 1 });
         assert_eq!(left(&kept), [(20, 30), (40, 50)]);
     }
@@ -150,8 +141,8 @@ mod tests {
     #[test]
     fn numbers_may_wrap_within_the_list() {
         let mut kept = unacked(&[(u32::MAX - 9, 0), (0, 10)]);
-        assert!(kept.holds(u32::MAX - 4, u32::MAX) && kept.holds(0, 10));
-        assert_eq!(kept.acknowledge(5), Acked { matched: true, removed: 1 });
-        assert_eq!(left(&kept), [(5, 10)]);
+        assert!(kept.holding(u32::MAX - 4, u32::MAX).is_some() && kept.holding(0, 10).is_some());
+        assert_eq!(kept.acknowledge(5), Acked { matched: false, removed: 1 });
+        assert_eq!(left(&kept), [(0, 10)]);
     }
 }
