@@ -27,13 +27,14 @@ const DEEPEST: usize = 64;
 #[derive(Clone, Debug)]
 struct Fault {
     at: usize,
-    expected: &'static str,
+    /// `None` where no rule of the grammar has said so yet.
+    expected: Option<&'static str>,
 }
 
 impl<'a> ParserError<Input<'a>> for Fault {
     type Inner = Self;
     fn from_input(input: &Input<'a>) -> Self {
-        Self { at: input.current_token_start(), expected: "a field or a value" }
+        Self { at: input.current_token_start(), expected: None }
     }
     fn into_inner(self) -> Result<Self, Self> {
         Ok(self)
@@ -42,7 +43,8 @@ impl<'a> ParserError<Input<'a>> for Fault {
 
 impl<'a> AddContext<Input<'a>, &'static str> for Fault {
     fn add_context(self, _: &Input<'a>, _: &<Input<'a> as Stream>::Checkpoint, expected: &'static str) -> Self {
-        Self { expected, ..self }
+        // The innermost rule knows best.
+        Self { expected: self.expected.or(Some(expected)), ..self }
     }
 }
 
@@ -54,17 +56,18 @@ pub(super) fn parse(text: &str) -> Result<Expr, Error> {
     let mut input = LocatingSlice::new(text);
     let fault = match preceded(multispace0, or).parse_next(&mut input) {
         Ok(expr) if input.is_empty() => return Ok(expr),
-        Ok(_) => Fault { at: input.current_token_start(), expected: "`and`, `or` or the end" },
+        Ok(_) => Fault { at: input.current_token_start(), expected: Some("`and`, `or` or the end") },
         Err(ErrMode::Backtrack(fault) | ErrMode::Cut(fault)) => fault,
-        Err(ErrMode::Incomplete(_)) => Fault { at: text.len(), expected: "more" },
+        Err(ErrMode::Incomplete(_)) => Fault { at: text.len(), expected: None },
     };
     let rest = &text[fault.at..];
     let found = rest.split(|c: char| c.is_whitespace() || "()[]{},".contains(c)).next().unwrap_or("");
     let found = if found.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { found.to_owned() };
+    let expected = fault.expected.unwrap_or("a field or a value");
     let message = if found.is_empty() {
-        format!("The filter ends where {} is expected.", fault.expected)
+        format!("The filter ends where {expected} is expected.")
     } else {
-        format!("`{found}` stands where {} is expected.", fault.expected)
+        format!("`{found}` stands where {expected} is expected.")
     };
     Err(Error::new(fault.at..fault.at + found.len(), message))
 }
@@ -131,7 +134,7 @@ fn test(input: &mut Input<'_>) -> Parsed<Expr> {
     if opt(|input: &mut Input<'_>| operator(input, &["in"])).parse_next(input)?.is_some() {
         let set = delimited(
             cut_err(spaced('{')).context("`{`"),
-            cut_err(separated(1.., member, opt(spaced(',')))),
+            cut_err(repeat(1.., terminated(member, opt(spaced(','))))),
             cut_err(spaced('}')).context("`}` or another value"),
         )
         .parse_next(input)?;
@@ -270,7 +273,7 @@ fn number(input: &mut Input<'_>) -> Parsed<i64> {
 
 impl<'a> winnow::error::FromExternalError<Input<'a>, std::num::ParseIntError> for Fault {
     fn from_external_error(input: &Input<'a>, _: std::num::ParseIntError) -> Self {
-        Self { at: input.current_token_start(), expected: "a number" }
+        Self { at: input.current_token_start(), expected: Some("a number") }
     }
 }
 
@@ -287,7 +290,7 @@ fn member(input: &mut Input<'_>) -> Parsed<(Word, Option<Word>)> {
         let low_word = Word { text: low.to_owned(), at: base..base + dots, quoted: false };
         if low.is_empty() {
             input.reset(&start);
-            return Err(ErrMode::Cut(Fault { at: base, expected: "a value before `..`" }));
+            return Err(ErrMode::Cut(Fault { at: base, expected: Some("a value before `..`") }));
         }
         let high_word = if high.is_empty() {
             cut_err(word).context("a value after `..`").parse_next(input)?

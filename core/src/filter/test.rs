@@ -5,7 +5,7 @@
 
 use super::field::{Field, Known, Subject};
 use super::syntax::{Op, Piece};
-use super::value::{Literal, Value};
+use super::value::{Literal, Type, Value};
 
 /// A condition.
 #[derive(Clone, Debug)]
@@ -50,7 +50,14 @@ impl Node {
                 let known = source.emit(subject, &mut |_| there = true);
                 settle(there, true, known)
             }
-            Self::Compare(source, op, literal) => judge(source, *op, subject, &|value| value.holds(*op, literal)),
+            Self::Compare(source, op, literal) => {
+                if matches!(op, Op::Contains | Op::Matches)
+                    && let Some(known) = source.lacks_bytes(subject)
+                {
+                    return settle(false, true, known);
+                }
+                judge(source, *op, subject, &|value| value.holds(*op, literal))
+            }
             Self::Between(source, set) => {
                 let inside = |value: &Value<'_>| {
                     set.iter().any(|(low, high)| match high {
@@ -85,8 +92,8 @@ impl Node {
     }
 }
 
-/// Puts a comparison to the values of a source. As in Wireshark, a packet without the field passes no comparison, `!=` in the
-/// end none the less: it is the opposite of `==`.
+/// Puts a comparison to the values of a source. As in Wireshark, a packet without the field passes no comparison, not even
+/// `!=`.
 fn judge(source: &Source, op: Op, subject: &Subject<'_>, holds: &dyn Fn(&Value<'_>) -> bool) -> Option<bool> {
     let (mut any, mut all) = (false, true);
     let known = source.emit(subject, &mut |value| {
@@ -95,9 +102,8 @@ fn judge(source: &Source, op: Op, subject: &Subject<'_>, holds: &dyn Fn(&Value<'
         all &= fits;
     });
     match op {
-        Op::NoneEqual => settle(!all, true, known).map(|unequal| !unequal),
-        Op::AllEqual if known == Known::NeedsPacket && all => None,
-        Op::AllEqual => Some(any && all),
+        Op::NoneEqual | Op::AllEqual if known == Known::NeedsPacket && all => None,
+        Op::NoneEqual | Op::AllEqual => Some(any && all),
         _ => settle(any, true, known),
     }
 }
@@ -119,16 +125,23 @@ impl Source {
         }
     }
 
+    /// Columns know that a layer is there, but not its bytes: what to answer while they are not.
+    fn lacks_bytes(&self, subject: &Subject<'_>) -> Option<Known> {
+        if subject.packet.is_some() || self.field().kind != Type::Presence {
+            return None;
+        }
+        let mut there = false;
+        let known = self.emit(subject, &mut |_| there = true);
+        Some(if there { Known::NeedsPacket } else { known })
+    }
+
     /// Gives each value of a packet to `out`.
     fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
         match self {
             Self::Field(field) => (field.get)(subject, out),
             Self::Slice(of, pieces) => {
-                if subject.packet.is_none() {
-                    // Columns know that a layer is there, but not its bytes.
-                    let mut there = false;
-                    let known = of.emit(subject, &mut |_| there = true);
-                    return if there { Known::NeedsPacket } else { known };
+                if let Some(known) = of.lacks_bytes(subject) {
+                    return known;
                 }
                 of.emit(subject, &mut |value| match value {
                     Value::Present(bytes) | Value::Bytes(bytes) => {
@@ -144,11 +157,16 @@ impl Source {
                     _ => {}
                 })
             }
-            Self::Length(of) => of.emit(subject, &mut |value| match value {
-                Value::Text(text) => out(Value::Number(text.len() as u64)),
-                Value::Bytes(bytes) | Value::Present(bytes) => out(Value::Number(bytes.len() as u64)),
-                _ => {}
-            }),
+            Self::Length(of) => {
+                if let Some(known) = of.lacks_bytes(subject) {
+                    return known;
+                }
+                of.emit(subject, &mut |value| match value {
+                    Value::Text(text) => out(Value::Number(text.len() as u64)),
+                    Value::Bytes(bytes) | Value::Present(bytes) => out(Value::Number(bytes.len() as u64)),
+                    _ => {}
+                })
+            }
             Self::Count(of) => {
                 let mut count = 0;
                 let known = of.emit(subject, &mut |_| count += 1);

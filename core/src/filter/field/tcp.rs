@@ -110,8 +110,7 @@ pub(super) static FIELDS: &[Field] = &[
         tcp(s, out, |_, tcp, out| tcp.options.timestamps.into_iter().for_each(|(_, echo)| out(Value::Number(u64::from(echo)))))
     }),
     field("tcp.analysis.flags", Type::Presence, "any of the labels below", |s, out| {
-        let shown = s.row.labels.bits() & !Labels::WINDOW_UPDATE.bits();
-        if shown != 0 {
+        if !s.row.labels.is_empty() {
             out(Value::Present(&[]));
         }
         Known::Yes

@@ -1,0 +1,150 @@
+//! Filters over a kept capture: text in, packets out; and what is said about text that is no filter.
+
+use dropscope_core::query::{Answer, Engine, Query, Rows, Selection};
+use std::path::Path;
+
+fn engine() -> (Engine, Vec<u8>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/mtu-100-srv.pcap");
+    let log = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut engine = Engine::new();
+    engine.push(&log);
+    engine.finish();
+    (engine, log)
+}
+
+/// The packets that pass, as `1 2 5-7`.
+fn passing(engine: &mut Engine, log: &[u8], filter: &str) -> String {
+    let selection = Selection { filter: filter.into(), ..Selection::default() };
+    let rows = Rows { first: 0, count: 1_000 };
+    let numbers: Vec<u32> = loop {
+        match engine.ask(&Query::Packets { selection: selection.clone(), rows, locate: None }, &mut &*log) {
+            Answer::Packets(rows) if rows.filter_error.is_some() => return format!("{:?}", rows.filter_error),
+            Answer::Packets(rows) if rows.complete => break rows.rows.iter().map(|row| row.no.0).collect(),
+            Answer::Packets(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for no in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == no => *last = no,
+            _ => runs.push((no, no)),
+        }
+    }
+    let text = |(first, last): (u32, u32)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    runs.into_iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+/// What passes was compared with `tshark -r mtu-100-srv.pcap -Y FILTER` (TShark 4.0.17) where TShark has the fields.
+#[test]
+fn filters_let_through_what_wireshark_lets_through() {
+    let (mut engine, log) = engine();
+    let cases = [
+        ("", "1-25"),
+        ("tcp", "5-16 20-24"),
+        ("arp", "17 19"),
+        ("!tcp and !arp", "1-4 18 25"),
+        ("not (tcp or arp)", "1-4 18 25"),
+        ("icmpv6", "1-4 18 25"),
+        ("ip", "5-16 20-24"),
+        ("ipv6", "1-4 18 25"),
+        ("frame.number == 7", "7"),
+        ("frame.number in {1, 3..5, 25}", "1 3-5 25"),
+        ("frame.len > 80 && ipv6", "1-2 4"),
+        ("tcp.stream == 4", "20-24"),
+        ("tcp.stream eq 4 and tcp.flags.fin == 1", "23"),
+        ("tcp.port == 45768", "20-24"),
+        ("tcp.srcport == 80 or tcp.srcport==1658", "5-7 9 12 15 21 24"),
+        ("tcp.port in {1658..1659}", "5-10"),
+        ("tcp.port != 80", ""),
+        ("tcp.port !== 80", "5-16 20-24"),
+        ("tcp.port > 45760", "20-24"),
+        ("ip.addr == 192.168.0.0/16", "5-16 20-24"),
+        ("ip.src == 172.17.0.2", "6 9 12 15 21 24"),
+        ("ip.dst == 10.0.0.0/8", ""),
+        ("ipv6.dst == ff02::2", "3 18 25"),
+        ("ip.src == ip.dst", ""),
+        ("tcp.srcport > tcp.dstport", "5 7-8 10-11 13-14 16 20 22-23"),
+        ("tcp.analysis.lost_segment", "23"),
+        ("tcp.analysis.flags", "23-24"),
+        ("tcp.analysis.retransmission", ""),
+        ("tcp.flags.syn == 1 && tcp.flags.ack == 0", "5 8 11 14 20"),
+        ("tcp.flags == 0x12", "6 9 12 15 21"),
+        ("tcp.flags & 0x04", "7 10 13"),
+        ("tcp.flags.reset == true", "7 10 13"),
+        ("tcp.seq == 75", "23"),
+        ("tcp.ack == 1 and tcp.len == 0 and tcp.stream == 4", "21-24"),
+        ("tcp.options.mss_val == 256", "6 9 12 15 21"),
+        ("tcp.options.sack_perm", "14-15 20-21"),
+        ("tcp.options.sack", "24"),
+        ("tcp.options.sack_le == 75", "24"),
+        ("tcp.window_size_value < 100", "7 10 13 16 22-24"),
+        ("tcp.window_size == 64512", "16 22-23"),
+        ("tcp[13] == 11", "23"),
+        ("tcp[12:2] == 50:04", "7 10 13"),
+        ("eth.dst[0:2] == 33:33", "1-4 18 25"),
+        ("eth.src == 2e:a3:09:87:5b:6e", "1-5 7-8 10-11 13-14 16 18-20 22-23 25"),
+        ("eth.type == 0x0806", "17 19"),
+        ("arp.opcode == 2", "19"),
+        ("arp.dst.proto_ipv4 == 172.17.0.1", "17"),
+        ("frame contains 04:02:08:0a", "14-15 20-21"),
+        ("len(eth.src) == 6 and arp", "17 19"),
+        ("count(ip.addr) == 2", "5-16 20-24"),
+        ("ip.ttl >= 64 && tcp.stream == 0", "6"),
+        ("frame.time_relative > 1 and tcp.stream == 4", "20-24"),
+        ("frame.cap_len == frame.len", "1-25"),
+        ("tcp contains 04:02:08:0a", "14-15 20-21"),
+        ("eth.src[0:3] matches \"^.\\xa3\"", "1-5 7-8 10-11 13-14 16 18-20 22-23 25"),
+        ("frame.interface_name matches \"eth\"", ""),
+        ("copy or drop.reason", ""),
+        ("finding.rule == \"interface_mtu\"", "20-24"),
+    ];
+    let mut wrong = Vec::new();
+    for (filter, expected) in cases {
+        let found = passing(&mut engine, &log, filter);
+        if found != expected {
+            wrong.push(format!("{filter}\n  expected {expected}\n  found    {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_no_filter_is_pointed_at_and_the_nearest_field_proposed() {
+    let (mut engine, log) = engine();
+    let mut text = String::new();
+    for filter in [
+        "tcp.prot == 80",
+        "tcp.port == eighty",
+        "tcp.port ==",
+        "tcp.port == 80 and",
+        "(tcp",
+        "tcp)",
+        "ip.addr == 10.0.0.0/33",
+        "ip.addr contains 10",
+        "tcp == 1",
+        "tcp.port in 80",
+        "tcp.port in {}",
+        "frame contains \"GET",
+        "lenn(eth.src) == 6",
+        "len(tcp.port) == 2",
+        "tcp.port[0] == 1",
+        "frame.time > yesterday",
+        "frame.interface_name matches \"(\"",
+        "tcp.flags.syn == 2",
+        "ip.addr == tcp.port",
+        "größe == 1",
+        "tcp.port == 80 80",
+    ] {
+        let selection = Selection { filter: filter.into(), ..Selection::default() };
+        let rows = Rows { first: 0, count: 1 };
+        let Answer::Packets(answer) = engine.ask(&Query::Packets { selection, rows, locate: None }, &mut &*log) else {
+            panic!("no packets")
+        };
+        let error = answer.filter_error.unwrap_or_else(|| panic!("{filter} was understood"));
+        let marker = format!("{}{}", " ".repeat(error.at as usize), "^".repeat(error.len.max(1) as usize));
+        let proposal = error.suggestion.map(|name| format!(" Perhaps `{name}`.")).unwrap_or_default();
+        text.push_str(&format!("{filter}\n{marker}\n{}{proposal}\n\n", error.message));
+    }
+    insta::assert_snapshot!(text);
+}
