@@ -352,3 +352,43 @@ fn a_drop_at_the_other_end_of_the_pair_is_told_with_the_lost_request() -> Result
     }
     Ok(())
 }
+
+#[test]
+fn queues_and_sockets_tell_what_they_dropped() -> Result<()> {
+    if !can_run("queues_and_sockets_tell_what_they_dropped") {
+        return Ok(());
+    }
+    let grown = |told: &Told, key: &str, object: &str| -> i64 {
+        let series = told.counters.of_key(key).map(|(_, series)| series);
+        let wanted = series.filter(|series| series.counter.object.as_deref().is_some_and(|found| found.starts_with(object)));
+        wanted.map(|series| series.last().unwrap_or(0) as i64 - series.points()[0].value as i64).sum()
+    };
+    let cases = [("queue-drop", "srcqdr", "qdisc.drops", "tbf "), ("udp-receive-buffer", "srcudp", "socket.drops", "udp ")];
+    for (lab, prefix, key, object) in cases {
+        let mut lab = Lab::named(lab)?.start(prefix)?;
+        let watched = Watched::start(&[&lab.net().server, &lab.net().between])?;
+        lab.load()?;
+        let told = watched.stop();
+        assert!(grown(&told, key, object) > 0, "{prefix}: {key} of {object}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_full_accept_queue_shows_its_length_and_its_limit() -> Result<()> {
+    if !can_run("a_full_accept_queue_shows_its_length_and_its_limit") {
+        return Ok(());
+    }
+    let mut lab = Lab::named("accept-queue-overflow")?.start("srcacc")?;
+    let server = lab.net().server.clone();
+    let watched = Watched::start(&[&server])?;
+    lab.load()?;
+    let told = watched.stop();
+    let most = |key: &str| {
+        let series = told.counters.of_key(key).flat_map(|(_, series)| series.points());
+        series.map(|point| point.value).max()
+    };
+    assert!(most("socket.accept_queue") > most("socket.accept_queue_max"), "{:?}", most("socket.accept_queue"));
+    assert!(told.value("nstat.TcpExtListenOverflows", server.inode()?) > 0);
+    Ok(())
+}

@@ -21,7 +21,9 @@ mod link_stats;
 mod netlink;
 pub mod netns;
 mod nstat;
+mod qdisc;
 pub mod sample;
+mod sockets;
 mod softnet;
 pub mod watch;
 
@@ -110,6 +112,8 @@ pub const SOURCES: &[SourceKind] = &[
     firewall::KIND,
     conntrack::KIND,
     nstat::KIND,
+    qdisc::KIND,
+    sockets::KIND,
     softnet::KIND,
     kernel_drops::KIND,
 ];
