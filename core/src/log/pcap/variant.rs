@@ -2,7 +2,8 @@
 //!
 //! In 1999 three patches of libpcap added fields to the packet header; one of them, and Nokia's IPSO, kept the standard
 //! magic number. As Wireshark does (wiretap/libpcap.c, `libpcap_try_variants`), the first three packets are read in each
-//! way, and the way with the fewest oddities is taken, the usual one where they are equal.
+//! way until nothing is odd about them. Where each way is odd, Wireshark takes the least odd one and reads a damaged file of
+//! the usual kind as one of Nokia's; here such a file is taken for what it nearly always is, the usual kind.
 
 use crate::log::MAX_PACKET_LEN;
 use crate::log::bytes::ByteOrder;
@@ -39,19 +40,18 @@ const LONGEST_ON_WIRE: u32 = 128 << 20;
 
 /// The variant of the packets at the beginning of `bytes`; otherwise how many bytes it takes to tell.
 pub(super) fn guess(bytes: &[u8], last: bool, order: ByteOrder, modified: bool, snaplen: u32) -> Result<Variant, usize> {
-    let candidates: &[Variant] =
-        if modified { &[Variant::Patched, Variant::PatchedLong] } else { &[Variant::Plain, Variant::Patched, Variant::Nokia] };
-    let mut best = (candidates[0], u32::MAX);
-    for &variant in candidates {
-        let oddities = oddities(bytes, last, order, variant, snaplen)?;
-        if oddities < best.1 {
-            best = (variant, oddities);
-        }
-        if oddities == 0 {
-            break;
+    let oddities = |variant| oddities(bytes, last, order, variant, snaplen);
+    if modified {
+        let (short, long) = (Variant::Patched, Variant::PatchedLong);
+        let odd = oddities(short)?;
+        return Ok(if odd == 0 || odd <= oddities(long)? { short } else { long });
+    }
+    for variant in [Variant::Plain, Variant::Patched, Variant::Nokia] {
+        if oddities(variant)? == 0 {
+            return Ok(variant);
         }
     }
-    Ok(best.0)
+    Ok(Variant::Plain)
 }
 
 /// How many things are odd about the first packets when they are read as `variant`.
