@@ -20,6 +20,7 @@ mod packet_lines;
 pub mod packets_json;
 mod reader;
 mod recording;
+pub mod report;
 mod rows;
 mod scan;
 mod tracks;
