@@ -1,7 +1,7 @@
 //! What IPv4's Protocol and IPv6's Next Header name (IANA "Assigned Internet Protocol Numbers").
 
 use super::walk::{Next, Walk};
-use super::{icmp, ipv4, ipv6, ports, tcp, tunnel, udp};
+use super::{icmp, ipv4, ipv6, link, ports, tcp, tunnel, udp};
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const IGMP: u8 = 2;
@@ -43,6 +43,8 @@ pub(super) fn next(walk: &Walk<'_>, protocol: u8) -> Option<Next> {
         97 => tunnel::ether_ip,
         103 => tunnel::pim,
         137 => tunnel::mpls,
+        // Segment routing's way to carry a frame (RFC 8986 section 4.9).
+        143 => link::ethernet,
         _ => return None,
     }))
 }

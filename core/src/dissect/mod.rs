@@ -44,6 +44,34 @@ pub fn dissect(link_type: u32, data: &[u8], wire_len: u32) -> Packet<'_> {
     walk.finish()
 }
 
+/// Dissects a datagram that was put together from fragments. `last` is the fragment that completed it, `protocol` what the first
+/// fragment's header names (for IPv6, its Fragment header), `payload` all that follows that header. The result counts offsets
+/// from the beginning of `payload`, but for those of the fragment's own IP header; it keeps the fragment's place in the
+/// datagram unless a tunnel inside leads to another IP layer.
+pub fn reassembled<'p>(last: &Packet<'_>, protocol: u8, payload: &'p [u8]) -> Packet<'p> {
+    let mut walk = Walk::new(payload, payload.len() as u32);
+    walk.packet = Packet {
+        vlans: last.vlans.clone(),
+        service_vlans: last.service_vlans,
+        net: last.net,
+        ip: last.ip.map(|ip| Ip { fragment: None, ..ip }),
+        outer: last.outer,
+        ip_depth: last.ip_depth,
+        ip_checksums: last.ip_checksums.clone(),
+        ..Packet::default()
+    };
+    if let Some(next) = ip_protocol::next(&walk, protocol) {
+        walk.run(next);
+    }
+    let mut packet = walk.finish();
+    if packet.ip_depth == last.ip_depth
+        && let (Some(ip), Some(of_last)) = (&mut packet.ip, &last.ip)
+    {
+        ip.fragment = of_last.fragment;
+    }
+    packet
+}
+
 #[cfg(test)]
 mod samples;
 

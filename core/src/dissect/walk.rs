@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
     /// Notes why the walk ends here. The first reason stays.
     #[cold]
     pub(super) fn stop(&mut self, layer: &'static str, why: Why, cut: bool) {
-        let at = self.at as u32;
+        let at = self.at.min(self.bytes.len()) as u32;
         self.packet.stop.get_or_insert(Stop { at, layer, why, cut });
     }
 

@@ -53,8 +53,8 @@ pub fn write_packet(
     if !packet.vlans.is_empty() {
         line.list("vlan", packet.vlans.iter());
     }
-    network(&mut line, packet);
     let reassembled = observation.and_then(|observation| observation.reassembled.as_ref());
+    network(&mut line, reassembled.unwrap_or(packet));
     // Wireshark puts fragments together before it reads on, unless it cannot because bytes are missing.
     let is_held = packet.ip.is_some_and(|ip| {
         ip.fragment.is_some() && (ip.offset + ip.total_len) as usize <= record.data.len() && reassembled.is_none()
@@ -66,6 +66,7 @@ pub fn write_packet(
             line.text("ck_l4", checksum_name(checksum));
         }
     }
+    let packet = reassembled.unwrap_or(packet);
     if packet.ip_depth > 1
         && let Some(outer) = &packet.outer
     {
@@ -323,5 +324,72 @@ impl<'o> Object<'o> {
         let mut inner = Object::begin(self.out);
         fill(&mut inner);
         inner.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::dissect;
+    use crate::ids::{InterfaceId, PacketNo};
+    use crate::time::Timestamp;
+
+    /// The line of a packet on raw IP, given as hex.
+    fn line(hex: &str, format: FileFormat) -> String {
+        let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+        let data: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        let record = PacketRecord {
+            no: PacketNo(1),
+            interface: InterfaceId(0),
+            link_type: 101,
+            time: Some(Timestamp::from_nanos(1_000_000_000)),
+            wire_len: data.len() as u32,
+            offset: 40,
+            data: &data,
+            flags: None,
+            drop_count: None,
+            comments: Vec::new(),
+        };
+        let mut out = String::new();
+        write_packet(&mut out, format, &record, &dissect(101, &data, record.wire_len), None);
+        out
+    }
+
+    const SYN: &str = "4500003cabcd40004006d8d60affff05ac110002 9892005013cdd9b300000000a00272107ffd0000 \
+        0204058a0402080a1d03fc9d0000000001030307";
+    const REJECTED: &str = "450000380001400040011dc30a0009010a000001 03045e0c00000258 \
+        4500001c00014000400684c70a000001ac110002 9c40005000000007";
+
+    #[test]
+    fn each_packet_is_a_line_of_json() {
+        assert_eq!(
+            line(SYN, FileFormat::Pcap).trim_end(),
+            r#"{"n":1,"ts_ns":1000000000,"caplen":60,"len":60,"link":"raw","net":"ipv4","ip_depth":1,"src":"10.255.255.5","dst":"172.17.0.2","ip_id":43981,"ttl":64,"ip_proto":6,"df":1,"transport":"tcp","sport":39058,"dport":80,"payload_len":0,"flags":2,"seq":332257715,"ack":0,"win":29200,"mss":1418,"wscale":7,"sack_ok":true,"tsval":486800541,"tsecr":0,"ck_l4":"good","ck_ip":["good"]}"#
+        );
+        assert_eq!(
+            line(REJECTED, FileFormat::Pcap).trim_end(),
+            r#"{"n":1,"ts_ns":1000000000,"caplen":56,"len":56,"link":"raw","net":"ipv4","ip_depth":1,"src":"10.0.9.1","dst":"10.0.0.1","ip_id":1,"ttl":64,"ip_proto":1,"df":1,"transport":"icmp","icmp_type":3,"icmp_code":4,"icmp_mtu":600,"quote":{"net":"ipv4","src":"10.0.0.1","dst":"172.17.0.2","transport":"tcp","sport":40000,"dport":80,"seq":7},"ck_l4":"good","ck_ip":["good"]}"#
+        );
+        assert!(line(SYN, FileFormat::PcapNg).contains(r#","if":0,"#));
+    }
+
+    #[test]
+    fn a_first_fragment_is_held_until_its_datagram_is_whole_but_not_when_it_was_cut() {
+        // 28 bytes of IPv4 with More Fragments: the 8 bytes are a UDP header.
+        let whole = "4500001c000120004011469e0a0000010a000002 138813890020aaaa";
+        assert!(!line(whole, FileFormat::Pcap).contains("transport"), "{}", line(whole, FileFormat::Pcap));
+        let cut = "45000024000120004011 46960a0000010a000002 138813890020aaaa";
+        assert!(
+            line(cut, FileFormat::Pcap).contains(r#""transport":"udp","sport":5000,"dport":5001"#),
+            "{}",
+            line(cut, FileFormat::Pcap)
+        );
+    }
+
+    #[test]
+    fn the_trailer_escapes_its_message() {
+        let mut out = String::new();
+        write_trailer(&mut out, 3, "damaged", "a \"quoted\" reason");
+        assert_eq!(out, "{\"eof\":true,\"packets\":3,\"status\":\"damaged\",\"message\":\"a \\\"quoted\\\" reason\"}\n");
     }
 }
