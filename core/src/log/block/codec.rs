@@ -98,7 +98,8 @@ fn decoded<'b, P: Decode<'b, ()>>(item: &'b [u8]) -> Option<P> {
     minicbor::decode(item).ok()
 }
 
-/// A field whose value is a name that this version may not know yet: then it is taken as absent.
+/// A field whose value is a name that this version may not know yet: then it is taken as absent. (minicbor does so by itself
+/// for an `Option`, but passes over the item behind it as well.)
 pub(super) fn known_or_default<'b, C, T>(d: &mut Decoder<'b>, ctx: &mut C) -> Result<T, minicbor::decode::Error>
 where
     T: Decode<'b, C> + Default,
@@ -149,4 +150,115 @@ fn cost(item: &[u8]) -> usize {
         }
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Backend, Counter, CounterKind, Unit, Verdict};
+    use super::*;
+    use minicbor::data::Type;
+
+    /// What a block of ours with this kind and item says.
+    fn read(kind: u16, item: &[u8]) -> Record<'static> {
+        let mut body = Vec::new();
+        append_body(&Clock::default(), &mut body);
+        body.truncate(ENVELOPE);
+        body[10..12].copy_from_slice(&kind.to_le_bytes());
+        body[12..16].copy_from_slice(&(item.len() as u32).to_le_bytes());
+        body.extend_from_slice(item);
+        record_from_body(&body, ByteOrder::Little, 7, 99)
+    }
+
+    fn item(write: impl FnOnce(&mut minicbor::Encoder<&mut Vec<u8>>)) -> Vec<u8> {
+        let mut item = Vec::new();
+        write(&mut minicbor::Encoder::new(&mut item));
+        item
+    }
+
+    fn skipped(kind: u16) -> Record<'static> {
+        Record::Skipped { block_type: OUR_KIND | u32::from(kind), length: 99 }
+    }
+
+    #[test]
+    fn absent_keys_are_empty_and_unknown_keys_are_passed_over() {
+        assert_eq!(read(2, &[0xa0]), Record::Clock(Clock::default()));
+        assert_eq!(read(1, &[0xa0]), Record::Host(Box::default()));
+        assert_eq!(read(6, &[0xa0]), Record::KernelDrop(Box::default()));
+        let newer = item(|e| {
+            let e = e.map(3).unwrap().u8(1).unwrap().i64(-5).unwrap();
+            let e = e.u16(900).unwrap().array(2).unwrap().str("new").unwrap().map(0).unwrap();
+            e.u8(3).unwrap().u8(7).unwrap();
+        });
+        assert_eq!(read(2, &newer), Record::Clock(Clock { monotonic_ns: -5, error_ns: 7, ..Clock::default() }));
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_yet_is_the_most_cautious_one() {
+        let counter = item(|e| {
+            let e = e.map(1).unwrap().u8(0).unwrap().array(1).unwrap().map(4).unwrap();
+            let e = e.u8(0).unwrap().u8(9).unwrap().u8(2).unwrap().u8(99).unwrap();
+            e.u8(3).unwrap().u8(99).unwrap().u8(12).unwrap().u8(99).unwrap();
+        });
+        let Record::Catalogue(catalogue) = read(3, &counter) else { panic!("it is read") };
+        let [Counter { id: 9, unit: Unit::Count, kind: CounterKind::Gauge, station: None, .. }] = &catalogue.counters[..] else {
+            panic!("{catalogue:?}")
+        };
+        let rule = |backend| {
+            item(|e| {
+                let e = e.map(2).unwrap().u8(2).unwrap().u8(backend).unwrap().u8(3).unwrap().array(1).unwrap();
+                let e = e.map(2).unwrap().u8(3).unwrap().u8(99).unwrap().u8(4).unwrap().array(1).unwrap();
+                e.map(1).unwrap().u8(3).unwrap().u8(99).unwrap();
+            })
+        };
+        let Record::RuleSet(rules) = read(5, &rule(4)) else { panic!("it is read") };
+        assert_eq!((rules.backend, rules.chains[0].policy), (Backend::Nftables, None));
+        assert_eq!(rules.chains[0].rules[0].verdict, Verdict::Other);
+        assert_eq!(read(5, &rule(99)), skipped(5), "rules of nobody known are not judged");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_skipped_by_its_kind() {
+        assert_eq!(read(99, &[0xa0]), skipped(99));
+        assert_eq!(read(2, &[0xff]), skipped(2));
+        assert_eq!(read(2, &[]), skipped(2));
+        let mut body = Vec::new();
+        append_body(&Mark::default(), &mut body);
+        for (place, byte) in [(0, 0), (4, b'd'), (8, 2)] {
+            let mut other = body.clone();
+            other[place] = byte;
+            let record = record_from_body(&other, ByteOrder::Little, 7, 99);
+            assert_eq!(record, Record::Skipped { block_type: 7, length: 99 }, "byte {place}");
+        }
+        body[12] = 0xff; // longer than the block
+        assert_eq!(record_from_body(&body, ByteOrder::Little, 7, 99), skipped(8));
+    }
+
+    #[test]
+    fn an_item_that_would_swell_is_not_built() {
+        // Namespaces of a host: empty maps, a byte each here and hundreds in memory.
+        let maps = |count: usize| {
+            let mut item = item(|e| {
+                e.map(1).unwrap().u8(7).unwrap().array(count as u64).unwrap();
+            });
+            item.resize(item.len() + count, 0xa0);
+            item
+        };
+        let Record::Host(host) = read(1, &maps(100_000)) else { panic!("many are read") };
+        assert_eq!(host.namespaces.len(), 100_000);
+        assert_eq!(read(1, &maps(1 << 20)), skipped(1));
+        assert!(size_of::<super::super::InterfaceFacts>() <= 320 && size_of::<super::super::Chain>() <= 320);
+        assert!(size_of::<super::super::Namespace>() <= 320 && size_of::<Counter>() <= 320);
+    }
+
+    #[test]
+    fn the_cost_of_an_item_counts_every_head_once() {
+        let mut body = Vec::new();
+        append_body(&Snapshot { values: vec![(1, 2); 1000], ..Snapshot::default() }, &mut body);
+        let item = &body[ENVELOPE..];
+        // One map, four keys, three plain values, a list, and three heads a value.
+        assert_eq!(cost(item), 320 + 24 * (4 + 3 + 1 + 3 * 1000));
+        assert_eq!(minicbor::Decoder::new(item).datatype().expect("an item"), Type::Map);
+        assert_eq!(cost(&[0x7b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), usize::MAX);
+        assert_eq!(cost(&[0x7b, 0xff]), 0);
+    }
 }

@@ -63,6 +63,7 @@ pub struct Counter {
     pub object: Option<String>,
     /// At which station of a packet's path it counts.
     #[n(12)]
+    #[cbor(default, decode_with = "known_or_default")]
     pub station: Option<Station>,
 }
 

@@ -64,6 +64,7 @@ pub struct Chain {
     pub hook: Option<String>,
     /// What happens to a packet that no rule decided; `None` for a chain without a policy.
     #[n(3)]
+    #[cbor(default, decode_with = "known_or_default")]
     pub policy: Option<Verdict>,
     /// The rules, in order.
     #[n(4)]
