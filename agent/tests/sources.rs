@@ -392,3 +392,41 @@ fn a_full_accept_queue_shows_its_length_and_its_limit() -> Result<()> {
     assert!(told.value("nstat.TcpExtListenOverflows", server.inode()?) > 0);
     Ok(())
 }
+
+/// What watching costs: `cargo test --release -p dropscope-agent --test sources cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement; it takes ten seconds and judges nothing"]
+fn cost_of_a_thousand_rules_and_a_hundred_interfaces() -> Result<()> {
+    if !can_run("cost_of_a_thousand_rules_and_a_hundred_interfaces") {
+        return Ok(());
+    }
+    let lab = Lab::named("healthy")?.start("srccost")?;
+    let server = &lab.net().server;
+    for at in 0..50 {
+        let (one, other) = (format!("a{at}"), format!("b{at}"));
+        server.run("ip", &["link", "add", &one, "type", "veth", "peer", "name", &other])?;
+    }
+    let rules: String = (0..1000).map(|at| format!("-A INPUT -s 10.9.{}.{}/32 -j DROP\n", at / 250, at % 250)).collect();
+    let rules = format!("*filter\n{rules}COMMIT\n");
+    let shell = format!("iptables-nft-restore <<'END'\n{rules}END\n");
+    server.run("sh", &["-c", &shell])?;
+    let mut watched = Watched::start(&[server])?;
+    let before = cpu_seconds()?;
+    let mut samples = 0;
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(10) {
+        watched.take()?;
+        samples += 1;
+    }
+    let (cpu, wall) = (cpu_seconds()? - before, began.elapsed().as_secs_f64());
+    let counters = watched.told.counters.iter().count();
+    println!("{samples} samples in {wall:.1} s of {counters} counters: {:.2} % of a processor", cpu / wall * 100.0);
+    Ok(())
+}
+
+/// Processor time this process used so far.
+fn cpu_seconds() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let words: Vec<&str> = stat.rsplit_once(") ").context("the name ends")?.1.split(' ').collect();
+    Ok((words[11].parse::<f64>()? + words[12].parse::<f64>()?) / 100.0)
+}

@@ -12,6 +12,7 @@ pub mod capture;
 pub mod catalogue;
 pub mod clock;
 mod conntrack;
+pub mod container;
 mod firewall;
 mod host_facts;
 pub mod host_identity;

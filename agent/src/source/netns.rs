@@ -4,6 +4,7 @@
 //! `/proc/net` must not be used, since it shows the namespace of the process's first thread; `/proc/thread-self/net` and
 //! `/proc/sys/net` show the thread's own.
 
+use super::container::{ContainerError, find_process};
 use dropscope_core::ids::NetnsId;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
@@ -36,6 +37,9 @@ pub enum NetnsError {
     /// The file is there but is no network namespace.
     #[error("{0} is not a network namespace")]
     NotANamespace(PathBuf),
+    /// The container cannot be found.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
     /// It is there but may not be opened or entered.
     #[error("the network namespace {name} cannot be entered: {source}; this needs root (CAP_SYS_ADMIN)")]
     Denied {
@@ -69,6 +73,11 @@ impl Target {
             }
         }
         Err(NetnsError::Unknown(text.into()))
+    }
+
+    /// The namespace of the container that `text` means: its name, `POD/CONTAINER`, or its id or the beginning of it.
+    pub fn container(text: &str) -> Result<Self, NetnsError> {
+        Self::of_process(find_process(text)?, text.into())
     }
 
     /// The namespace of a process.

@@ -87,7 +87,7 @@ impl KernelDrops {
         if symbols.is_empty() {
             limits.push("kernel_drops: the place of a drop cannot be told without CAP_SYSLOG (kernel.kptr_restrict).".into());
         }
-        let mut program = load(has_reason, types.tracepoint_arguments >= 4).map_err(|error| refused(&error))?;
+        let mut program = load(has_reason, types.tracepoint_arguments >= 4).map_err(|error| refused(error.as_ref()))?;
         let map = |program: &mut Ebpf, name: &str| program.take_map(name).expect("the object in the repository has this map");
         let mut drops = Self {
             events: RingBuf::try_from(map(&mut program, "events")).map_err(|error| lacks(error.to_string()))?,
@@ -178,8 +178,8 @@ fn load(has_reason: bool, has_rx_sk: bool) -> Result<Ebpf, Box<dyn std::error::E
 }
 
 /// Tells a missing right from a kernel that cannot.
-fn refused(error: &Box<dyn std::error::Error>) -> SourceError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+fn refused(error: &(dyn std::error::Error + 'static)) -> SourceError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut why = error.to_string();
     while let Some(error) = cause {
         let denied = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
