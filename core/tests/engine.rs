@@ -1,6 +1,9 @@
 //! The engine over kept captures: every question, as text that is read before it is accepted.
 
-use dropscope_core::query::{Answer, Engine, FlowSort, PacketRows, Query, Rows, Rung, Selection};
+use dropscope_core::anchor::Anchor;
+use dropscope_core::query::{Answer, Engine, FlowSort, PacketRows, Query, Rows, Rung, Selection, TrackMarks};
+use dropscope_core::reference;
+use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -84,4 +87,190 @@ fn a_ladder_shows_the_hole_where_the_bytes_are_missing() {
         }
     }
     insta::assert_snapshot!(text);
+}
+
+/// Every question that a page asks on its first screen, and the answers as JSON.
+fn everything(engine: &mut Engine, log: &[u8]) -> Vec<String> {
+    let filtered = |filter: &str| Selection { filter: filter.into(), ..Selection::default() };
+    let queries = [
+        Query::Overview,
+        Query::Findings,
+        Query::Packets { selection: Selection::default(), rows: all(), locate: None },
+        Query::Packets { selection: filtered("tcp.len > 0 or arp"), rows: all(), locate: None },
+        Query::Flows { rows: all(), sort: FlowSort::Bytes, span: None },
+        Query::Timeline { span: None, columns: 100, filter: String::new() },
+        Query::Counters { span: None },
+        Query::Drops { span: None, rows: all() },
+    ];
+    // How often the rules ran and how often bytes came is no property of the log.
+    let mut answers: Vec<String> = Vec::new();
+    for query in queries {
+        let mut value = serde_json::to_value(engine.ask(&query, &mut &*log)).expect("an answer is plain data");
+        forget_revisions(&mut value);
+        answers.push(value.to_string());
+    }
+    answers
+}
+
+fn forget_revisions(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.remove("revision");
+            fields.values_mut().for_each(forget_revisions);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(forget_revisions),
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_known_in_the_end_does_not_depend_on_how_the_bytes_were_cut(
+        cuts in prop::collection::vec(1_usize..3_000, 1..40),
+        asks in any::<bool>(),
+    ) {
+        for log in [reference::log(), capture("nft-drop-cli.pcap")] {
+            let whole = everything(&mut read(&log, usize::MAX), &log);
+            let mut engine = Engine::new();
+            let mut rest = log.as_slice();
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, later) = rest.split_at((*cut).min(rest.len()));
+                engine.push(piece);
+                if asks {
+                    engine.ask(&Query::Findings, &mut log.as_slice());
+                    packets(&mut engine, &log, "tcp.len > 0 or arp");
+                }
+                rest = later;
+            }
+            engine.finish();
+            prop_assert_eq!(everything(&mut engine, &log), whole);
+        }
+    }
+}
+
+#[test]
+fn the_reference_case_is_answered_from_the_finding_to_its_proof() {
+    let log = reference::log();
+    let mut engine = read(&log, usize::MAX);
+    let mut text = String::new();
+    let Answer::Overview(overview) = engine.ask(&Query::Overview, &mut log.as_slice()) else { panic!("no overview") };
+    let _ = writeln!(
+        text,
+        "{} by {:?}, {} packets, quality {:?}",
+        overview.format, overview.application, overview.progress.packets, overview.quality
+    );
+    let Answer::Findings(findings) = engine.ask(&Query::Findings, &mut log.as_slice()) else { panic!("no findings") };
+    let mut anchors: Vec<Anchor> = Vec::new();
+    for finding in &findings.findings {
+        let _ = writeln!(text, "{} {} {}: {}", finding.severity, finding.confidence, finding.rule, finding.sentence);
+        anchors.extend(finding.evidence.clone());
+    }
+    for checked in &findings.checked {
+        let _ = writeln!(text, "{:?} {}: {}", checked.verdict, checked.rule, checked.why);
+    }
+    let _ = writeln!(text, "\nevidence");
+    for anchor in anchors {
+        match engine.ask(&Query::Locate { anchor: anchor.clone() }, &mut log.as_slice()) {
+            Answer::Located(located) => {
+                let _ = writeln!(text, "  {anchor}: {}, packet {:?}", located.text, located.packet.map(|no| no.0));
+            }
+            other => panic!("{anchor}: {other:?}"),
+        }
+    }
+    let _ = writeln!(text, "\ntimeline");
+    let timeline = engine.ask(&Query::Timeline { span: None, columns: 60, filter: String::new() }, &mut log.as_slice());
+    let Answer::Timeline(timeline) = timeline else { panic!("no timeline") };
+    for track in timeline.tracks {
+        let marks = match track.marks {
+            TrackMarks::Spans { spans } => format!("{} spans", spans.len()),
+            TrackMarks::Columns { columns, max } => format!("{} columns, max {max}", columns.len()),
+            TrackMarks::Ticks { ticks } => {
+                ticks.iter().map(|tick| format!("{}×{}", tick.count, tick.kind)).collect::<Vec<_>>().join(" ")
+            }
+            TrackMarks::Steps { steps, limit } => {
+                format!("{:?} limit {limit:?}", steps.iter().map(|(_, value, delta)| (*value, *delta)).collect::<Vec<_>>())
+            }
+        };
+        let _ = writeln!(text, "  {} ({}): {marks}\n    {}", track.title, track.slug, track.about);
+    }
+    let _ = writeln!(text, "\ncounters");
+    let Answer::Counters(tables) = engine.ask(&Query::Counters { span: None }, &mut log.as_slice()) else {
+        panic!("no counters")
+    };
+    for row in tables.interfaces {
+        let shown = |counted: [dropscope_core::query::Counted; 4]| {
+            counted.map(|c| format!("{}{:+}", c.value, c.delta.unwrap_or(0))).join(" ")
+        };
+        let _ = writeln!(
+            text,
+            "  {} {} MTU {} RX {} TX {} {}",
+            row.netns_name,
+            row.name,
+            row.mtu,
+            shown(row.rx),
+            shown(row.tx),
+            row.flags
+        );
+    }
+    for chain in tables.chains {
+        let _ = writeln!(text, "  {} {} {} policy {}", chain.backend, chain.table, chain.chain, chain.policy);
+        for rule in chain.rules {
+            let _ = writeln!(
+                text,
+                "    {} {:?} {} {}",
+                rule.position,
+                rule.packets.map(|c| (c.value, c.delta)),
+                rule.target,
+                rule.text
+            );
+        }
+    }
+    for table in tables.conntrack {
+        let _ = writeln!(text, "  conntrack {:?} of {:?} {:?}", table.count.map(|c| c.value), table.max, table.statistics.len());
+    }
+    for row in tables.others {
+        let _ = writeln!(text, "  {} {} {} {}", row.group, row.kernel_name, row.object, row.counted.value);
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_packet_is_shown_with_its_tree_its_line_and_what_names_it() {
+    let log = capture("mtu-100-srv.pcap");
+    let mut engine = read(&log, usize::MAX);
+    let query = Query::Packet { no: dropscope_core::ids::PacketNo(23) };
+    let Answer::Packet(detail) = engine.ask(&query, &mut log.as_slice()) else { panic!("no packet") };
+    let mut text = format!("{}\n{} bytes, findings {}\n", detail.tcpdump, detail.bytes.len(), detail.findings.len());
+    fn write(text: &mut String, nodes: &[dropscope_core::query::Node], depth: usize) {
+        for node in nodes {
+            let _ = writeln!(text, "{}{}: {} [{}] {:?}", "  ".repeat(depth), node.name, node.value, node.field, node.at);
+            write(text, &node.children, depth + 1);
+        }
+    }
+    write(&mut text, &detail.tree, 0);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_packet_that_cannot_be_read_again_is_still_listed_and_says_why() {
+    struct Gone;
+    impl dropscope_core::query::ByteSource for Gone {
+        fn read(&mut self, _: u64, _: &mut [u8]) -> Result<(), String> {
+            Err("the file was changed on disk".into())
+        }
+    }
+    let log = capture("mtu-100-srv.pcap");
+    let mut engine = read(&log, usize::MAX);
+    let query = Query::Packets { selection: Selection::default(), rows: Rows { first: 22, count: 1 }, locate: None };
+    let Answer::Packets(rows) = engine.ask(&query, &mut Gone) else { panic!("no rows") };
+    let row = &rows.rows[0];
+    assert_eq!((row.no.0, row.source.as_str(), row.info.as_str()), (23, "192.168.0.2:45768", "the file was changed on disk"));
+    assert!(row.chips.iter().any(|chip| chip.text == "lost segment"));
+    let refused = engine.ask(&Query::Packet { no: row.no }, &mut Gone);
+    assert!(matches!(refused, Answer::Refused { why } if why.contains("the file was changed on disk")));
 }

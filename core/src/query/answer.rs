@@ -485,6 +485,9 @@ pub struct RuleCounters {
     pub packets: Option<Counted>,
     /// Bytes hit.
     pub bytes: Option<Counted>,
+    /// When it was found deleted, for a rule that is no longer there.
+    #[serde(default)]
+    pub removed: Option<Timestamp>,
 }
 
 /// A connection tracking table.

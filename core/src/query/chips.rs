@@ -2,11 +2,12 @@
 
 use super::Chip;
 use super::engine::Knowledge;
-use crate::dissect::Packet;
+use crate::dissect::{Packet, Transport};
 use crate::finding::Severity;
 use crate::flow::Labels;
 use crate::ids::PacketNo;
 use crate::store::{Facts, Row};
+use std::net::IpAddr;
 
 /// How each of Wireshark's labels is shown: text, weight, meaning. The weights are Wireshark's expert severities.
 const SHOWN: &[(Labels, &str, Severity, &str)] = &[
@@ -36,8 +37,9 @@ const SHOWN: &[(Labels, &str, Severity, &str)] = &[
     (Labels::REUSED_PORTS, "ports reused", Severity::Note, "A new conversation on ports already used by an earlier one."),
 ];
 
-/// The labels of a packet; `packet` where it was read again, to find the drop that took it.
-pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, packet: Option<&Packet<'_>>) -> Vec<Chip> {
+/// The labels of a packet; `read` has its layers and bytes, where it was read again.
+pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, read: Option<(&Packet<'_>, &[u8])>) -> Vec<Chip> {
+    let packet = read.map(|(packet, _)| packet);
     let mut chips = Vec::new();
     let mut add = |text: String, severity, about: String| chips.push(Chip { text, severity, about });
     let drops = &known.recording.drops;
@@ -70,15 +72,13 @@ pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, packet: Opti
         );
     }
     let facts = row.facts;
+    if facts.has(Facts::BAD_CHECKSUM) && !read.is_some_and(|(packet, bytes)| is_unfinished(packet, bytes)) {
+        let about = "A checksum is wrong: the packet was damaged, or its checksum is not yet computed (offload).";
+        add("bad checksum".into(), Severity::Note, about.into());
+    }
     for (fact, text, severity, about) in [
         (Facts::RESET, "reset", Severity::Warning, "Ends the conversation at once."),
         (Facts::ICMP_ERROR, "ICMP error", Severity::Warning, "A router or host says that a packet could not be delivered."),
-        (
-            Facts::BAD_CHECKSUM,
-            "bad checksum",
-            Severity::Note,
-            "A checksum is wrong; on the sending host it may just not be computed yet (offload).",
-        ),
         (
             Facts::MALFORMED,
             "malformed",
@@ -98,4 +98,31 @@ pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, packet: Opti
         }
     }
     chips
+}
+
+/// Whether the sending host left the transport's checksum to its network card: the field then holds the sum of the pseudo
+/// header alone (Linux CHECKSUM_PARTIAL), and is no fault.
+fn is_unfinished(packet: &Packet<'_>, bytes: &[u8]) -> bool {
+    let Some(ip) = packet.ip.filter(|_| !packet.ip_checksums.contains(&false)) else { return false };
+    let (protocol, header, field) = match &packet.transport {
+        Transport::Tcp(tcp) => (6, tcp.offset, tcp.offset + 16),
+        Transport::Udp(udp) => (17, udp.offset, udp.offset + 6),
+        _ => return false,
+    };
+    let Some(&[high, low]) = bytes.get(field as usize..field as usize + 2) else { return false };
+    let length = u64::from(ip.total_len.saturating_sub(header.saturating_sub(ip.offset)));
+    let mut sum = words(ip.src) + words(ip.dst) + protocol + (length >> 16) + (length & 0xffff);
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    sum == u64::from(u16::from_be_bytes([high, low]))
+}
+
+/// The sum of an address's 16-bit words.
+fn words(address: IpAddr) -> u64 {
+    let sum = |octets: &[u8]| octets.chunks_exact(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    match address {
+        IpAddr::V4(address) => sum(&address.octets()),
+        IpAddr::V6(address) => sum(&address.octets()),
+    }
 }

@@ -93,19 +93,31 @@ impl Tables<'_> {
             chain: chain.name.clone(),
             policy: chain.policy.map(|policy| verdict(policy).to_owned()).unwrap_or_default(),
             policy_packets: chain.policy_id.as_deref().and_then(|id| of("firewall.policy.packets", id)),
-            rules: chain
-                .rules
-                .iter()
-                .map(|rule| RuleCounters {
-                    id: rule.id.clone(),
-                    position: rule.position,
-                    target: target(rule),
-                    text: rule.text.clone(),
-                    packets: of("firewall.rule.packets", &rule.id),
-                    bytes: of("firewall.rule.bytes", &rule.id),
-                })
-                .collect(),
+            rules: self.rules(set, chain),
         }
+    }
+
+    /// The rules of a chain, those among them that were deleted since the span began.
+    fn rules(&self, set: &RuleSet, chain: &Chain) -> Vec<RuleCounters> {
+        let netns = NetnsId(set.netns);
+        let of = |key: &str, id: &str| self.counters.of_rule(key, netns, id).map(|found| self.counted(found));
+        let row = |rule: &FirewallRule, removed| RuleCounters {
+            id: rule.id.clone(),
+            position: rule.position,
+            target: target(rule),
+            text: rule.text.clone(),
+            packets: of("firewall.rule.packets", &rule.id),
+            bytes: of("firewall.rule.bytes", &rule.id),
+            removed,
+        };
+        let gone = self.counters.removed_rules().filter(|(of_netns, of_backend, gone)| {
+            let here = (*of_netns, *of_backend) == (netns, set.backend);
+            here && gone.chain.table == chain.table && gone.chain.name == chain.name && gone.at > self.span.start
+        });
+        let mut rows: Vec<RuleCounters> = chain.rules.iter().map(|rule| row(rule, None)).collect();
+        rows.extend(gone.map(|(.., gone)| row(&gone.rule, Some(gone.at))));
+        rows.sort_by_key(|row| row.position);
+        rows
     }
 
     /// Entries, limit and statistics; the statistics summed over processors.

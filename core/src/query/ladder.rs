@@ -71,7 +71,7 @@ fn rung(known: &Knowledge<'_>, flow: &Flow, no: PacketNo, row: &Row, reader: &mu
                     (info.protocol.to_owned(), info.text)
                 }
             };
-            (title, detail, chips(known, no, row, Some(&packet)))
+            (title, detail, chips(known, no, row, Some((&packet, bytes))))
         }
         Err(why) => (String::new(), why, chips(known, no, row, None)),
     };

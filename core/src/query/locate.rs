@@ -55,7 +55,8 @@ fn located(known: &Knowledge<'_>, place: &Place) -> Option<Located> {
             }
         }
         Place::FirewallRule { netns, rule: id } => {
-            let (_, chain, rule) = counters.rules().find(|(set, _, rule)| set.netns == netns.0 && rule.id == *id)?;
+            let (chain, rule, removed) = known.rule(*netns, id)?;
+            let gone = if removed.is_some() { ", since deleted" } else { "" };
             let changed = counters
                 .of_rule("firewall.rule.packets", *netns, id)
                 .and_then(|(_, series)| series.changed_within(counters.span()?));
@@ -63,7 +64,7 @@ fn located(known: &Knowledge<'_>, place: &Place) -> Option<Located> {
                 span: changed.or(counters.span()),
                 packet: changed.and_then(|span| before(known, span.end)),
                 flow: None,
-                text: format!("{} {} rule {}: {}", chain.table, chain.name, rule.position, rule.text),
+                text: format!("{} {} rule {}: {}{gone}", chain.table, chain.name, rule.position, rule.text),
             }
         }
         Place::KernelDrop(no) => {

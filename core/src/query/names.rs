@@ -4,8 +4,8 @@ use super::engine::Knowledge;
 use crate::anchor::Place;
 use crate::counters::Series;
 use crate::ids::{CounterId, NetnsId};
-use crate::log::block::{CounterKind, Unit, Verdict};
-use crate::time::Span;
+use crate::log::block::{Chain, CounterKind, FirewallRule, Unit, Verdict};
+use crate::time::{Span, Timestamp};
 use std::collections::BTreeSet;
 
 impl Knowledge<'_> {
@@ -61,10 +61,9 @@ impl Knowledge<'_> {
         let counter = &series.counter;
         let wanted = counter.rule.as_deref().unwrap_or("");
         let unit = if counter.unit == Unit::Bytes { "bytes" } else { "hits" };
-        for (set, chain, rule) in self.recording.counters.rules() {
-            if Some(set.netns) == counter.netns && rule.id == wanted {
-                return format!("{} #{} {} {unit}", chain.name, rule.position, super::counters::target(rule));
-            }
+        if let Some((chain, rule, removed)) = counter.netns.and_then(|netns| self.rule(NetnsId(netns), wanted)) {
+            let gone = if removed.is_some() { " (deleted)" } else { "" };
+            return format!("{} #{} {} {unit}{gone}", chain.name, rule.position, super::counters::target(rule));
         }
         let policy = self
             .recording
@@ -73,6 +72,16 @@ impl Knowledge<'_> {
             .flat_map(|set| &set.chains)
             .find(|chain| chain.policy_id.as_deref() == Some(wanted));
         policy.map_or_else(|| format!("{wanted} {unit}"), |chain| format!("{} policy {unit}", chain.name))
+    }
+
+    /// A firewall rule with its chain, and when it was found deleted, if it was.
+    pub(super) fn rule(&self, netns: NetnsId, id: &str) -> Option<(&Chain, &FirewallRule, Option<Timestamp>)> {
+        let counters = &self.recording.counters;
+        let there = counters.rules().find(|(set, _, rule)| set.netns == netns.0 && rule.id == id);
+        let gone = || counters.removed_rules().find(|(n, _, gone)| *n == netns && gone.rule.id == id);
+        there
+            .map(|(_, chain, rule)| (chain, rule, None))
+            .or_else(|| gone().map(|(.., gone)| (&gone.chain, &gone.rule, Some(gone.at))))
     }
 
     /// What hovering over a counter's track says.
@@ -92,8 +101,8 @@ impl Knowledge<'_> {
         let wanted = counter.rule.as_deref().unwrap_or("");
         let counters = &self.recording.counters;
         let stops = |verdict: Verdict| matches!(verdict, Verdict::Drop | Verdict::Reject);
-        let of_rule =
-            counters.rules().any(|(set, _, rule)| Some(set.netns) == counter.netns && rule.id == wanted && stops(rule.verdict));
+        let rule = counter.netns.and_then(|netns| self.rule(NetnsId(netns), wanted));
+        let of_rule = rule.is_some_and(|(_, rule, _)| stops(rule.verdict));
         let of_policy = counters
             .rule_sets()
             .filter(|set| Some(set.netns) == counter.netns)

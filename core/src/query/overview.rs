@@ -118,7 +118,10 @@ fn quality(known: &Knowledge<'_>) -> Vec<Quality> {
             );
         }
     }
-    for (link, packets) in &recording.unknown_links {
+    for (interface, tap) in
+        recording.interfaces.iter().zip(&recording.taps).filter(|(_, tap)| tap.unknown_link && tap.packets > 0)
+    {
+        let (link, packets) = (interface.link_type, tap.packets);
         add(
             "unknown_link",
             format!("{packets} packets bear link type {link}, which is not known here: they are listed, but not read."),

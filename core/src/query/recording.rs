@@ -23,6 +23,8 @@ pub(super) struct Tap {
     pub packets: u32,
     /// Packets of which not all bytes were kept.
     pub cut: u32,
+    /// Whether nobody here can read its link type.
+    pub unknown_link: bool,
     /// Lost by the capture, by the latest Interface Statistics Block.
     pub lost_by_statistics: u64,
     /// Lost by the capture, by what packets say of those before them.
@@ -64,8 +66,6 @@ pub(super) struct Recording {
     pub probes: Vec<Probe>,
     /// Comments on packets, by packet.
     pub comments: BTreeMap<u32, Vec<String>>,
-    /// Link types that cannot be read, and how many packets bear them.
-    pub unknown_links: BTreeMap<u32, u32>,
     /// Jumps of the host's clock: when, and by how much.
     pub clock_steps: Vec<(Timestamp, Nanos)>,
     pub wire_bytes: u64,
@@ -84,8 +84,8 @@ impl Recording {
             Record::Packet(packet) => self.take_packet(&packet),
             Record::Section(section) => keep(&mut self.sections, section, &mut self.beyond),
             Record::Interface(interface) => {
+                self.taps.push(Tap { unknown_link: dissect::link(interface.link_type).is_none(), ..Tap::default() });
                 self.interfaces.push(interface);
-                self.taps.push(Tap::default());
             }
             Record::Statistics(statistics) => self.take_statistics(&statistics),
             Record::Host(host) => {
@@ -137,11 +137,6 @@ impl Recording {
             facts,
         });
         self.wire_bytes += u64::from(record.wire_len);
-        if dissect::link(record.link_type).is_none()
-            && (self.unknown_links.len() < 64 || self.unknown_links.contains_key(&record.link_type))
-        {
-            *self.unknown_links.entry(record.link_type).or_default() += 1;
-        }
         if !record.comments.is_empty() {
             if self.comments.len() < MOST_KEPT {
                 self.comments.insert(record.no.0, record.comments.clone());

@@ -69,7 +69,7 @@ pub(super) fn row_of(known: &Knowledge<'_>, no: PacketNo, row: &Row, bytes: &[u8
         destination,
         protocol: info.protocol.to_owned(),
         info: info.text,
-        chips: chips(known, no, row, Some(&packet)),
+        chips: chips(known, no, row, Some((&packet, bytes))),
         ..stored(known, no, row)
     }
 }
