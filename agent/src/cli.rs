@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 fine, 1 failed (for `check`: findings at or above `--fail-on`), 2 wrong use, 3 input that cannot be read.
 
+use crate::check::{CheckArgs, check};
 use crate::lab::{LabArgs, lab};
 use crate::live::{LiveArgs, live};
 use crate::packets::{PacketsArgs, packets};
@@ -50,6 +51,13 @@ Examples:
   sudo dropscope record -i any -s 128 --netns 4711
   ssh web-1 sudo dropscope record -i eth0 -o - | wireshark -k -i -";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  dropscope check web.pcapng
+  dropscope check --json web.pcapng | jq '.findings[].sentence'
+  dropscope check --fail-on warning,interface_mtu before.pcap after.pcap
+  tcpdump -w - -c 1000 | dropscope check -";
+
 #[derive(Subcommand)]
 enum Command {
     /// Look at captures in the browser.
@@ -68,6 +76,12 @@ enum Command {
     /// The log is a pcapng file that Wireshark opens; `dropscope check` and `dropscope open` show what is in it. Ctrl-C ends it.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Say what is wrong in captures, on the terminal.
+    ///
+    /// The same findings as in the browser. Exit status: 0 fine, 1 something that --fail-on names was found, 2 wrong use, 3 a
+    /// capture cannot be read.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
     /// List the packets of a capture, one JSON object a line.
     ///
     /// The values are Wireshark's; the last line is a trailer that says how the file ends.
@@ -91,7 +105,7 @@ enum Command {
 
 #[derive(Args)]
 struct OpenArgs {
-    /// Captures: pcap or pcapng.
+    /// Captures: pcap or pcapng, also compressed.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -152,6 +166,7 @@ pub fn main() -> ExitCode {
         Some(Command::Open(args)) => open(&args),
         Some(Command::Live(args)) => runtime().and_then(|runtime| runtime.block_on(live(&args))),
         Some(Command::Lab(args)) => lab(&args),
+        Some(Command::Check(args)) => check(&args),
         Some(Command::Packets(args)) => packets(&args),
         Some(Command::Record(args)) => record::record(&args),
         Some(Command::Serve(args)) => review_server(&args),

@@ -1,5 +1,6 @@
 //! Everything of Dropscope that touches a host.
 
+mod check;
 pub mod cli;
 mod input;
 mod lab;

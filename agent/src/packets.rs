@@ -45,7 +45,7 @@ fn list(args: &PacketsArgs) -> Result<ExitCode> {
     let mut lines = PacketLines::new(survey.finish());
     let mut out = io::stdout().lock();
     let mut text = String::new();
-    input.each_chunk(|bytes| {
+    let broken = input.each_chunk(|bytes| {
         lines.push(bytes, &mut text);
         out.write_all(text.as_bytes())?;
         text.clear();
@@ -54,6 +54,10 @@ fn list(args: &PacketsArgs) -> Result<ExitCode> {
     let end = lines.finish(&mut text);
     out.write_all(text.as_bytes())?;
     out.flush()?;
+    if let Some(broken) = broken {
+        eprintln!("dropscope: {broken}");
+        return Ok(UNREADABLE.into());
+    }
     Ok(match end {
         Ok(()) | Err(End::CutShort { .. }) => ExitCode::SUCCESS,
         Err(End::Damaged { .. } | End::Unsupported { .. }) => UNREADABLE.into(),
