@@ -122,6 +122,7 @@ fn both_ends_of_the_pair_show_what_a_small_mtu_drops() -> Result<()> {
     assert!(after > before, "eth0 dropped what was too long: {before} to {after}");
     let (before, after) = told.of_interface("link.tx_dropped", host, veth);
     assert!(after > before, "its other end counted it too: {before} to {after}");
+    assert!(told.counters.of_interface("ethtool.rx_queue_0_drops", NetnsId(server), eth0).is_some(), "the veth driver's own");
     assert!(told.value("nstat.TcpInSegs", server) > 0, "the server's own protocol counters, not the test's");
     Ok(())
 }

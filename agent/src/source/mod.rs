@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod clock;
 mod conntrack;
 pub mod container;
+mod ethtool_stats;
 mod firewall;
 mod host_facts;
 pub mod host_identity;
@@ -110,6 +111,7 @@ pub const SOURCES: &[SourceKind] = &[
     clock::KIND,
     host_facts::KIND,
     link_stats::KIND,
+    ethtool_stats::KIND,
     firewall::KIND,
     conntrack::KIND,
     nstat::KIND,
