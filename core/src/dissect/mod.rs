@@ -124,6 +124,54 @@ mod tests {
         assert!(!dissect(1, &data, data.len() as u32).ip_checksums[0]);
     }
 
+    /// What carries an IP packet leads to it: outer addresses, tunnels and VLANs are told, the innermost packet is what counts.
+    #[test]
+    fn whatever_carries_a_packet_leads_to_it() {
+        let cases: [(&str, &[u16], Option<(Protocol, Option<u16>)>); 13] = [
+            ("VXLAN", &[], Some((Protocol::Udp, Some(4789)))),
+            ("GENEVE", &[], Some((Protocol::Udp, Some(6081)))),
+            ("GTP-U", &[], Some((Protocol::Udp, Some(2152)))),
+            ("GRE with key", &[], Some((Protocol::Other, None))),
+            ("ERSPAN II", &[], Some((Protocol::Other, None))),
+            ("IP in IP", &[], Some((Protocol::Other, None))),
+            ("802.1ad in PPPoE", &[100, 10], None),
+            ("MPLS", &[], None),
+            ("802.11 data", &[], None),
+            ("802.11 with radiotap", &[], None),
+            ("cooked v2", &[], None),
+            ("PPP", &[], None),
+            ("UDP", &[], None),
+        ];
+        for (name, vlans, outer) in cases {
+            let (link, data) = samples::sample(name);
+            let packet = dissect(link, &data, data.len() as u32);
+            let Transport::Udp(udp) = &packet.transport else { panic!("{name}: {packet:?}") };
+            assert_eq!((udp.src, udp.dst, udp.payload, udp.checksum), (5000, 5001, &b"hello"[..], Checksum::Good), "{name}");
+            assert_eq!(&packet.vlans[..], vlans, "{name}");
+            assert_eq!(packet.outer.map(|outer| (outer.transport, outer.ports.map(|ports| ports.1))), outer, "{name}");
+            assert_eq!(packet.ip_depth, 1 + u8::from(outer.is_some()), "{name}");
+            assert_eq!(packet.stop, None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_shows_where_a_datagram_was_put_together() {
+        let (_, data) = samples::sample("GRE with key");
+        let mut fragment = dissect(101, &data, data.len() as u32);
+        let payload = data[20..].to_vec();
+        let outer = fragment.outer.take().expect("a tunnel");
+        let place = Some(Fragment { offset: 185, more: false });
+        let ip = Ip { src: outer.src, dst: outer.dst, fragment: place, ..fragment.ip.expect("IPv4") };
+        fragment = Packet { ip: Some(ip), ip_depth: 1, transport: Transport::None, ..fragment };
+        let whole = reassembled(&fragment, 47, &payload);
+        assert_eq!(
+            (whole.ip_depth, whole.outer.map(|outer| outer.src), whole.transport.ports()),
+            (2, Some(outer.src), Some((5000, 5001)))
+        );
+        let plain = reassembled(&fragment, 17, &data[48..]);
+        assert_eq!((plain.ip.expect("IPv4").fragment, plain.transport.ports()), (place, Some((5000, 5001))));
+    }
+
     #[test]
     fn every_sample_cut_anywhere_reads_without_a_panic() {
         for (link, _, hex) in SAMPLES {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Why a message could not be written to its end: it was cut, or a name in it makes no sense.
-struct Cut;
+pub(in crate::dissect) struct Cut;
 
 /// Writes a message of which `bytes` were captured of `len`.
 pub(super) fn write(out: &mut String, bytes: &[u8], len: u32, is_mdns: bool) {
@@ -193,7 +193,7 @@ fn half(bytes: &[u8], at: usize) -> Result<u16, Cut> {
 }
 
 /// The place after a name.
-fn skip_name(bytes: &[u8], mut at: usize) -> Result<usize, Cut> {
+pub(in crate::dissect) fn skip_name(bytes: &[u8], mut at: usize) -> Result<usize, Cut> {
     loop {
         match *bytes.get(at).ok_or(Cut)? {
             0 => return Ok(at + 1),
@@ -205,7 +205,7 @@ fn skip_name(bytes: &[u8], mut at: usize) -> Result<usize, Cut> {
 }
 
 /// Writes a name, following pointers only backwards in number: no more of them than a name can have labels.
-fn name(out: &mut String, bytes: &[u8], mut at: usize) -> Result<(), Cut> {
+pub(in crate::dissect) fn name(out: &mut String, bytes: &[u8], mut at: usize) -> Result<(), Cut> {
     let mut is_root = true;
     for _ in 0..256 {
         match *bytes.get(at).ok_or(Cut)? {
@@ -248,7 +248,7 @@ fn printable(out: &mut String, bytes: &[u8]) {
     }
 }
 
-fn kind_name(out: &mut String, kind: u16) {
+pub(in crate::dissect) fn kind_name(out: &mut String, kind: u16) {
     out.push_str(match kind {
         1 => "A",
         2 => "NS",

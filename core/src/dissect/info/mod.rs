@@ -4,7 +4,7 @@
 //! for byte, for what is read here; where tcpdump dissects an application that is not read here, the line ends with the length.
 
 mod arp;
-mod dns;
+pub(super) mod dns;
 mod icmp;
 mod icmpv6;
 mod tcp;

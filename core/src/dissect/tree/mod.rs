@@ -2,6 +2,7 @@
 //!
 //! Fields whose bytes were not captured are left out; what is derived rather than read is marked so.
 
+mod app;
 mod arp;
 mod fields;
 mod icmp;
@@ -21,6 +22,7 @@ use fields::Fields;
 pub fn tree(link_type: u32, data: &[u8], wire_len: u32, relative: Option<Relative>) -> Vec<Node> {
     let (packet, layers) = walked(link_type, data, wire_len);
     let mut nodes: Vec<Node> = layers.iter().map(|layer| layer_node(layer, &packet, data, relative)).collect();
+    nodes.extend(app::app(&packet, data));
     if let Some(stop) = &packet.stop {
         let name = if stop.cut { "Packet size limited during capture" } else { "Dissection stopped" };
         nodes.push(Node {
@@ -139,6 +141,42 @@ mod tests {
         assert!(quote.contains("    Internet Protocol Version 4: 10.0.0.1 → 172.17.0.2 (28, 20) ip\n"), "{quote}");
         assert!(quote.contains("      Source Port: 40000 (48, 2) tcp.srcport\n"), "{quote}");
         assert!(quote.contains("      Sequence Number (raw): 7 (52, 4) tcp.seq_raw\n"), "{quote}");
+    }
+
+    /// Each line must be in the tree of the sample.
+    #[test]
+    fn applications_and_tunnels_show_what_names_them() {
+        let cases: [(&str, &[&str]); 9] = [
+            (
+                "TLS ClientHello",
+                &[
+                    "Handshake Type: Client Hello (1)",
+                    "Server Name: www.example.org",
+                    "Application Layer Protocol Negotiation: h2, http/1.1",
+                    "Supported Versions: TLS 1.3, TLS 1.2",
+                    "Cipher Suites: 2 suites",
+                ],
+            ),
+            (
+                "HTTP request",
+                &["Request Method: GET (40, 3) http.request.method", "Host: example.org", "Request URI: /index.html"],
+            ),
+            ("HTTP response", &["Status Code: 404 (49, 3) http.response.code", "Server: test"]),
+            ("DHCP Discover", &["DHCP Message Type: Discover (1)", "Host Name: host", "Client MAC address: 02:42:ac:11:00:01"]),
+            ("NTP client", &["Network Time Protocol: version 4, client", "Transmit Timestamp: 3892314112.500000 s since 1900"]),
+            ("QUIC Initial", &["QUIC IETF: Initial", "Destination Connection ID: abababababababab (34, 8) quic.dcid"]),
+            ("DNS response", &["Answer: example.com. A 192.0.2.1", "Time to live (s): 60", "Recursion available: Set"]),
+            ("VXLAN", &["Virtual eXtensible Local Area Network: VNI 42", "  Destination Port: 5001"]),
+            ("MLDv2 report", &["IPv6 Hop-by-Hop Option", "Router Alert", "Number of Multicast Address Records: 1"]),
+        ];
+        for (name, lines) in cases {
+            let (_, _, hex) = SAMPLES.iter().find(|(_, its, _)| *its == name).expect("is among them");
+            let (link, _) = crate::dissect::samples::sample(name);
+            let shown = shown(link, hex, None);
+            for line in lines {
+                assert!(shown.contains(line), "{name}: {line} is not in\n{shown}");
+            }
+        }
     }
 
     #[test]
