@@ -241,7 +241,8 @@ impl Hole {
     fn new(first: u64, last: u64, noticed: Seen) -> Self {
         Self { first, last, noticed, missed_by_peer: None, acked: None, filled: None }
     }
-    fn bytes(&self) -> u64 {
+    /// How many bytes are missing.
+    pub(crate) fn bytes(&self) -> u64 {
         self.last - self.first + 1
     }
 }

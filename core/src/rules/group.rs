@@ -90,3 +90,54 @@ pub(super) fn is_one_way(view: &super::View<'_>) -> bool {
     let both = tcp().filter(|flow| flow.sides.iter().all(|side| side.packets > 0)).count();
     one_way > both
 }
+
+/// What one direction between two hosts suffered: conversations and the direction that suffers.
+pub(super) struct PathGroup<'a> {
+    pub(super) from: String,
+    pub(super) to: String,
+    /// In order of first appearance.
+    pub(super) hits: Vec<(&'a Flow, crate::ids::Direction)>,
+}
+
+impl PathGroup<'_> {
+    pub(super) fn subject(&self) -> Subject {
+        Subject::Path { from: self.from.clone(), to: self.to.clone() }
+    }
+
+    pub(super) fn span(&self) -> Span {
+        self.hits.iter().map(|(flow, _)| flow.span()).reduce(Span::union).expect("a group has a conversation")
+    }
+
+    /// `10.0.0.1 to 10.0.0.2`, or what several pairs are called.
+    pub(super) fn name(&self) -> String {
+        format!("{} to {}", self.from, self.to)
+    }
+}
+
+/// Groups by the two hosts; at most a handful, weighed by `cost`, the rest together.
+pub(super) fn by_path<'a>(
+    hits: impl IntoIterator<Item = (&'a Flow, crate::ids::Direction)>,
+    cost: impl Fn(&Flow, crate::ids::Direction) -> u64,
+) -> Vec<PathGroup<'a>> {
+    let mut groups: BTreeMap<(IpAddr, IpAddr), PathGroup<'a>> = BTreeMap::new();
+    for (flow, direction) in hits {
+        let (from, to) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
+        let group = groups.entry((from, to)).or_insert_with(|| PathGroup {
+            from: from.to_string(),
+            to: to.to_string(),
+            hits: Vec::new(),
+        });
+        group.hits.push((flow, direction));
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    let weight = |group: &PathGroup<'_>| group.hits.iter().map(|(flow, direction)| cost(flow, *direction)).sum::<u64>();
+    groups.sort_by_key(|group| (std::cmp::Reverse(weight(group)), group.hits[0].0.id));
+    if groups.len() > MOST_GROUPS {
+        let rest = groups.split_off(MOST_GROUPS - 1);
+        let name = super::say::count(rest.len() as u64, "other path");
+        let mut hits: Vec<_> = rest.into_iter().flat_map(|group| group.hits).collect();
+        hits.sort_by_key(|(flow, direction)| (flow.id, *direction));
+        groups.push(PathGroup { from: name, to: "their peers".into(), hits });
+    }
+    groups
+}

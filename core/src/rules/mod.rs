@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 
 mod accept_queue_overflow;
 mod binomial;
+mod capture_loss;
 #[cfg(test)]
 mod case;
 mod conntrack_full;
@@ -27,14 +28,18 @@ mod group;
 mod host;
 mod interface_drops;
 mod interface_mtu;
+mod missing_segment;
+mod pmtud_black_hole;
 mod predicate;
 mod queue_drop;
 mod refused;
 mod rejected;
+mod retransmission;
 mod say;
 mod syn_ack_unanswered;
 mod syn_unanswered;
 mod udp_receive_buffer;
+mod zero_window;
 
 /// A rule of the catalogue.
 pub struct Rule {
@@ -118,6 +123,11 @@ pub const RULES: &[Rule] = &[
     Rule { slug: "rejected", title: "Rejected with ICMP", judge: rejected::judge },
     Rule { slug: "syn_unanswered", title: "Unanswered SYNs", judge: syn_unanswered::judge },
     Rule { slug: "syn_ack_unanswered", title: "Unanswered SYN-ACKs", judge: syn_ack_unanswered::judge },
+    Rule { slug: "pmtud_black_hole", title: "Path MTU", judge: pmtud_black_hole::judge },
+    Rule { slug: "zero_window", title: "Receivers without room", judge: zero_window::judge },
+    Rule { slug: "missing_segment", title: "Missing data", judge: missing_segment::judge },
+    Rule { slug: "retransmission", title: "Retransmissions", judge: retransmission::judge },
+    Rule { slug: "capture_loss", title: "The capture itself", judge: capture_loss::judge },
 ];
 
 /// What all rules say together.

@@ -1,0 +1,220 @@
+//! `pmtud_black_hole`: large packets vanish on the path, and the ICMP error that should say so does not arrive.
+//!
+//! **What.** A router that cannot forward a packet with Don't Fragment drops it and answers "fragmentation needed" (ICMP 3/4) or
+//! "packet too big" (ICMPv6 2) with the MTU that fits. When a firewall drops that answer, the sender repeats the same large packet
+//! for ever, while small ones pass: the connection opens and hangs.
+//!
+//! **When.** Seen from the sender's side: a segment sent three times or more with Don't Fragment and never acknowledged, whose size
+//! exceeds everything of its direction that was acknowledged, while smaller packets passed. ICMP that arrived and was not
+//! obeyed is told apart. A rule that drops ICMP and whose hits rose makes it strong.
+//!
+//! **Near misses.** Small packets are lost as well (plain loss). ICMP arrived and smaller segments followed: path MTU discovery
+//! works. The receiver's own interface is too small: `interface_mtu`.
+//!
+//! **Sources.** RFC 2923 section 2.1, RFC 1191, RFC 8201, RFC 4821 section 7.7; DIAGNOSIS M3, M4; the labs `pmtud-blackhole` and
+//! `pmtud-ok`.
+
+use super::draft::{Draft, command, packet, reason};
+use super::group::{self, PathGroup};
+use super::host;
+use super::{Explained, Outcome, View, say};
+use crate::anchor::Place;
+use crate::dissect::Protocol;
+use crate::finding::{Confidence, Finding, Picture, Question, Severity};
+use crate::flow::{Flow, IcmpError, Stuck};
+use crate::ids::{Direction, NetnsId};
+
+const SLUG: &str = "pmtud_black_hole";
+
+/// Smaller packets than this fit any link that IPv4 hosts must cope with (RFC 791: 576 bytes of datagram).
+const LARGE: u32 = 577;
+
+/// Judges every TCP conversation.
+pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
+    let tcp = || view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp && flow.handshake.ack.is_some());
+    let large = tcp().filter(|flow| flow.sides.iter().any(|side| side.largest_ip >= LARGE)).count() as u64;
+    let hits: Vec<(&Flow, Direction)> = tcp()
+        .filter(|flow| !explained.has(flow.id))
+        .flat_map(|flow| [Direction::AToB, Direction::BToA].map(|direction| (flow, direction)))
+        .filter(|(flow, direction)| swallowed(flow, *direction).is_some())
+        .collect();
+    if hits.is_empty() {
+        return match large {
+            0 => Outcome::cannot_tell("No connection carried packets large enough to meet a path's MTU."),
+            n => Outcome::clear(format!(
+                "Large packets got through on {}, or their loss was not bound to size.",
+                say::count(n, "connection")
+            )),
+        };
+    }
+    let mut outcome = Outcome::default();
+    outcome.explains.flows.extend(hits.iter().map(|(flow, _)| flow.id));
+    let groups = group::by_path(hits, |flow, direction| swallowed(flow, direction).map_or(0, |stuck| stuck.sent.into()));
+    outcome.findings.extend(groups.iter().map(|group| finding(view, group)));
+    outcome
+}
+
+/// The large segment that never gets through.
+fn swallowed(flow: &Flow, direction: Direction) -> Option<Stuck> {
+    let side = flow.side(direction);
+    let stuck = side.stuck.filter(|stuck| stuck.sent >= 3 && stuck.ip_len >= LARGE)?;
+    let v6 = flow.server.address.is_ipv6();
+    // Anything as large that the peer acknowledged before says that the path carries it.
+    let carried = side.acked_to.unwrap_or(0) >= u64::from(stuck.ip_len);
+    (!carried && (side.dont_fragment || v6)).then_some(stuck)
+}
+
+fn told_mtu(flow: &Flow, direction: Direction) -> Option<&IcmpError> {
+    let too_big = |error: &&IcmpError| {
+        error.about == direction
+            && matches!((error.protocol, error.kind, error.code), (Protocol::Icmp, 3, 4) | (Protocol::Icmpv6, 2, _))
+    };
+    flow.icmp_errors.iter().find(too_big)
+}
+
+fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
+    let (flow, direction) = group.hits[0];
+    let stuck = swallowed(flow, direction).expect("only conversations with such a segment are grouped");
+    let icmp = told_mtu(flow, direction);
+    let passed =
+        flow.side(direction).sizes().iter().map(|(size, _)| *size).filter(|size| *size < stuck.ip_len).max().unwrap_or(0);
+    let segments: u64 =
+        group.hits.iter().filter_map(|(flow, direction)| swallowed(flow, *direction)).map(|s| u64::from(s.sent)).sum();
+    let anchors = [packet(stuck.first_sent), packet(stuck.last_sent)];
+    let mut reasons = vec![
+        reason(
+            "The handshake is fine, and small packets pass in both directions.",
+            [flow.handshake.syn, flow.handshake.ack].into_iter().flatten().map(packet),
+        ),
+        reason(
+            format!(
+                "{} of {} were sent {} within {} in packets of {} bytes with Don't Fragment, and never acknowledged; the largest that did pass has \
+                 {passed}.",
+                say::capital(&say::bytes(stuck.first, stuck.last)),
+                flow.sender(direction),
+                say::count(stuck.sent.into(), "time"),
+                stuck.last_sent.at - stuck.first_sent.at,
+                stuck.ip_len
+            ),
+            anchors.clone(),
+        ),
+    ];
+    match icmp {
+        None => reasons.push(reason(
+            "No ICMP \"fragmentation needed\" about this conversation arrived, so the sender goes on with the same size.",
+            [],
+        )),
+        Some(error) => reasons.push(reason(
+            format!(
+                "{} said with ICMP that at most {} bytes fit, and the sender did not obey.",
+                error.from,
+                error.mtu.unwrap_or(0)
+            ),
+            [packet(error.seen)],
+        )),
+    }
+    // A router of ours that could not forward, and says so in its counters.
+    let failed = view.counters.namespaces().find_map(|namespace| {
+        let netns = NetnsId(namespace.netns);
+        let whole = host::recorded(view)?;
+        let grown = |key| host::namespace_growth(view, key, netns, whole);
+        Some((namespace.name.clone(), grown("nstat.IpFragFails").or_else(|| grown("nstat.Ip6FragFails"))?))
+    });
+    if let Some((name, growth)) = &failed {
+        let text = format!("{name} could not forward {} for their size (FragFails).", say::count(growth.by, "packet"));
+        reasons.push(reason(text, [growth.anchor()]));
+    }
+    let sure = failed.is_some() || stuck.sent >= 4 && icmp.is_none();
+    Draft {
+        rule: SLUG,
+        identity: packet(stuck.first_sent),
+        severity: Severity::Critical,
+        confidence: if sure { Confidence::Strong } else { Confidence::Possible },
+        sentence: format!(
+            "Packets of {} bytes from {} to {} vanish on the path while smaller ones pass, and {}: {} sent in vain.",
+            stuck.ip_len,
+            group.from,
+            group.to,
+            if icmp.is_some() { "the sender does not obey the ICMP error" } else { "no ICMP error says so" },
+            say::count(segments, "segment")
+        ),
+        span: group.span(),
+        count: group.hits.len() as u64,
+        evidence: anchors.into_iter().chain(group.hits.iter().take(12).map(|(flow, _)| Place::Flow(flow.id).into())).collect(),
+        reasons,
+        confidence_reason: if sure {
+            "Size alone tells what passes from what does not, and the sender was not told. A probe with two sizes would show the path's MTU.".into()
+        } else {
+            "Few large packets were sent: plain loss could have hit just them.".into()
+        },
+        rival: "Plain loss that happened to hit the large packets only; small data would then be lost as well. Or the receiver's own interface \
+                 has a small MTU: its receive drops would rise."
+            .into(),
+        confirm: command(
+            format!("tracepath -n {}", flow.sender(direction.reverse()).address),
+            format!("On {}: finds the path's MTU and the hop where it shrinks; `ping -M do -s {}` probes this size.", group.from, stuck.ip_len.saturating_sub(28)),
+        ),
+        fix: Some(command(
+            "iptables -I INPUT -p icmp --icmp-type fragmentation-needed -j ACCEPT",
+            "On every firewall between the two (FORWARD on routers): lets the ICMP errors through. Until then `ip route change … mtu N` or TCPMSS \
+             clamping on the router avoids the large packets.",
+        )),
+        questions: vec![Question {
+            question: "Why does the connection open and then hang?".into(),
+            answer: "The handshake and small requests fit any link. The first full-sized packet does not, and nobody tells the sender to make it \
+                     smaller."
+                .into(),
+        }],
+        picture: Some(Picture::SizeRuler {
+            mtu: icmp.and_then(|error| error.mtu).unwrap_or(passed),
+            limit: None,
+            passed: flow.side(direction).sizes().iter().copied().filter(|(size, _)| *size < stuck.ip_len).collect(),
+            vanished: vec![(stuck.ip_len, stuck.sent)],
+        }),
+        subject: group.subject(),
+    }
+    .finding()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    const OPEN: &str = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
+14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:75, ack 1, win 512, length 74
+14:40:01.004 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 75, win 512, length 0
+";
+    const LARGE: &str = "IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1:1461, ack 75, win 512, length 1460";
+
+    fn sent(times: &[&str]) -> String {
+        times.iter().map(|time| format!("14:40:0{time} {LARGE}\n")).collect()
+    }
+
+    #[test]
+    fn a_large_segment_sent_in_vain_is_a_black_hole() {
+        check(
+            "pmtud_black_hole",
+            &format!("{OPEN}{}", sent(&["1.005", "1.300", "1.900", "3.100", "5.500"])),
+            "critical strong: Packets of 1500 bytes from 10.0.0.1 to 10.0.0.2 vanish on the path while smaller ones pass, and no ICMP error says so: 5 \
+             segments sent in vain.",
+        );
+    }
+
+    #[test]
+    fn discovery_that_works_is_silent() {
+        check(
+            "pmtud_black_hole",
+            &format!(
+                "{OPEN}{}14:40:01.006 IP 10.0.0.9 > 10.0.0.1: ICMP 3/4 quoting 6 mtu 600
+14:40:01.007 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1:561, ack 75, win 512, length 560
+14:40:01.008 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 75, ack 561, win 512, length 0
+",
+                sent(&["1.005"])
+            ),
+            "clear: Large packets got through on 1 connection, or their loss was not bound to size.",
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! `retransmission`: TCP sent segments again, and no rule before this one says why.
+//!
+//! **What.** A retransmission is a symptom: a segment or its acknowledgement was lost, or was late. Bytes that this capture had
+//! already seen were lost *behind* the capture point (or their ACK was); bytes that it had not seen were lost *before* it.
+//!
+//! **When.** Conversations with retransmissions that no cause explains, told once for each pair of hosts and direction, with the
+//! longest stall. Severity follows what it cost: a stall of 3 s or data that never got through is critical, a second or 2 % of the
+//! segments a warning, the rest a note.
+//!
+//! **Near misses.** Packets captured twice are copies, not retransmissions. A capture of one direction cannot tell.
+//!
+//! **Sources.** Wireshark packet-tcp.c for the label, RFC 6298 for the timer; DIAGNOSIS R1 to R5.
+
+use super::draft::{Draft, command, packet, reason};
+use super::group::{self, PathGroup};
+use super::{Explained, Outcome, View, say};
+use crate::anchor::{Anchor, Place};
+use crate::dissect::Protocol;
+use crate::finding::{Confidence, Finding, Picture, Severity};
+use crate::flow::{Flow, Side};
+use crate::ids::Direction;
+use crate::time::Nanos;
+
+const SLUG: &str = "retransmission";
+
+/// Judges every TCP conversation.
+pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
+    let tcp = || view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp);
+    let segments: u64 = tcp().flat_map(|flow| &flow.sides).map(|side| u64::from(side.packets)).sum();
+    if segments == 0 {
+        return Outcome::cannot_tell("No TCP segment was captured.");
+    }
+    if group::is_one_way(view) {
+        return Outcome::cannot_tell(
+            "The capture shows one direction only, so lost and repeated segments cannot be told from unseen ones.",
+        );
+    }
+    let known =
+        tcp().filter(|flow| explained.has(flow.id) && flow.sides.iter().any(|side| side.retransmissions > 0)).count() as u64;
+    let hits: Vec<(&Flow, Direction)> = tcp()
+        .filter(|flow| !explained.has(flow.id))
+        .flat_map(|flow| [Direction::AToB, Direction::BToA].map(|direction| (flow, direction)))
+        .filter(|(flow, direction)| flow.side(*direction).retransmissions > 0 && flow.side(direction.reverse()).packets > 0)
+        .collect();
+    if hits.is_empty() {
+        let text = match known {
+            0 => format!("None of {} was sent again.", say::count(segments, "TCP segment")),
+            n => format!("The only retransmissions are those of {} whose cause is told.", say::count(n, "conversation")),
+        };
+        return Outcome::clear(text);
+    }
+    let groups = group::by_path(hits, |flow, direction| {
+        let side = flow.side(direction);
+        side.longest_stall.unwrap_or_default().get().unsigned_abs() / 1_000_000 + u64::from(side.retransmissions)
+    });
+    Outcome { findings: groups.iter().map(finding).collect(), ..Outcome::default() }
+}
+
+fn finding(group: &PathGroup<'_>) -> Finding {
+    let sides = || group.hits.iter().map(|(flow, direction)| flow.side(*direction));
+    let again: u64 = sides().map(|side| u64::from(side.retransmissions)).sum();
+    let segments: u64 = sides().map(|side| u64::from(side.packets)).sum();
+    let stall = sides().filter_map(|side| side.longest_stall).max();
+    // Never acknowledged, though sent three times or more: somebody waits in vain.
+    let is_stuck = |side: &Side| side.stuck.filter(|stuck| stuck.sent >= 3);
+    let stuck = group.hits.iter().find_map(|(flow, direction)| Some((*flow, *direction, is_stuck(flow.side(*direction))?)));
+    let upstream: u64 = sides().flat_map(|side| &side.holes).filter(|hole| hole.filled.is_some()).count() as u64;
+    let long = stall.unwrap_or_default();
+    let severity = match (stuck.is_some() || long >= Nanos::from_secs(3), long >= Nanos::from_secs(1) || again * 50 >= segments) {
+        (true, _) => Severity::Critical,
+        (_, true) if again >= 3 || long >= Nanos::from_secs(1) => Severity::Warning,
+        _ => Severity::Note,
+    };
+    let worst = group
+        .hits
+        .iter()
+        .max_by_key(|(flow, direction)| flow.side(*direction).longest_stall)
+        .expect("a group has a conversation");
+    let worst_side = worst.0.side(worst.1);
+    let seen = |side: &Side| {
+        [side.first_retransmission, side.last_retransmission].into_iter().flatten().map(packet).collect::<Vec<Anchor>>()
+    };
+    let mut evidence = seen(worst_side);
+    evidence.extend(sides().flat_map(|side| side.first_retransmission).map(packet));
+    evidence.dedup();
+    evidence.truncate(16);
+    let waited = stall.map(|stall| format!("; the longest wait was {stall}")).unwrap_or_default();
+    let vain = match stuck {
+        Some((_, _, stuck)) => format!(", and {} never got through", say::bytes(stuck.first, stuck.last)),
+        None => String::new(),
+    };
+    let mut reasons = vec![reason(
+        format!(
+            "{} of {} in {} were sent again ({}).",
+            say::number(again),
+            say::count(segments, "segment"),
+            say::count(group.hits.len() as u64, "conversation"),
+            say::percent(again, segments)
+        ),
+        group.hits.iter().map(|(flow, _)| Place::Flow(flow.id).into()),
+    )];
+    if let Some(stall) = worst_side.longest_stall {
+        reasons.push(reason(
+            format!("The longest wait was {stall}, between {} and {}.", worst.0.client, worst.0.server),
+            seen(worst_side),
+        ));
+    }
+    if let Some((flow, direction, stuck)) = stuck {
+        let text = format!(
+            "{} of {} were sent {} in packets of {} bytes and never acknowledged.",
+            say::capital(&say::bytes(stuck.first, stuck.last)),
+            flow.sender(direction),
+            say::count(stuck.sent.into(), "time"),
+            stuck.ip_len
+        );
+        reasons.push(reason(text, [packet(stuck.first_sent), packet(stuck.last_sent)]));
+    }
+    reasons.push(reason(
+        match upstream {
+            0 => "The capture had already seen these bytes: they, or their acknowledgements, were lost behind the capture point."
+                .to_owned(),
+            n if n >= again => {
+                "The bytes were not seen before they were sent again: they were lost before the capture point.".to_owned()
+            }
+            n => format!(
+                "{} had not been seen before: part of the loss lies before the capture point, part behind it.",
+                say::count(n, "stretch")
+            ),
+        },
+        [],
+    ));
+    let first = group.hits[0].0;
+    Draft {
+        rule: SLUG,
+        identity: packet(first.side(group.hits[0].1).first_retransmission.unwrap_or(first.first)),
+        severity,
+        confidence: Confidence::Possible,
+        sentence: format!(
+            "{} sent {} of {} again ({}){waited}{vain}.",
+            say::capital(&group.name()),
+            say::number(again),
+            say::count(segments, "segment"),
+            say::percent(again, segments)
+        ),
+        span: group.span(),
+        count: again,
+        evidence,
+        reasons,
+        confidence_reason: "That segments were sent again is certain; which device lost them is not told by this capture. Counters of the hosts, \
+             or a capture at the other end, would tell."
+            .into(),
+        rival: "Acknowledgements that were lost or late: then the receiver got the data twice, and would say so with D-SACK.".into(),
+        confirm: command("nstat -az TcpRetransSegs TcpExtTCPTimeouts TcpExtTCPLossProbes", format!("On {}: shows how often and why it sends again.", group.from)),
+        fix: None,
+        questions: Vec::new(),
+        picture: Some(Picture::Ladder { flow: worst.0.id }),
+        subject: group.subject(),
+    }
+    .finding()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    const OPEN: &str = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
+14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:101, ack 1, win 512, length 100
+";
+
+    #[test]
+    fn a_stall_is_told_with_its_length() {
+        check(
+            "retransmission",
+            &format!(
+                "{OPEN}14:40:02.203 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:101, ack 1, win 512, length 100
+14:40:02.204 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 101, win 512, length 0
+"
+            ),
+            "warning possible: 10.0.0.2 to 10.0.0.1 sent 1 of 4 segments again (25 %); the longest wait was 1.20 s.",
+        );
+    }
+
+    #[test]
+    fn nothing_sent_twice_is_clear() {
+        check(
+            "retransmission",
+            &format!("{OPEN}14:40:01.004 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 101, win 512, length 0\n"),
+            "clear: None of 5 TCP segments was sent again.",
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! `zero_window`: a receiver has no room, so the sender must wait. The application reads too slowly; nothing is lost.
+//!
+//! **What.** A receiver announces window 0 when its buffer is full; the sender probes until there is room again. It looks like a
+//! stall on the network and is none.
+//!
+//! **When.** Segments that announce window 0 without SYN, FIN or RST, told once for each service and the side that closed its window.
+//!
+//! **Near misses.** A full but open window ("window full"); a RST, whose window is always 0.
+//!
+//! **Sources.** RFC 9293 section 3.8.6.1; Wireshark `tcp.analysis.zero_window`; DIAGNOSIS R7; the lab `zero-window`.
+
+use super::draft::{Draft, command, reason};
+use super::group;
+use super::{Explained, Outcome, View, say};
+use crate::anchor::Place;
+use crate::dissect::Protocol;
+use crate::finding::{Confidence, Picture, Severity};
+use crate::flow::Flow;
+use crate::ids::Direction;
+
+const SLUG: &str = "zero_window";
+
+/// Judges every TCP conversation.
+pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
+    let tcp = || view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp);
+    let opened = tcp().filter(|flow| flow.sides.iter().any(|side| side.payload_bytes > 0)).count() as u64;
+    if opened == 0 {
+        return Outcome::cannot_tell("No TCP data was captured.");
+    }
+    let hits: Vec<(&Flow, Direction)> = tcp()
+        .flat_map(|flow| [Direction::AToB, Direction::BToA].map(|direction| (flow, direction)))
+        // The one that closes its window receives data: a sender's own zero window is of no consequence.
+        .filter(|(flow, direction)| flow.side(*direction).zero_windows > 0 && flow.side(direction.reverse()).payload_bytes > 0)
+        .collect();
+    if hits.is_empty() {
+        return Outcome::clear(format!("No receiver of {} ran out of room.", say::count(opened, "conversation")));
+    }
+    let mut outcome = Outcome::default();
+    outcome.explains.flows.extend(hits.iter().map(|(flow, _)| flow.id));
+    for group in group::by_path(hits, |flow, direction| flow.side(direction).zero_windows.into()) {
+        let times: u64 = group.hits.iter().map(|(flow, direction)| u64::from(flow.side(*direction).zero_windows)).sum();
+        let (first, direction) = group.hits[0];
+        let receiver = first.sender(direction);
+        let anchors = || group.hits.iter().map(|(flow, _)| Place::Flow(flow.id).into());
+        outcome.findings.push(
+            Draft {
+                rule: SLUG,
+                identity: Place::Flow(first.id).into(),
+                severity: Severity::Warning,
+                confidence: Confidence::Strong,
+                sentence: format!(
+                    "{} announced a full receive buffer {} in {}: its application reads too slowly, and {} had to wait.",
+                    say::capital(&group.from),
+                    say::count(times, "time"),
+                    say::count(group.hits.len() as u64, "conversation"),
+                    group.to
+                ),
+                span: group.span(),
+                count: times,
+                evidence: anchors().take(16).collect(),
+                reasons: vec![reason(
+                    format!(
+                        "{receiver} announced window 0 to {}: no data may be sent until it announces room again.",
+                        first.sender(direction.reverse())
+                    ),
+                    anchors(),
+                )],
+                confidence_reason: "The receiver itself says that it has no room.".into(),
+                rival: "Loss at the same time: then segments would be sent again that are not probes of one byte.".into(),
+                confirm: command(
+                    format!("ss -tnm 'sport = :{}'", receiver.port),
+                    format!("On {}: a Recv-Q that stays high is data which the application has not read.", group.from),
+                ),
+                fix: None,
+                questions: Vec::new(),
+                picture: Some(Picture::Ladder { flow: first.id }),
+                subject: group.subject(),
+            }
+            .finding(),
+        );
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    const OPEN: &str = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
+14:40:01.003 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [P.], seq 1:513, ack 1, win 512, length 512
+";
+
+    #[test]
+    fn a_receiver_without_room_is_named() {
+        check(
+            "zero_window",
+            &format!("{OPEN}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0\n"),
+            "warning strong: 10.0.0.2 announced a full receive buffer 1 time in 1 conversation: its application reads too slowly, and 10.0.0.1 had to \
+             wait.",
+        );
+    }
+
+    #[test]
+    fn a_reset_announces_nothing() {
+        check(
+            "zero_window",
+            &format!("{OPEN}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [R.], seq 1, ack 513, win 0, length 0\n"),
+            "clear: No receiver of 1 conversation ran out of room.",
+        );
+    }
+}
