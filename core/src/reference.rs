@@ -47,9 +47,9 @@ pub fn encode(script: &Script) -> Vec<u8> {
             Scripted::RuleSet(rules) => encoder.record(rules, &mut out),
             Scripted::Mark(mark) => encoder.record(mark, &mut out),
             Scripted::KernelDrop(drop) => encoder.record(drop, &mut out),
-            Scripted::Packet { time, frame } => {
-                let wire_len = frame.len() as u32;
-                encoder.packet(&PacketToWrite { interface, time: *time, wire_len, data: frame, ..Default::default() }, &mut out);
+            Scripted::Packet { time, frame, wire_len } => {
+                let (time, wire_len) = (*time, *wire_len);
+                encoder.packet(&PacketToWrite { interface, time, wire_len, data: frame, ..Default::default() }, &mut out);
                 Ok(())
             }
         };

@@ -159,6 +159,20 @@ pub(super) fn rejecting(view: &View<'_>, flow: &Flow, with: &str) -> Option<Reje
     })
 }
 
+/// A rule that drops ICMP and whose hits rose: it keeps from senders what they must know of the path's MTU.
+pub(super) fn dropping_icmp(view: &View<'_>) -> Option<Rejecting> {
+    let all = droppers(view, Verdict::Drop);
+    let dropper = all.iter().find(|dropper| dropper.growth.is_some() && dropper.predicate.is_icmp())?;
+    let growth = dropper.growth?;
+    Some(Rejecting {
+        name: dropper.name(view),
+        text: dropper.text(),
+        hits: growth.by,
+        anchors: vec![dropper.anchor(), growth.anchor()],
+        fix: dropper.fix(view).into_iter().next(),
+    })
+}
+
 fn extract<T>(from: &mut Vec<T>, wanted: impl Fn(&T) -> bool) -> Vec<T> {
     let (taken, kept) = std::mem::take(from).into_iter().partition(wanted);
     *from = kept;
@@ -706,8 +720,17 @@ fn lost_on_the_way_in(view: &View<'_>, flow: &Flow, inbound: Direction) -> (u64,
         failed = true;
         seen.extend(handshake.syn_ack);
     }
-    lost += u64::from(side.retransmissions);
-    seen.extend(side.first_retransmission);
+    // Repeated SYNs are labelled retransmissions, too, and are counted above.
+    let syns = if inbound == Direction::AToB {
+        handshake.syn_count.saturating_sub(1)
+    } else {
+        handshake.syn_ack_count.saturating_sub(1)
+    };
+    let data = side.retransmissions.saturating_sub(syns);
+    if data > 0 {
+        lost += u64::from(data);
+        seen.extend(side.last_retransmission);
+    }
     (lost, failed, seen)
 }
 

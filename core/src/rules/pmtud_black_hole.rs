@@ -15,6 +15,7 @@
 //! `pmtud-ok`.
 
 use super::draft::{Draft, command, packet, reason};
+use super::firewall_drop;
 use super::group::{self, PathGroup};
 use super::host;
 use super::{Explained, Outcome, View, say};
@@ -124,7 +125,17 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
         let text = format!("{name} could not forward {} for their size (FragFails).", say::count(growth.by, "packet"));
         reasons.push(reason(text, [growth.anchor()]));
     }
-    let sure = failed.is_some() || stuck.sent >= 4 && icmp.is_none();
+    let rule = firewall_drop::dropping_icmp(view);
+    if let Some(rule) = &rule {
+        let text = format!(
+            "{} drops ICMP, and its hits rose by {} meanwhile: `{}`.",
+            say::capital(&rule.name),
+            say::number(rule.hits),
+            rule.text
+        );
+        reasons.push(reason(text, rule.anchors.clone()));
+    }
+    let sure = failed.is_some() || rule.is_some() || stuck.sent >= 4 && icmp.is_none();
     Draft {
         rule: SLUG,
         identity: packet(stuck.first_sent),
@@ -154,11 +165,11 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
             format!("tracepath -n {}", flow.sender(direction.reverse()).address),
             format!("On {}: finds the path's MTU and the hop where it shrinks; `ping -M do -s {}` probes this size.", group.from, stuck.ip_len.saturating_sub(28)),
         ),
-        fix: Some(command(
+        fix: rule.and_then(|rule| rule.fix).or_else(|| Some(command(
             "iptables -I INPUT -p icmp --icmp-type fragmentation-needed -j ACCEPT",
             "On every firewall between the two (FORWARD on routers): lets the ICMP errors through. Until then `ip route change … mtu N` or TCPMSS \
              clamping on the router avoids the large packets.",
-        )),
+        ))),
         questions: vec![Question {
             question: "Why does the connection open and then hang?".into(),
             answer: "The handshake and small requests fit any link. The first full-sized packet does not, and nobody tells the sender to make it \

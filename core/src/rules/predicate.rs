@@ -61,6 +61,17 @@ impl Predicate {
                         predicate.states.push(state.to_ascii_lowercase());
                     }
                 }
+                // `--syn` is printed as `--tcp-flags FIN,SYN,RST,ACK SYN`: packets that open a connection.
+                "--tcp-flags" => {
+                    let mut flags = Vec::new();
+                    while let Some(flag) = words.next_if(|word| word.chars().all(|c| c.is_ascii_uppercase())) {
+                        flags.push(flag);
+                    }
+                    match flags[..] {
+                        ["FIN", "SYN", "RST", "ACK", "SYN"] => predicate.states.push("new".to_owned()),
+                        _ => predicate.unknown = true,
+                    }
+                }
                 "-m" => {
                     let known = ["tcp", "udp", "statistic", "conntrack", "state", "multiport", "comment"];
                     predicate.unknown |= words.next().is_some_and(|module| !known.contains(&module));
@@ -87,7 +98,7 @@ impl Predicate {
                 ("saddr", Some(address)) => predicate.src = prefix(address),
                 ("daddr", Some(address)) => predicate.dst = prefix(address),
                 ("l4proto" | "protocol" | "nexthdr", Some(name)) => predicate.protocol = Some(protocol(name)),
-                ("tcp" | "udp" | "sctp", Some(_)) => {
+                ("tcp" | "udp" | "sctp" | "icmp" | "icmpv6", Some(_)) => {
                     predicate.protocol = Some(protocol(word));
                     continue;
                 }
@@ -132,6 +143,11 @@ impl Predicate {
     /// Whether it has no condition at all.
     pub(super) fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it is about ICMP.
+    pub(super) fn is_icmp(&self) -> bool {
+        matches!(self.protocol, Some(Protocol::Icmp | Protocol::Icmpv6))
     }
 
     /// Whether packets of that direction may match; interfaces are given by name where they are known.

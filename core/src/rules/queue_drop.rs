@@ -43,13 +43,24 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         let kind = qdisc.split(' ').next().unwrap_or_default().to_owned();
         let on_purpose = matches!(kind.as_str(), "fq_codel" | "codel" | "cake" | "fq_pie" | "pie");
         let host = view.counters.namespace(netns).map(|n| n.name.clone()).unwrap_or_default();
-        // Who sends out of here had to send again.
+        // Who sends out of here had to send again; where the capture was taken elsewhere on the path, those whose retransmissions
+        // the drops can account for.
         let resent: Vec<&Flow> = view
             .flows
             .iter()
             .filter(|flow| !explained.has(flow.id) && whole.overlaps(flow.span()))
-            .filter(|flow| host::captured_at(view, flow).is_some_and(|at| at.netns() == netns && at.facts.name == ifname))
-            .filter(|flow| host::inbound(view, flow).is_some_and(|inbound| flow.side(inbound.reverse()).retransmissions > 0))
+            .filter(|flow| {
+                let sent_again = |direction| u64::from(flow.side(direction).retransmissions);
+                match (host::captured_at(view, flow), host::inbound(view, flow)) {
+                    (Some(at), Some(inbound)) if at.netns() == netns && at.facts.name == ifname => {
+                        sent_again(inbound.reverse()) > 0
+                    }
+                    (Some(at), Some(inbound)) if at.netns() != netns => {
+                        (3..=drops.by * 2).contains(&sent_again(inbound.reverse()))
+                    }
+                    _ => false,
+                }
+            })
             .collect();
         let again: u64 =
             resent.iter().map(|flow| flow.sides.iter().map(|side| u64::from(side.retransmissions)).sum::<u64>()).sum();
@@ -73,7 +84,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         }
         if again > 0 {
             let text = format!(
-                "{} that leave through {ifname} sent {} again meanwhile.",
+                "{} sent {} again meanwhile.",
                 say::count(resent.len() as u64, "conversation"),
                 say::count(again, "segment")
             );

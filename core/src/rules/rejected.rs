@@ -23,6 +23,9 @@ use std::net::IpAddr;
 
 const SLUG: &str = "rejected";
 
+/// More targets than this are told together.
+const MOST_TARGETS: usize = 3;
+
 /// Of more groups, those with most errors.
 const MOST: usize = 8;
 
@@ -39,6 +42,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
             }
         }
     }
+    let mut groups = folded(groups);
     if groups.is_empty() {
         return Outcome::clear(match errors {
             0 => "No ICMP error about any conversation.".to_owned(),
@@ -46,9 +50,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
         });
     }
     let mut outcome = Outcome::default();
-    let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(_, errors)| (std::cmp::Reverse(errors.len()), errors[0].1.seen.no));
-    // Many targets of one sender of errors are one cause: a scan meets a firewall, or a route is missing.
     let more = groups.split_off(groups.len().min(MOST));
     for ((from, target, ..), errors) in &groups {
         outcome.findings.push(finding(view, *from, target, errors));
@@ -65,6 +67,25 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     let all = groups.iter().chain(&more).flat_map(|(_, errors)| errors);
     outcome.explains.flows.extend(all.map(|(flow, _)| flow.id));
     outcome
+}
+
+/// A sender of errors, a target, and type and code.
+type Key = (IpAddr, String, u8, u8);
+
+/// Many targets that one sender of errors rejects with one code are one cause: a scan meets a firewall, or a route is missing.
+fn folded<'a>(groups: BTreeMap<Key, Vec<(&'a Flow, &'a IcmpError)>>) -> Vec<(Key, Vec<(&'a Flow, &'a IcmpError)>)> {
+    let mut targets: BTreeMap<(IpAddr, u8, u8), usize> = BTreeMap::new();
+    for (from, _, kind, code) in groups.keys() {
+        *targets.entry((*from, *kind, *code)).or_default() += 1;
+    }
+    let mut folded: BTreeMap<Key, Vec<(&Flow, &IcmpError)>> = BTreeMap::new();
+    for ((from, target, kind, code), errors) in groups {
+        let same = targets[&(from, kind, code)];
+        let target = if same > MOST_TARGETS { say::count(same as u64, "target") } else { target };
+        folded.entry((from, target, kind, code)).or_default().extend(errors);
+    }
+    folded.values_mut().for_each(|errors| errors.sort_by_key(|(_, error)| error.seen.no));
+    folded.into_iter().collect()
 }
 
 /// What an error says, and whether a firewall's policy says it.
@@ -142,7 +163,9 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
     };
     let transport = format!("{:?}", flow.transport).to_lowercase();
     let subject = match flow.transport {
-        Protocol::Tcp | Protocol::Udp => Subject::Service { server: target.to_owned(), transport },
+        Protocol::Tcp | Protocol::Udp if !target.ends_with(" targets") => {
+            Subject::Service { server: target.to_owned(), transport }
+        }
         _ => Subject::Path { from: sender.to_string(), to: target.to_owned() },
     };
     Draft {

@@ -60,7 +60,8 @@ fn finding(group: &PathGroup<'_>) -> Finding {
     let sides = || group.hits.iter().map(|(flow, direction)| flow.side(*direction));
     let again: u64 = sides().map(|side| u64::from(side.retransmissions)).sum();
     let segments: u64 = sides().map(|side| u64::from(side.packets)).sum();
-    let stall = sides().filter_map(|side| side.longest_stall).max();
+    // Time stamps that run backwards tell no wait.
+    let stall = sides().filter_map(|side| side.longest_stall).filter(|stall| stall.get() > 0).max();
     // Never acknowledged, though sent three times or more: somebody waits in vain.
     let is_stuck = |side: &Side| side.stuck.filter(|stuck| stuck.sent >= 3);
     let stuck = group.hits.iter().find_map(|(flow, direction)| Some((*flow, *direction, is_stuck(flow.side(*direction))?)));

@@ -269,6 +269,11 @@ impl Facts {
         };
         let frame = packets.frame(line)?;
         packets.not_captured();
+        // A trace prints headers; data is there only where the script gives it.
+        let headers = match (frame[23], line.contains(": HTTP: ")) {
+            (6, false) => 34 + usize::from(frame[46] >> 4) * 4,
+            _ => frame.len(),
+        };
         let known = self.host.namespaces.iter().flat_map(|n| n.interfaces.iter().map(move |i| (n, i)));
         let interface = known.filter(|(_, i)| i.name == device).last();
         Ok(KernelDrop {
@@ -282,7 +287,7 @@ impl Facts {
             ether_type: u16::from_be_bytes([frame[12], frame[13]]),
             len: frame.len() as u32 - 14,
             gso_size: 0,
-            bytes: frame[14..].iter().copied().take(128).collect(),
+            bytes: frame[14..headers].iter().copied().take(128).collect(),
             skipped: 0,
         })
     }
@@ -323,8 +328,8 @@ fn rule(chain: &Chain, text: &str, backend: Backend) -> FirewallRule {
         text: text.to_owned(),
         position,
         verdict,
-        counted: !native || has(&["counter"]),
-        probability: after("--probability "),
+        counted: !native || text.split_ascii_whitespace().any(|word| word == "counter"),
+        probability: after("--probability ").or_else(|| Some(after("< ")? / after(" mod ")?)),
         delete,
         handle,
     }

@@ -48,8 +48,10 @@ pub enum Scripted {
     Packet {
         /// When.
         time: Timestamp,
-        /// Its bytes.
+        /// Its bytes, as far as they were kept.
         frame: Vec<u8>,
+        /// Its bytes on the wire.
+        wire_len: u32,
     },
 }
 
@@ -85,7 +87,30 @@ pub struct Script {
     pub records: Vec<Scripted>,
 }
 
+impl Scripted {
+    /// When it was.
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_nanos(match self {
+            Self::Host(host) => host.at_ns,
+            // A description belongs to the values after it; before everything is early enough.
+            Self::Catalogue(_) => i64::MIN,
+            Self::Snapshot(snapshot) => snapshot.at_ns,
+            Self::RuleSet(rules) => rules.at_ns,
+            Self::Mark(mark) => mark.at_ns,
+            Self::KernelDrop(drop) => drop.at_ns,
+            Self::Packet { time, .. } => return *time,
+        })
+    }
+}
+
 impl Script {
+    /// Puts packets of a real capture among the records, each at its time: what a host's tools told, and what was captured.
+    pub fn with_packets(mut self, packets: impl IntoIterator<Item = Scripted>) -> Self {
+        self.records.extend(packets);
+        self.records.sort_by_key(Scripted::time);
+        self
+    }
+
     /// Reads a script.
     pub fn parse(text: &str) -> Result<Self, ScriptError> {
         let mut packets = packet::Packets::default();
@@ -107,7 +132,8 @@ impl Script {
                 Some((time, packet)) if packet.starts_with("IP ") || packet.starts_with("IP6 ") => {
                     facts.say_host_once(&mut records, time);
                     let frame = packets.frame(packet).map_err(fail)?;
-                    records.push(Scripted::Packet { time, frame });
+                    let wire_len = frame.len() as u32;
+                    records.push(Scripted::Packet { time, frame, wire_len });
                 }
                 Some((time, rest)) => {
                     facts.say_host_once(&mut records, time);
