@@ -10,6 +10,7 @@ use crate::record::{self, RecordArgs};
 use crate::serve::{self, Server};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -95,6 +96,9 @@ enum Command {
     /// round until Ctrl-C. Nothing outside those namespaces is touched, and they are removed whatever happens. Needs root.
     #[command(after_help = "Examples:\n  dropscope lab\n  sudo dropscope lab mtu-100")]
     Lab(LabArgs),
+    /// Write the reference case, which the page shows first, as a log.
+    #[command(after_help = "Example:\n  dropscope reference -o - | dropscope check -")]
+    Reference(ReferenceArgs),
     /// The review server: captures that people share, behind links.
     ///
     /// Uploaded captures are kept in the data folder with the links that were made to them. The link printed at the start
@@ -110,6 +114,13 @@ struct OpenArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
+}
+
+#[derive(Args)]
+struct ReferenceArgs {
+    /// The file to write; - for standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
 }
 
 /// Where to serve, of the commands that show a page to the person who typed them.
@@ -168,6 +179,7 @@ pub fn main() -> ExitCode {
         Some(Command::Lab(args)) => lab(&args),
         Some(Command::Check(args)) => check(&args),
         Some(Command::Packets(args)) => packets(&args),
+        Some(Command::Reference(args)) => reference(&args),
         Some(Command::Record(args)) => record::record(&args),
         Some(Command::Serve(args)) => review_server(&args),
     };
@@ -207,6 +219,16 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
         server.run(serve::asked_to_stop()).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn reference(args: &ReferenceArgs) -> Result<ExitCode> {
+    let log = dropscope_core::reference::log();
+    if args.output.as_os_str() == "-" {
+        std::io::stdout().lock().write_all(&log).context("standard output takes no more")?;
+    } else {
+        std::fs::write(&args.output, log).with_context(|| format!("{} cannot be written", args.output.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn review_server(args: &ServeArgs) -> Result<ExitCode> {

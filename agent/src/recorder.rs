@@ -19,7 +19,7 @@ use crate::source::sample::{Family, Name};
 use crate::source::{Batch, Capture, CaptureStatistics, Event, Sample};
 use dropscope_core::ids::{InterfaceId, NetnsId};
 use dropscope_core::log::block::{CounterKind, Host, Mark, Station, Unit};
-use dropscope_core::log::record::{FileFormat, Interface, Record, Section, Statistics};
+use dropscope_core::log::record::{FileFormat, Interface, Record, Section, Statistics, Watched};
 use dropscope_core::log::{Encoder, PacketToWrite, TooLong};
 use dropscope_core::time::Timestamp;
 use dropscope_review::Growth;
@@ -92,7 +92,7 @@ impl Described {
             filter: Some(self.filter.clone()).filter(|filter| !filter.is_empty()),
             os: Some(os.to_owned()),
             ticks_per_second: 1_000_000_000,
-            comments: vec![format!("dropscope netns={} ifindex={} role=capture", self.netns.0, self.ifindex)],
+            comments: vec![Watched { netns: self.netns, ifindex: self.ifindex }.comment()],
         }
     }
 }

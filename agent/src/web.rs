@@ -43,7 +43,8 @@ async fn asset(uri: Uri, headers: HeaderMap) -> Response {
     set(header::VARY, "accept-encoding");
     set(header::CACHE_CONTROL, if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" });
     // A worker is bound by the policy its own script came with, so every file carries it.
-    set(header::CONTENT_SECURITY_POLICY, &policy());
+    let index = Dist::get("index.html").map(|file| String::from_utf8_lossy(&file.data).into_owned());
+    set(header::CONTENT_SECURITY_POLICY, &policy(&index.unwrap_or_default()));
     if !encoding.is_empty() {
         set(header::CONTENT_ENCODING, encoding);
     }
@@ -97,11 +98,10 @@ fn mime_of(path: &str) -> String {
     Dist::get(path).map(|file| file.metadata.mimetype().to_owned()).unwrap_or_else(|| "application/octet-stream".into())
 }
 
-/// The content security policy of the page as it is now.
-fn policy() -> String {
-    let index = Dist::get("index.html").map(|file| String::from_utf8_lossy(&file.data).into_owned()).unwrap_or_default();
-    let scripts = hashes_of_inline(&index, "script");
-    let styles = hashes_of_inline(&index, "style");
+/// The content security policy of a page.
+fn policy(index: &str) -> String {
+    let scripts = hashes_of_inline(index, "script");
+    let styles = hashes_of_inline(index, "style");
     // Views set computed geometry through the style attribute; nothing else may be inline.
     format!(
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'{scripts}; style-src 'self'{styles}; \
@@ -203,6 +203,27 @@ mod tests {
         assert_eq!(hashes_of_inline(html, "script"), " 'sha256-+8urSkXcx++qL9ok/Fe5ECkfNfqrStHtsbUiqzZipCE='");
         assert_eq!(hashes_of_inline("<script>unclosed", "script"), "");
         assert_eq!(hashes_of_inline(html, "style").matches("sha256").count(), 1);
+    }
+
+    #[test]
+    fn nothing_foreign_may_run_load_or_frame_the_page() {
+        let policy = policy("<script type=\"module\">\nimport init\n</script><style>p{}</style>");
+        let directive = |name: &str| {
+            let found = policy.split("; ").find_map(|one| one.strip_prefix(name)?.strip_prefix(' '));
+            found.unwrap_or_else(|| panic!("{name} is missing in {policy}")).to_owned()
+        };
+        assert_eq!(directive("default-src"), "'none'");
+        assert_eq!(
+            directive("script-src"),
+            "'self' 'wasm-unsafe-eval' 'sha256-+8urSkXcx++qL9ok/Fe5ECkfNfqrStHtsbUiqzZipCE='",
+            "the inline start script by its hash, no 'unsafe-inline', no 'unsafe-eval'"
+        );
+        assert!(directive("style-src").starts_with("'self' 'sha256-"));
+        for (name, value) in
+            [("connect-src", "'self'"), ("worker-src", "'self'"), ("frame-ancestors", "'none'"), ("form-action", "'none'")]
+        {
+            assert_eq!(directive(name), value);
+        }
     }
 
     #[test]

@@ -1,0 +1,85 @@
+//! `dropscope check` as continuous integration runs it: what it prints, and what it exits with.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn dropscope(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dropscope")).current_dir(folder).args(args).output().expect("the command runs")
+}
+
+/// A folder with the reference case in it, as `reference.pcapng`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(dropscope(folder.path(), &["reference", "-o", "reference.pcapng"]).status.success());
+    folder
+}
+
+#[test]
+fn the_reference_case_is_found_and_told_the_same_in_every_form() {
+    let folder = folder();
+    let json = dropscope(folder.path(), &["check", "--json", "reference.pcapng"]);
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|finding| finding["rule"] == "interface_mtu").expect("the cause of the reference case");
+    assert_eq!(finding["severity"], "critical");
+    let (id, sentence) = (finding["id"].as_str().unwrap(), finding["sentence"].as_str().unwrap());
+    let joined = |output: Output| String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    for form in [&["check", "reference.pcapng"][..], &["check", "--markdown", "reference.pcapng"]] {
+        let text = joined(dropscope(folder.path(), form));
+        let start = sentence.split_whitespace().take(4).collect::<Vec<_>>().join(" ");
+        assert!(text.contains(&start) && text.contains("interface_mtu"), "{form:?}: {text}");
+    }
+    assert!(id.starts_with("interface_mtu-"));
+}
+
+#[test]
+fn the_exit_status_is_what_a_pipeline_needs() {
+    let folder = folder();
+    std::fs::write(folder.path().join("notes.txt"), "eth0 lost packets again\n").unwrap();
+    let whole = std::fs::read(folder.path().join("reference.pcapng")).unwrap();
+    std::fs::write(folder.path().join("cut.pcapng"), &whole[..whole.len() - 10]).unwrap();
+    for (args, status) in [
+        (&["reference.pcapng"][..], 0),
+        (&["--fail-on", "critical", "reference.pcapng"], 1),
+        (&["--fail-on", "interface_mtu", "reference.pcapng"], 1),
+        (&["--fail-on", "conntrack_full,refused", "reference.pcapng"], 0),
+        (&["cut.pcapng"], 0),
+        (&["--fail-on", "severe", "reference.pcapng"], 2),
+        (&[], 2),
+        (&["notes.txt"], 3),
+        (&["missing.pcap"], 3),
+        (&["--fail-on", "critical", "reference.pcapng", "missing.pcap"], 3),
+    ] {
+        let output = dropscope(folder.path(), &[&["check"], args].concat());
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let told = dropscope(folder.path(), &["check", "notes.txt"]);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("not a capture"), "{}", String::from_utf8_lossy(&told.stdout));
+}
+
+#[test]
+fn standard_input_is_a_capture_like_any_other() {
+    let folder = folder();
+    let log = std::fs::read(folder.path().join("reference.pcapng")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dropscope"));
+    let mut child = command.args(["check", "--json", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&log).unwrap();
+    let piped: serde_json::Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    let file: serde_json::Value =
+        serde_json::from_slice(&dropscope(folder.path(), &["check", "--json", "reference.pcapng"]).stdout).unwrap();
+    assert_eq!(piped["findings"], file["findings"]);
+    assert!(piped["findings"].as_array().is_some_and(|findings| !findings.is_empty()));
+}
+
+#[test]
+fn packets_are_listed_with_a_trailer_that_counts_them() {
+    let folder = folder();
+    let output = dropscope(folder.path(), &["packets", "--json", "reference.pcapng"]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (trailer, packets) = lines.split_last().unwrap();
+    assert_eq!((&trailer["packets"], &trailer["status"]), (&packets.len().into(), &"ok".into()));
+    assert!(packets.iter().enumerate().all(|(at, packet)| packet["n"] == at + 1));
+}
