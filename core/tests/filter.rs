@@ -97,6 +97,12 @@ fn filters_let_through_what_wireshark_lets_through() {
         ("eth.src[0:3] matches \"^.\\xa3\"", "1-5 7-8 10-11 13-14 16 18-20 22-23 25"),
         ("frame.interface_name matches \"eth\"", ""),
         ("copy or drop.reason", ""),
+        ("ip.hdr_len == 20 and ip.version == 4", "5-16 20-24"),
+        ("tcp.hdr_len == 20", "5 7-8 10-11 13"),
+        ("tcp.options.timestamp", "14-16 20-24"),
+        ("ip.flags == 2 and tcp.flags.syn == 1", "6 9 12 14-15 20-21"),
+        ("tcp.checksum == 0x6ce4", "16 22-23"),
+        ("ipv6.version == 6", "1-4 18 25"),
         ("finding.rule == \"interface_mtu\"", "20-24"),
     ];
     let mut wrong = Vec::new();
@@ -147,4 +153,32 @@ fn what_is_no_filter_is_pointed_at_and_the_nearest_field_proposed() {
         text.push_str(&format!("{filter}\n{marker}\n{}{proposal}\n\n", error.message));
     }
     insta::assert_snapshot!(text);
+}
+
+/// Whatever the decode tree names can be typed: a click on it makes a filter.
+#[test]
+fn every_field_of_the_decode_tree_is_a_filter_field() {
+    fn names(nodes: &[dropscope_core::query::Node], into: &mut std::collections::BTreeSet<String>) {
+        for node in nodes {
+            into.insert(node.field.clone());
+            names(&node.children, into);
+        }
+    }
+    let (mut engine, log) = engine();
+    let mut fields = std::collections::BTreeSet::new();
+    for no in 1..=25 {
+        let query = Query::Packet { no: dropscope_core::ids::PacketNo(no) };
+        let Answer::Packet(detail) = engine.ask(&query, &mut &*log) else { panic!("no packet {no}") };
+        names(&detail.tree, &mut fields);
+    }
+    fields.remove("");
+    assert!(fields.len() > 40);
+    let unknown: Vec<String> = fields
+        .into_iter()
+        .filter(|filter| match engine.ask(&Query::FilterHelp { filter: filter.clone(), cursor: 0 }, &mut &*log) {
+            Answer::FilterHelp(help) => help.error.is_some(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(unknown, Vec::<String>::new());
 }

@@ -7,6 +7,7 @@ mod network;
 mod own;
 mod tcp;
 mod transport;
+mod tree;
 
 use super::named::Named;
 use super::value::{Type, Value};
@@ -27,10 +28,19 @@ pub struct Field {
     pub kind: Type,
     /// What it is, for completion.
     pub about: &'static str,
-    /// Gives each of its values in a packet.
-    pub(super) get: Get,
+    /// Where its values come from.
+    values: Values,
     /// Whether its values may change after the packet was read.
     pub(super) changes: bool,
+}
+
+/// Where values come from.
+#[derive(Clone, Copy)]
+enum Values {
+    /// From columns, conversation or the dissected packet.
+    Given(Get),
+    /// From the decode tree.
+    Tree(tree::Shape),
 }
 
 /// Gives each value a packet has of a field, and says whether those are all.
@@ -77,6 +87,16 @@ pub struct Read<'a> {
     pub packet: &'a Packet<'a>,
 }
 
+impl Field {
+    /// Gives each value that a packet has of it to `out`.
+    pub(super) fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
+        match self.values {
+            Values::Given(get) => get(subject, out),
+            Values::Tree(shape) => tree::emit(self, shape, subject, out),
+        }
+    }
+}
+
 impl std::fmt::Debug for Field {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
@@ -85,7 +105,7 @@ impl std::fmt::Debug for Field {
 
 /// All fields, in the order in which they are listed.
 pub static FIELDS: LazyLock<Vec<&'static Field>> = LazyLock::new(|| {
-    [frame::FIELDS, network::FIELDS, tcp::FIELDS, transport::FIELDS, own::FIELDS].into_iter().flatten().collect()
+    [frame::FIELDS, network::FIELDS, tcp::FIELDS, transport::FIELDS, own::FIELDS, tree::FIELDS].into_iter().flatten().collect()
 });
 
 /// The field of this name. Case does not matter, as in Wireshark.
@@ -95,7 +115,7 @@ pub(super) fn find(name: &str) -> Option<&'static Field> {
 
 /// A field whose values never change.
 const fn field(name: &'static str, kind: Type, about: &'static str, get: Get) -> Field {
-    Field { name, kind, about, get, changes: false }
+    Field { name, kind, about, values: Values::Given(get), changes: false }
 }
 
 impl<'a> Subject<'a> {

@@ -138,7 +138,7 @@ impl Source {
     /// Gives each value of a packet to `out`.
     fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
         match self {
-            Self::Field(field) => (field.get)(subject, out),
+            Self::Field(field) => field.emit(subject, out),
             Self::Slice(of, pieces) => {
                 if let Some(known) = of.lacks_bytes(subject) {
                     return known;

@@ -3,7 +3,7 @@
 use super::engine::Knowledge;
 use super::reader::{ByteSource, Reader, dissected};
 use super::{Answer, Node, PacketDetail, rows};
-use crate::dissect::{self, Packet, TcpFlags, Transport};
+use crate::dissect::{self, Packet, Protocol, TcpFlags, Transport};
 use crate::ids::PacketNo;
 use crate::store::Row;
 
@@ -89,9 +89,13 @@ fn frame(known: &Knowledge<'_>, no: PacketNo, row: &Row) -> Node {
 fn analysis(known: &Knowledge<'_>, no: PacketNo, row: &Row, packet: &Packet<'_>) -> Option<Node> {
     let (id, direction) = row.flow?;
     let flow = known.recording.flows.get(id)?;
-    let transport = format!("{:?}", flow.transport).to_lowercase();
+    let stream = match flow.transport {
+        Protocol::Tcp => "tcp.stream",
+        Protocol::Udp => "udp.stream",
+        _ => "",
+    };
     let mut children = vec![
-        derived("Stream", flow.stream.to_string(), &format!("{transport}.stream")),
+        derived("Stream", flow.stream.to_string(), stream),
         derived("Conversation", format!("{} → {}", flow.client, flow.server), ""),
     ];
     if let (Transport::Tcp(tcp), Some(base)) = (&packet.transport, flow.side(direction).base) {
