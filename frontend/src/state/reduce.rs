@@ -1,6 +1,8 @@
 //! How each intent changes the state: one pure function.
 
 use super::{AppState, Edge, History, Inspect, Intent, Link, Session, Sheet, Theme, Trouble};
+use crate::format;
+use crate::text::{Value, tn};
 use crate::url::UrlState;
 use dropscope_core::anchor::{Anchor, Place};
 use dropscope_core::finding::{Finding, Picture, Subject};
@@ -42,6 +44,18 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
                 next.session.revision = progress.revision;
             }
             next.session.bytes_per_second = bytes_per_second;
+            // Told once: a banner that was read does not come back with the next report.
+            if let (Some(what), None) = (&progress.trouble, &state.session.progress.trouble) {
+                let packets = progress.packets;
+                let what_to_do = match packets {
+                    0 => crate::text::t("nothing-readable"),
+                    _ => tn(
+                        "readable-kept",
+                        &[("n", Value::Number(packets.into())), ("shown", Value::Text(&format::count(packets.into())))],
+                    ),
+                };
+                next.session.trouble = Some(Trouble { what: what.clone(), what_to_do });
+            }
             next.session.progress = *progress;
         }
         Intent::Overview(overview) => next.session.overview = Some(overview),

@@ -18,6 +18,7 @@ headline-notes = { $n ->
    *[other] No cause of loss, { $n } notes
 }
 headline-none = No loss found
+headline-nothing = Nothing to judge
 headline-reading = Looking…
 checked-fine = { $n ->
     [one] Checked and fine: 1
@@ -104,6 +105,7 @@ column-retransmissions = Sent again
 column-missing = Missing
 column-conversation = Conversation
 packets-none-yet = No packets yet.
+packets-none = There is no packet in this capture.
 packets-none-match = No packet matches the filter within the selected span.
 filter-for = Filter for { $what }
 follow-flow = Follow this conversation
@@ -138,6 +140,7 @@ counter-was-reset = The counter was reset within this span
 only-changed = Only what changed
 interfaces = Interfaces
 rule = Rule
+rules-none = no rules
 rule-does-not-count = This rule has no counter
 conntrack-entries = Entries
 other-counters = Other counters
@@ -210,10 +213,18 @@ copied = Copied.
 copied-short = copied
 copy = copy
 copy-refused = The browser did not allow copying; select the text and copy it by hand.
+nothing-readable = Nothing in it could be read. Drop a capture as tcpdump, Wireshark or dropscope write it: pcap or pcapng, also compressed.
+readable-kept = { $n ->
+    [one] The 1 packet before that is shown.
+   *[other] The { $shown } packets before that are shown.
+}
 restart-engine = Start the engine again
 engine-died-what-to-do = Your file is untouched. Start the engine again to read it anew; the link in the address bar still shows the same screen.
 title-dead = Engine stopped
-title-findings = findings
+title-findings = { $n ->
+    [one] 1 finding
+   *[other] { $n } findings
+}
 
 welcome = Why are packets being lost here?
 welcome-drop = Drop a pcap or pcapng file anywhere on this page.

@@ -3,6 +3,7 @@
 pub mod canvas;
 pub mod copy;
 pub mod menu;
+pub mod prose;
 pub mod severity;
 pub mod splitter;
 pub mod virtual_list;

@@ -7,6 +7,7 @@ use super::message::{Opening, ToPage, ToWorker, pack, unpack};
 use super::socket::Socket;
 use super::spool::Spool;
 use crate::state::{Link, Trouble};
+use dropscope_core::log::{UnpackError, Unpacker};
 use dropscope_core::query::Engine;
 use gloo::events::EventListener;
 use gloo::timers::callback::Timeout;
@@ -21,6 +22,8 @@ use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageChannel};
 const SLICE: u64 = 16 << 20;
 /// Bytes fed to the engine at a time, between looks at the clock.
 const PIECE: u32 = 256 << 10;
+/// The first bytes, which name a compression.
+const MAGIC: u32 = 4;
 /// How long the engine may work before the event loop gets its turn, in milliseconds.
 const TURN_MS: f64 = 12.0;
 /// Progress is told at most this often, in milliseconds.
@@ -31,7 +34,15 @@ pub(super) struct Host {
     scope: DedicatedWorkerGlobalScope,
     session: u32,
     engine: Engine,
-    pub(super) spool: Spool,
+    unpacker: Unpacker,
+    /// The uncompressed log.
+    spool: Spool,
+    /// Bytes that came in, as they came: compressed ones where the log is compressed.
+    received: u64,
+    /// How many there are, where that is known.
+    total: Option<u64>,
+    /// Whether what comes out of the unpacker is not in the spool by itself.
+    keeps: bool,
     socket: Option<Socket>,
     stopped: bool,
     buffer: Vec<u8>,
@@ -53,7 +64,11 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         scope: scope.clone(),
         session: 0,
         engine: Engine::new(),
+        unpacker: Unpacker::default(),
         spool: Spool::default(),
+        received: 0,
+        total: None,
+        keeps: true,
         socket: None,
         stopped: false,
         buffer: vec![],
@@ -77,13 +92,13 @@ fn received(host: &Shared, message: ToWorker, file: Option<Blob>) {
             host.borrow_mut().reset(session);
             match (opening, file) {
                 (Opening::File, Some(blob)) => {
-                    host.borrow_mut().spool = Spool::of(&blob);
+                    host.borrow_mut().begin_blob(&blob);
                     spawn_local(read_blob(host.clone(), session, blob));
                 }
                 (Opening::File, None) => host.borrow_mut().trouble("No file came with the message.", "Drop the file again."),
                 (Opening::Reference, _) => match bytes_as_blob(&dropscope_core::reference::log()) {
                     Ok(blob) => {
-                        host.borrow_mut().spool = Spool::of(&blob);
+                        host.borrow_mut().begin_blob(&blob);
                         spawn_local(read_blob(host.clone(), session, blob));
                     }
                     Err(_) => host.borrow_mut().trouble("The browser refused to hold the reference case.", "Reload the page."),
@@ -104,7 +119,11 @@ impl Host {
     fn reset(&mut self, session: u32) {
         self.session = session;
         self.engine = Engine::new();
+        self.unpacker = Unpacker::default();
         self.spool = Spool::default();
+        self.received = 0;
+        self.total = None;
+        self.keeps = true;
         self.socket = None;
         self.stopped = false;
         self.progress_timer = None;
@@ -130,36 +149,75 @@ impl Host {
         self.session == session && !self.stopped
     }
 
-    /// Feeds the engine; `bytes` are not kept.
-    pub(super) fn feed(&mut self, bytes: &Uint8Array) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(bytes.length() as usize, 0);
-        bytes.copy_to(&mut buffer);
-        self.engine.push(&buffer);
-        self.buffer = buffer;
+    /// Bytes that came in: where a cut connection goes on.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
-    /// Feeds the engine and keeps the bytes.
-    pub(super) fn keep_and_feed(&mut self, bytes: &Uint8Array) {
-        if self.spool.append(bytes).is_err() {
-            let at = self.spool.size();
-            self.trouble(
-                &format!("The browser could not store what came after byte {at}."),
-                "Free some disk space and reload the page; everything before that byte stays usable until then.",
-            );
-            self.stop();
-            return;
-        }
+    fn begin_blob(&mut self, blob: &Blob) {
+        self.spool = Spool::of(blob);
+        self.total = Some(blob.size() as u64);
+        self.keeps = false;
+    }
+
+    /// Takes the next bytes of the source, compressed or not.
+    pub(super) fn take(&mut self, bytes: &Uint8Array) {
         let mut at = 0;
-        while at < bytes.length() {
-            let end = (at + PIECE).min(bytes.length());
-            self.feed(&bytes.subarray(at, end));
+        while at < bytes.length() && !self.stopped {
+            // Alone, the first bytes tell whether the log is compressed and has to be kept as it comes out.
+            let piece = if self.received == 0 { MAGIC } else { PIECE };
+            let end = at.saturating_add(piece).min(bytes.length());
+            self.take_piece(&bytes.subarray(at, end));
             at = end;
         }
     }
 
+    fn take_piece(&mut self, bytes: &Uint8Array) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(bytes.length() as usize, 0);
+        bytes.copy_to(&mut buffer);
+        self.received += buffer.len() as u64;
+        let unpacked = self.unpack(|unpacker, sink| unpacker.push(&buffer, sink));
+        self.buffer = buffer;
+        if !self.keeps && self.unpacker.compression().is_some() {
+            self.keeps = true;
+            self.spool = Spool::default();
+        }
+        if let Err((what, what_to_do)) = unpacked {
+            self.trouble(&what, &what_to_do);
+            self.stop();
+        }
+    }
+
+    /// Runs the unpacker; what comes out goes to the engine and, where it is not there by itself, into the spool.
+    fn unpack(
+        &mut self,
+        run: impl FnOnce(&mut Unpacker, &mut dyn FnMut(&[u8])) -> Result<(), UnpackError>,
+    ) -> Result<(), (String, String)> {
+        let Self { unpacker, engine, spool, keeps, .. } = self;
+        let mut refused = false;
+        let mut sink = |out: &[u8]| {
+            refused = refused || (*keeps && spool.append(&Uint8Array::from(out)).is_err());
+            if !refused {
+                engine.push(out);
+            }
+        };
+        let unpacked = run(unpacker, &mut sink);
+        let packets = engine.progress().packets;
+        if refused {
+            let what = format!("The browser could not store what comes after byte {} of the log.", spool.size());
+            return Err((what, format!("{packets} packets before it are shown. Free some disk space and open it again.")));
+        }
+        unpacked.map_err(|error| {
+            (format!("The file could not be unpacked further: {error}."), format!("{packets} packets before that are shown."))
+        })
+    }
+
     /// No more bytes will come.
     pub(super) fn finish(&mut self) {
+        if let Err((what, what_to_do)) = self.unpack(|unpacker, sink| unpacker.finish(sink)) {
+            self.trouble(&what, &what_to_do);
+        }
         self.engine.finish();
         self.tell_progress();
     }
@@ -168,9 +226,9 @@ impl Host {
     fn tell_progress(&mut self) {
         self.progress_timer = None;
         let mut progress = self.engine.progress();
-        if progress.bytes_total.is_none() && self.socket.is_none() {
-            progress.bytes_total = Some(self.spool.size());
-        }
+        // How far in the source, which the reader knows the size of.
+        progress.bytes_read = self.received;
+        progress.bytes_total = self.total;
         post(&self.scope, &ToPage::Progress { session: self.session, progress });
     }
 
@@ -231,7 +289,7 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
         let mut piece = 0;
         while piece < bytes.length() {
             let end = (piece + PIECE).min(bytes.length());
-            host.borrow_mut().feed(&bytes.subarray(piece, end));
+            host.borrow_mut().take(&bytes.subarray(piece, end));
             piece = end;
             if now() - turn_began > TURN_MS {
                 tell_progress_soon(&host);

@@ -86,7 +86,7 @@ impl Inner {
         if self.attempt.get() == 0 {
             self.tell(Link::Connecting);
         }
-        let from = self.host.borrow().spool.size();
+        let from = self.host.borrow().received();
         let protocols = Array::of2(&"dropscope.v1".into(), &format!("bearer.{}", self.token).into());
         let Ok(socket) = WebSocket::new_with_str_sequence(&format!("{}?from={from}", self.url), &protocols) else {
             self.wait_and_retry();
@@ -115,7 +115,7 @@ impl Inner {
         }
         if let Some(buffer) = data.dyn_ref::<ArrayBuffer>() {
             self.attempt.set(0);
-            self.host.borrow_mut().keep_and_feed(&Uint8Array::new(buffer));
+            self.host.borrow_mut().take(&Uint8Array::new(buffer));
             tell_progress_soon(&self.host);
         } else if let Some(said) = data.as_string().and_then(|text| serde_json::from_str::<Said>(&text).ok()) {
             match said {

@@ -6,6 +6,7 @@ use crate::hooks::{Same, use_dispatch};
 use crate::state::{AppState, Intent};
 use crate::text::t;
 use crate::widget::copy::Command;
+use crate::widget::prose::prose;
 use crate::widget::severity;
 use dropscope_core::anchor::{Anchor, Place};
 use dropscope_core::finding::{Command as CommandLine, Finding, Reason, Subject};
@@ -34,7 +35,7 @@ pub fn Detail(props: &Props) -> Html {
                     <strong>{ severity::word(finding.severity) }</strong>
                     <code class="finding__rule">{ &finding.rule }</code>
                 </p>
-                <h2>{ &finding.sentence }</h2>
+                <h2>{ prose(&finding.sentence) }</h2>
                 <p class="finding__foot">
                     <span>{ subject(&finding.subject) }</span>
                     <span class="num" title={format::date_time(finding.span.start, 9)}>{ format::time_of_day(finding.span.start, 3) }</span>
@@ -49,17 +50,17 @@ pub fn Detail(props: &Props) -> Html {
                 { picture(shown, &dispatch) }
             }
             <h3>{ t("how-sure") }</h3>
-            <p><strong>{ severity::confidence(finding.confidence) }{ ". " }</strong>{ &finding.confidence_reason }</p>
+            <p><strong>{ severity::confidence(finding.confidence) }{ ". " }</strong>{ prose(&finding.confidence_reason) }</p>
             if !finding.rival.is_empty() {
                 <h3>{ t("what-else") }</h3>
-                <p>{ &finding.rival }</p>
+                <p>{ prose(&finding.rival) }</p>
             }
             { commands("confirm", &finding.confirm) }
             { commands("fix", &finding.fix) }
             if !finding.questions.is_empty() {
                 <h3>{ t("questions") }</h3>
                 { for finding.questions.iter().map(|q| html! {
-                    <details class="question"><summary>{ &q.question }</summary><p>{ &q.answer }</p></details>
+                    <details class="question"><summary>{ prose(&q.question) }</summary><p>{ prose(&q.answer) }</p></details>
                 }) }
             }
             <h3>{ t("evidence") }</h3>
@@ -72,11 +73,11 @@ fn step(reason: &Reason, lit: Option<&Anchor>, dispatch: &UseReducerDispatcher<A
     let is_lit = lit.is_some_and(|lit| reason.anchors.contains(lit));
     // The sentence itself is the link, to the first place it rests on; the others follow as chips.
     let text = match reason.anchors.first() {
-        None => html! { <span>{ &reason.text }</span> },
+        None => html! { <span>{ prose(&reason.text) }</span> },
         Some(first) => {
             let (dispatch, first) = (dispatch.clone(), first.clone());
             let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Anchor(first.clone())));
-            html! { <button class="link steps__text" aria-pressed={is_lit.to_string()} {onclick}>{ &reason.text }</button> }
+            html! { <button class="link steps__text" aria-pressed={is_lit.to_string()} {onclick}>{ prose(&reason.text) }</button> }
         }
     };
     html! {

@@ -9,6 +9,7 @@ use crate::format;
 use crate::hooks::{Same, use_dispatch};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
+use crate::widget::prose::prose;
 use crate::widget::severity;
 use dropscope_core::finding::{Checked, Finding, Quiet, Severity};
 use dropscope_core::query::Findings;
@@ -23,6 +24,8 @@ pub struct Props {
     pub open: Option<AttrValue>,
     /// Whether more may come.
     pub growing: bool,
+    /// How many packets there are.
+    pub packets: u32,
 }
 
 /// The list of findings, and of what was checked and is fine.
@@ -32,7 +35,7 @@ pub fn FindingsList(props: &Props) -> Html {
     let findings = props.findings.as_deref();
     let list = findings.map(|f| f.findings.as_slice()).unwrap_or_default();
     let checked = findings.map(|f| f.checked.as_slice()).unwrap_or_default();
-    let headline = headline(list, props.growing, findings.is_some());
+    let headline = headline(list, props.growing, findings.is_some(), props.packets);
     let onkeydown = {
         let dispatch = dispatch.clone();
         Callback::from(move |event: KeyboardEvent| {
@@ -60,12 +63,14 @@ pub fn FindingsList(props: &Props) -> Html {
     }
 }
 
-fn headline(list: &[Finding], growing: bool, judged: bool) -> String {
+fn headline(list: &[Finding], growing: bool, judged: bool, packets: u32) -> String {
     let severe = list.iter().filter(|f| f.severity > Severity::Note).count() as u64;
     if severe > 0 {
         tn("headline-causes", &[("n", Value::Number(severe))])
     } else if growing || !judged {
         t("headline-reading")
+    } else if list.is_empty() && packets == 0 {
+        t("headline-nothing")
     } else if list.is_empty() {
         t("headline-none")
     } else {
@@ -100,7 +105,7 @@ fn card(finding: &Finding, open: Option<&str>, dispatch: &UseReducerDispatcher<c
                 <code class="finding__rule">{ &finding.rule }</code>
                 if finding.count > 1 { <span class="finding__count">{ format!("× {}", format::count(finding.count)) }</span> }
             </p>
-            <p class="finding__sentence">{ &finding.sentence }</p>
+            <p class="finding__sentence">{ prose(&finding.sentence) }</p>
             <p class="finding__foot">
                 <span>{ severity::confidence(finding.confidence) }</span>
                 <span class="num" title={format::date_time(finding.span.start, 6)}>{ format::time_of_day(finding.span.start, 0) }</span>
@@ -134,7 +139,7 @@ fn checked_list(
                     html! {
                         <li key={checked.rule.clone()} data-rule={checked.rule.clone()}>
                             <strong>{ &checked.title }</strong>
-                            <p>{ &checked.why }{ " " }{ show }</p>
+                            <p>{ prose(&checked.why) }{ " " }{ show }</p>
                         </li>
                     }
                 }) }

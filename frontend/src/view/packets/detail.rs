@@ -85,7 +85,7 @@ pub fn PacketInspector(props: &Props) -> Html {
 }
 
 fn innermost(tree: &[Node]) -> BTreeSet<String> {
-    tree.iter().rev().find(|n| !n.children.is_empty()).map(|n| n.name.clone()).into_iter().collect()
+    tree.iter().rev().find(|n| !n.derived && !n.children.is_empty()).map(|n| n.name.clone()).into_iter().collect()
 }
 
 type Dispatcher = UseReducerDispatcher<crate::state::AppState>;

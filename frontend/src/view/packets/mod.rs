@@ -124,13 +124,23 @@ pub fn Packets(props: &ViewProps) -> Html {
                     <button class="button is-small" aria-pressed={follow.to_string()} onclick={follow_toggle}>{ t("follow") }</button>
                 }
             </div>
+            <div class="packets__wide"><div class="packets__inner">
             <div class="packet packet--head" role="row" aria-hidden="true">
                 <span>{ t("column-no") }</span><span>{ t("column-time") }</span><span>{ t("column-addresses") }</span>
-                <span>{ t("column-protocol") }</span><span>{ t("column-info") }</span><span class="num">{ t("column-length") }</span>
+                <span class="packet__protocol">{ t("column-protocol") }</span><span>{ t("column-info") }</span><span class="num">{ t("column-length") }</span>
             </div>
             <VirtualList id="packet-list" label={t("view-packets")} {total} {cursor} {reveal} follow={*follow} on_leave_end={leave} {on_window} {row} {on_move} />
+            </div></div>
             if page.is_some() && total == 0 {
-                <p class="view__empty">{ if url.filter.is_empty() && url.span.is_none() { t("packets-none-yet") } else { t("packets-none-match") } }</p>
+                <p class="view__empty">{
+                    if !url.filter.is_empty() || url.span.is_some() {
+                        t("packets-none-match")
+                    } else if props.growing {
+                        t("packets-none-yet")
+                    } else {
+                        t("packets-none")
+                    }
+                }</p>
             }
             if let Some((at, row)) = &*menu {
                 { row_menu(*at, row, url, &dispatch, menu.setter()) }

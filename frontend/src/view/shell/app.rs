@@ -9,7 +9,7 @@ use crate::browser::{self, address, server, storage, theme};
 use crate::format;
 use crate::hooks::{Engine, Epoch, Same};
 use crate::state::{AppState, Edge, History, Intent, Link, Sheet, Theme};
-use crate::text::{self, Language, t};
+use crate::text::{self, Language, Value, t, tn};
 use crate::url::{self, Source};
 use crate::view::welcome::Welcome;
 use crate::worker::{Bridge, Opening, ToPage};
@@ -355,7 +355,7 @@ fn title(state: &AppState) -> String {
     } else {
         match state.open_finding() {
             Some(finding) => finding.rule.clone(),
-            None => format!("{} {}", progress.findings.iter().sum::<u32>(), t("title-findings")),
+            None => tn("title-findings", &[("n", Value::Number(progress.findings.iter().sum::<u32>().into()))]),
         }
     };
     format!("{head} · {} · Dropscope", session.name)

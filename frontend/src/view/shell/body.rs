@@ -13,9 +13,9 @@ use dropscope_core::finding::Finding;
 use std::rc::Rc;
 use yew::prelude::*;
 
-const LEFT: Size = Size { key: "pane.findings", usual: 340.0, least: 220.0, most: 640.0 };
+const LEFT: Size = Size { key: "pane.findings", usual: 324.0, least: 220.0, most: 640.0 };
 const TOP: Size = Size { key: "pane.timeline", usual: 280.0, least: 90.0, most: 900.0 };
-const RIGHT: Size = Size { key: "pane.inspector", usual: 420.0, least: 280.0, most: 900.0 };
+const RIGHT: Size = Size { key: "pane.inspector", usual: 400.0, least: 280.0, most: 900.0 };
 
 /// See the module.
 #[derive(Properties, PartialEq)]
@@ -62,7 +62,7 @@ pub fn Body(props: &Props) -> Html {
     };
     html! {
         <div class="body" style={format!("--left: {}px; --top: {}px; --right: {}px", *left, *top, *right)}>
-            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {growing} />
+            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {growing} packets={session.progress.packets.min(1)} />
             <Splitter along={Along::Columns} size={LEFT} px={*left} on_move={moved(&left)} label={t("split-findings")} />
             <main class="main">
                 <Timeline viewport={state.url.viewport} selected={state.url.span} finding={state.url.finding.clone().map(AttrValue::from)}

@@ -66,6 +66,8 @@ fn counted(value: &Counted, bad: bool, lit: &[Anchor]) -> Html {
     let class = classes!("num", is_lit.then_some("is-lit"), (bad && delta.is_some_and(|d| d > 0)).then_some("is-critical"));
     let change = match (delta, value.delta) {
         (Some(delta), _) => html! { <b class="counted__delta">{ format::change(delta) }</b> },
+        // Not recorded at all, as against reset within the span.
+        (None, None) if value.counter.is_none() => return html! { <td class="num muted">{ "–" }</td> },
         (None, None) => html! { <b class="counted__delta" title={t("counter-was-reset")}>{ "?" }</b> },
         _ => Html::default(),
     };
@@ -113,6 +115,7 @@ fn rules(chain: &ChainCounters, lit: &[Anchor]) -> Html {
             </caption>
             <thead><tr><th class="num">{ "#" }</th><th class="num">{ "pkts" }</th><th class="num">{ "bytes" }</th><th>{ "target" }</th><th>{ t("rule") }</th></tr></thead>
             <tbody>
+                if chain.rules.is_empty() { <tr><td colspan="5" class="muted">{ t("rules-none") }</td></tr> }
                 { for chain.rules.iter().map(|rule| {
                     let bad = drops(&rule.target);
                     html! {
