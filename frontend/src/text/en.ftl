@@ -19,6 +19,7 @@ headline-notes = { $n ->
 }
 headline-none = No loss found
 headline-nothing = Nothing to judge
+headline-so-far = No loss found so far
 headline-reading = Looking…
 checked-fine = { $n ->
     [one] Checked and fine: 1
@@ -236,7 +237,7 @@ reference-about = A web server loses requests twice: first two firewall rules dr
 go-live = Go live
 go-live-about = On the host where packets are lost, as root:
 go-live-effect = Records packets of port 80 and the kernel's counters once a second, and prints the link to this page.
-go-live-container = The same from within a container's network namespace.
+go-live-container = The same from within another network namespace: a name of ip netns, a process number, or a path.
 on-this-server = On this server
 opening = Opening…
 drop-now = Drop to open. The file stays on this computer.

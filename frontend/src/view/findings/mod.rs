@@ -67,8 +67,10 @@ fn headline(list: &[Finding], growing: bool, judged: bool, packets: u32) -> Stri
     let severe = list.iter().filter(|f| f.severity > Severity::Note).count() as u64;
     if severe > 0 {
         tn("headline-causes", &[("n", Value::Number(severe))])
-    } else if growing || !judged {
+    } else if !judged || (growing && packets == 0) {
         t("headline-reading")
+    } else if growing {
+        t("headline-so-far")
     } else if list.is_empty() && packets == 0 {
         t("headline-nothing")
     } else if list.is_empty() {

@@ -70,7 +70,7 @@ pub fn Welcome(props: &Props) -> Html {
                     <h2>{ t("go-live") }</h2>
                     <p>{ t("go-live-about") }</p>
                     <Command line="sudo dropscope live -i eth0 'port 80'" effect={t("go-live-effect")} />
-                    <Command line="sudo dropscope live --container web-1 -i eth0" effect={t("go-live-container")} />
+                    <Command line="sudo dropscope live --netns web-1 -i eth0" effect={t("go-live-container")} />
                 </section>
                 <section>
                     <h2>{ t("reference-case") }</h2>
