@@ -288,7 +288,7 @@ fn a_recording_killed_mid_capture_opens_whole_up_to_the_last_flush() {
         let have = found.numbers.len();
         assert!(found.is_without_gap(), "nothing is missing in the middle");
         assert!(have >= safe, "{have} datagrams are there of {safe} that were sent a second before the kill");
-        assert!(have > 1000, "the kill came mid-capture: {have}");
+        assert!(have > 100, "the kill came mid-capture: {have}");
         if found.end.is_none() {
             assert_eq!(tshark_counts(&file), found.packets);
         }
