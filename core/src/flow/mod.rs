@@ -16,6 +16,7 @@ mod cases;
 mod conversation;
 mod copies;
 mod labels;
+mod reassembly;
 #[cfg(test)]
 pub(crate) mod script;
 mod seq;
@@ -25,6 +26,7 @@ mod unacked;
 
 pub use conversation::*;
 pub use labels::Labels;
+pub use reassembly::Reassembly;
 
 use table::{Conversations, Key};
 use tcp::{Taken, Tcp};
@@ -113,7 +115,8 @@ impl FlowTable {
         later
     }
 
-    /// Enters a packet. Packets come in the order of the log.
+    /// Enters a packet. Packets come in the order of the log. A fragment says nothing of a conversation: what completes its
+    /// datagram is entered in its place (see [`Reassembly`]).
     pub fn observe(
         &mut self,
         packet: &Packet<'_>,
@@ -129,6 +132,9 @@ impl FlowTable {
             && let Some(observed) = self.join_icmp_error(ip, icmp, taken.seen)
         {
             return observed;
+        }
+        if ip.fragment.is_some() {
+            return Observed::default();
         }
         let Some((key, payload)) = key_of(ip, &packet.transport) else { return Observed::default() };
         let (id, direction) = self.conversation(&key, &packet.transport, taken);

@@ -5,10 +5,13 @@
 
 use super::packets_json::{Observation, write_packet, write_trailer};
 use crate::dissect::{Packet, Transport, dissect};
-use crate::flow::{FlowTable, Observed};
+use crate::flow::{FlowTable, Observed, Reassembly};
 use crate::log::Decoder;
 use crate::log::record::{End, FileFormat, PacketRecord, Record};
 use crate::time::Timestamp;
+
+/// What a reassembled datagram begins with: its IP header.
+const LINKTYPE_RAW: u32 = 101;
 
 /// The first reading.
 #[derive(Debug, Default)]
@@ -83,8 +86,11 @@ fn write(record: &Record<'_>, conversations: &mut Conversations, surveyed: &Surv
     match record {
         Record::Section(section) => *format = section.format,
         Record::Packet(packet) => {
-            let (dissected, observed) = conversations.observe(packet);
-            let observation = surveyed.observation(&dissected, &observed);
+            let dissected = dissect(packet.link_type, packet.data, packet.wire_len);
+            let (whole, observed) = conversations.observe(packet, &dissected);
+            let reassembled = whole.as_ref().map(|whole| dissect(LINKTYPE_RAW, whole, whole.len() as u32));
+            let mut observation = surveyed.observation(reassembled.as_ref().unwrap_or(&dissected), &observed);
+            observation.reassembled = reassembled;
             write_packet(out, *format, packet, &dissected, Some(&observation));
         }
         _ => {}
@@ -95,22 +101,26 @@ fn write(record: &Record<'_>, conversations: &mut Conversations, surveyed: &Surv
 #[derive(Debug, Default)]
 struct Conversations {
     flows: FlowTable,
+    reassembly: Reassembly,
     latest: Timestamp,
 }
 
 impl Conversations {
     fn take(&mut self, record: &Record<'_>) {
         if let Record::Packet(packet) = record {
-            self.observe(packet);
+            self.observe(packet, &dissect(packet.link_type, packet.data, packet.wire_len));
         }
     }
 
-    fn observe<'a>(&mut self, record: &PacketRecord<'a>) -> (Packet<'a>, Observed) {
+    /// The datagram that the packet completes, if it is a fragment, and what the conversation says.
+    fn observe(&mut self, record: &PacketRecord<'_>, packet: &Packet<'_>) -> (Option<Vec<u8>>, Observed) {
         // A record without a time is taken to be of the time before it.
         self.latest = record.time.unwrap_or(self.latest);
-        let packet = dissect(record.link_type, record.data, record.wire_len);
-        let observed = self.flows.observe(&packet, record.no, self.latest, record.interface, record.wire_len);
-        (packet, observed)
+        let whole = self.reassembly.complete(packet, record.data, self.latest);
+        let reassembled = whole.as_ref().map(|whole| dissect(LINKTYPE_RAW, whole, whole.len() as u32));
+        let packet = reassembled.as_ref().unwrap_or(packet);
+        let observed = self.flows.observe(packet, record.no, self.latest, record.interface, record.wire_len);
+        (whole, observed)
     }
 }
 
@@ -118,6 +128,7 @@ impl Surveyed {
     /// What the conversation adds to one packet.
     fn observation<'a>(&self, packet: &Packet<'_>, observed: &Observed) -> Observation<'a> {
         let Transport::Tcp(tcp) = &packet.transport else { return Observation::default() };
+        let observed = self.0.hindsight(observed, tcp);
         let flow = observed.flow.and_then(|id| self.0.get(id));
         let base = observed.peer_base.unwrap_or(0);
         let rtt = flow.filter(|_| observed.shows_analysis).and_then(|flow| flow.handshake.rtt);
