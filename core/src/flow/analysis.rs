@@ -75,6 +75,13 @@ impl Default for Half {
     }
 }
 
+impl Half {
+    /// Whether the last window it told was 0.
+    pub(super) const fn window_closed(&self) -> bool {
+        self.window == 0
+    }
+}
+
 /// Window scaling of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scale {

@@ -59,8 +59,8 @@ fn syns_sent_again_are_one_flow_and_a_new_isn_is_another() {
         9 C S 0 <mss 1460>
         ",
         "
-        2: retransmission, rto 1.00 s
-        3: retransmission, rto 3.00 s
+        2: retransmission, rto 1.00 s, judged LostAfterTap of 1 by SeenBefore
+        3: retransmission, rto 3.00 s, judged LostAfterTap of 1 by SeenBefore
         4: reused_ports
         flow 0 port 40000, complete 1, syn 1 x3
           C 3 packets, 0 bytes, to 0, 2 sent again
@@ -105,8 +105,8 @@ fn syn_acks_sent_again() {
         3.01 S S. 0 ack 1
         ",
         "
-        3: retransmission, rto 1.00 s
-        4: retransmission, rto 3.00 s
+        3: retransmission, rto 1.00 s, judged LostAfterTap of 2 by SeenBefore
+        4: retransmission, rto 3.00 s, judged LostAfterTap of 2 by SeenBefore
         flow 0 port 40000, complete 3, syn 1, syn-ack 2 x3
           C 1 packets, 0 bytes, to 0, acked 0
           S 3 packets, 0 bytes, to 0, 2 sent again
@@ -148,7 +148,7 @@ fn loss_before_the_tap_is_missed_by_the_peer_and_filled() {
         "
         5: lost_segment
         8: duplicate_ack, #1
-        9: retransmission, rto 279 ms
+        9: retransmission, rto 279 ms, judged LostBeforeTap by NewerTsval
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
           C 6 packets, 400 bytes, to 400, acked 400, 1 sent again
             hole 101-200 noticed 5 missed 7 filled 9
@@ -168,8 +168,8 @@ fn acked_and_never_sent_again_was_lost_by_the_capture() {
         ",
         "
         5: lost_segment
-        6: ack_lost_segment
-        7: ack_lost_segment
+        6: ack_lost_segment, judged CaptureMissed by PeerHasThem
+        7: ack_lost_segment, judged CaptureMissed by PeerHasThem
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
           C 4 packets, 200 bytes, to 500, acked 500, missing 300 in 2
             hole 101-300 noticed 5 acked 6
@@ -189,9 +189,9 @@ fn data_sent_again_and_never_acknowledged_is_stuck() {
         1.490 C . 1(1448) ack 1 <TS 249:900>
         ",
         "
-        5: retransmission, rto 210 ms
-        6: retransmission, rto 630 ms
-        7: retransmission, rto 1.47 s
+        5: retransmission, rto 210 ms, judged LostAfterTap of 4 by SeenBefore
+        6: retransmission, rto 630 ms, judged LostAfterTap of 4 by SeenBefore
+        7: retransmission, rto 1.47 s, judged LostAfterTap of 4 by SeenBefore
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
           C 6 packets, 5792 bytes, to 1448, acked 0, 3 sent again
             stuck 1-1448 x4 from 4 to 7, 1500 bytes of IP
@@ -210,8 +210,8 @@ fn data_sent_again_and_acknowledged_is_not() {
         0.660 S . 1 ack 1449 <TS 965:165>
         ",
         "
-        5: retransmission, rto 210 ms
-        6: retransmission, rto 630 ms
+        5: retransmission, rto 210 ms, judged LostAfterTap of 4 by SeenBefore
+        6: retransmission, rto 630 ms, judged LostAfterTap of 4 by SeenBefore
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
           C 5 packets, 4344 bytes, to 1448, acked 1448, 2 sent again
           S 2 packets, 0 bytes, to 0, acked 0
@@ -321,12 +321,135 @@ fn copies_on_two_interfaces_are_no_retransmissions() {
         6: duplicate_ack, #1, copy of 5
         9: out_of_order, copy of 7
         10: retransmission, rto 12.0 µs, copy of 8
-        11: retransmission, rto 288 ms
+        11: retransmission, rto 288 ms, judged LostAfterTap of 8 by SeenBefore
         12: retransmission, rto 288 ms, copy of 11
         flow 0 port 40000, complete 15, syn 1, syn-ack 3, ack 5, rtt 11.0 ms
           C 10 packets, 600 bytes, to 200, acked 0, 1 sent again, 5 copies
             stuck 101-200 x2 from 8 to 11, 140 bytes of IP
           S 2 packets, 0 bytes, to 0, acked 0, 1 copies
+        ",
+    );
+}
+
+#[test]
+fn called_out_of_order_but_lost_and_sent_again_by_tsval() {
+    check_open(
+        "
+        # GitLab 13863, 13843: within the round-trip time, yet sent anew.
+        0.020 C . 1(100) ack 1 <TS 102:900>
+        0.021 C . 201(100) ack 1 <TS 102:900>
+        0.026 C . 101(100) ack 1 <TS 108:900>
+        ",
+        "
+        5: lost_segment
+        6: out_of_order, judged LostBeforeTap by NewerTsval
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 5 packets, 300 bytes, to 300, acked 0, 1 sent again
+            stuck 101-200 x1 from 6 to 6, 152 bytes of IP
+          S 1 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn called_retransmission_but_only_late_by_tsval() {
+    check_open(
+        "
+        # GitLab 15993: later than the round-trip time, yet sent before.
+        0.020 C . 1(100) ack 1 <TS 102:900>
+        0.021 C . 201(100) ack 1 <TS 104:900>
+        0.080 C . 101(100) ack 1 <TS 103:900>
+        ",
+        "
+        5: lost_segment
+        6: retransmission, rto 60.0 ms, judged Reordered by OlderTsval
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 5 packets, 300 bytes, to 300, acked 0, 1 out of order
+          S 1 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn without_time_stamps_the_identification_tells() {
+    check(
+        "
+        0.00 C S 0
+        0.01 S S. 0 ack 1
+        0.02 C . 1 ack 1
+        0.03 C . 1(100) ack 1 id 10
+        0.04 C . 201(100) ack 1 id 12
+        0.20 C . 101(100) ack 1 id 11
+        0.21 C . 401(100) ack 1 id 13
+        0.22 C . 301(100) ack 1 id 14
+        ",
+        "
+        5: lost_segment
+        6: retransmission, rto 170 ms, judged Reordered by OlderIdentification
+        7: lost_segment
+        8: out_of_order, judged LostBeforeTap by NewerIdentification
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 20.0 ms
+          C 7 packets, 500 bytes, to 500, acked 0, 1 sent again, 1 out of order
+            stuck 301-400 x1 from 8 to 8, 140 bytes of IP
+          S 1 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn sent_again_though_acknowledged() {
+    check_open(
+        "
+        0.020 C . 1(100) ack 1
+        0.030 S . 1 ack 101
+        0.300 C . 1(100) ack 1
+        ",
+        "
+        6: retransmission, spurious_retransmission, judged SentNeedlessly by Acknowledged
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 4 packets, 200 bytes, to 100, acked 100, 1 sent again
+          S 2 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn called_acked_unseen_though_all_was_seen() {
+    check_open(
+        "
+        # GitLab 8404, 18558: the retransmission begins before the gap.
+        0.020 C . 1(100) ack 1 <TS 102:900>
+        0.021 C . 201(100) ack 1 <TS 102:900>
+        0.300 C . 51(150) ack 1 <TS 130:900>
+        0.310 S . 1 ack 301 <TS 930:130>
+        ",
+        "
+        5: lost_segment
+        6: retransmission, rto 280 ms, judged LostBeforeTap by NewerTsval
+        7: ack_lost_segment, judged NothingMissing by AllSeen
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 5 packets, 350 bytes, to 300, acked 300, 1 sent again
+          S 2 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+#[test]
+fn called_keep_alive_but_asks_a_closed_window() {
+    check_open(
+        "
+        0.020 C . 1(100) ack 1
+        0.021 S . 1 ack 101 win 0
+        0.221 C . 100 ack 1
+        0.222 S . 1 ack 101 win 0
+        ",
+        "
+        5: zero_window
+        6: keep_alive, judged ZeroWindowProbe by WindowClosed
+        7: zero_window
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 4 packets, 100 bytes, to 100, acked 100
+          S 3 packets, 0 bytes, to 0, acked 0, 2 zero windows
         ",
     );
 }

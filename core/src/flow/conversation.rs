@@ -217,11 +217,12 @@ const MOST_SIZES: usize = 24;
 /// How one direction of a TCP conversation went; read as fields of [`Side`].
 #[derive(Clone, Debug, Default)]
 pub struct Course {
-    /// Segments labelled `retransmission` that are not copies of one packet (see `Course::copies`).
+    /// Segments sent again: labelled `retransmission`, unless they are copies or the evidence says that they were only late;
+    /// and those labelled `out_of_order` of which it says that they were sent again (see `Judgement`).
     pub retransmissions: u32,
     /// Packets that are second copies of one seen before, taken elsewhere: see `Observed::copy_of`.
     pub copies: u32,
-    /// Segments labelled `out_of_order` that are not copies.
+    /// Segments that were late and not sent again.
     pub out_of_order: u32,
     /// ACKs labelled `duplicate_ack` that are not copies.
     pub duplicate_acks: u32,

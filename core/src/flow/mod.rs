@@ -15,6 +15,7 @@ mod analysis;
 mod cases;
 mod conversation;
 mod copies;
+mod judgement;
 mod labels;
 mod reassembly;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tcp;
 mod unacked;
 
 pub use conversation::*;
+pub use judgement::{Evidence, Judgement, Verdict};
 pub use labels::Labels;
 pub use reassembly::Reassembly;
 
@@ -75,6 +77,8 @@ pub struct Observed {
     pub peer_base: Option<u32>,
     /// The packet of which this is a second copy, taken elsewhere.
     pub copy_of: Option<PacketNo>,
+    /// What we hold it to be, where a label or a copy asks.
+    pub judgement: Option<Judgement>,
 }
 
 impl FlowTable {

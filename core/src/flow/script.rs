@@ -169,6 +169,11 @@ impl Script {
             words.extend(observed.duplicate_ack.map(|number| format!("#{number}")));
             words.extend(observed.rto.map(|rto| format!("rto {rto}")));
             words.extend(observed.copy_of.map(|original| format!("copy of {original}")));
+            let judged = observed.judgement.filter(|judged| judged.verdict != super::Verdict::Copy);
+            words.extend(judged.map(|judged| {
+                let of = judged.original.map_or(String::new(), |no| format!(" of {no}"));
+                format!("judged {:?}{of} by {:?}", judged.verdict, judged.evidence)
+            }));
             if !words.is_empty() {
                 let _ = writeln!(out, "{}: {}", index + 1, words.join(", "));
             }

@@ -6,6 +6,7 @@
 use super::analysis::{self, Analysis, Labelled};
 use super::conversation::{Flow, Hole, Seen, Side, Stuck};
 use super::copies::{Copies, Fingerprint};
+use super::judgement::{Judgement, Scene, Stamp, Verdict};
 use super::seq::Reference;
 use super::{Labels, Observed};
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
@@ -30,6 +31,8 @@ struct End {
     /// The relative number after the highest that was seen; `None` before its first packet.
     next: Option<u64>,
     copies: Copies,
+    /// Of the segment that brought the highest number.
+    top: Option<Stamp>,
 }
 
 /// Where and when a packet was taken.
@@ -45,6 +48,7 @@ struct Placed {
     /// After its last number: SYN and FIN count as one.
     end: u64,
     ack: Option<u64>,
+    stamp: Stamp,
 }
 
 impl Tcp {
@@ -69,7 +73,7 @@ impl Tcp {
             window: header.window,
             options: &header.options,
         });
-        let placed = self.place(direction, header);
+        let placed = self.place(direction, ip, header);
         note_completeness(flow, header);
         if copy.is_none() {
             note_handshake(flow, direction, header, taken.seen);
@@ -79,13 +83,37 @@ impl Tcp {
         for end in [direction, direction.reverse()] {
             flow.sides[end.index()].base = self.analysis.half(end).base;
         }
+        let judgement = if copy.is_some() || !labelled.labels.is_empty() {
+            let scene = Scene {
+                labels: labelled.labels,
+                copy_of: copy,
+                no: taken.seen.no,
+                direction,
+                header,
+                analysis: &self.analysis,
+                seq: placed.seq,
+                end: placed.end,
+                ack: placed.ack,
+                side: flow.side(direction),
+                peer: flow.side(direction.reverse()),
+                stamp: placed.stamp,
+                top: self.ends[direction.index()].top,
+            };
+            scene.judge()
+        } else {
+            None
+        };
         let side = &mut flow.sides[direction.index()];
         note_header(side, ip, header);
         if copy.is_some() {
             side.rare.get_mut().copies += 1;
         } else {
-            note_labels(side, labelled, taken.seen);
-            self.note_bytes(flow, direction, &placed, ip, header, labelled, taken.seen);
+            let again = is_sent_again(labelled.labels, judgement);
+            note_labels(side, labelled, again, taken.seen);
+            if again && header.payload_len > 0 {
+                self.note_stuck(side, direction, &placed, ip, header, taken.seen);
+            }
+            self.note_bytes(flow, direction, &placed, header, labelled, taken.seen);
         }
         Observed {
             flow: Some(flow.id),
@@ -99,10 +127,11 @@ impl Tcp {
             shows_analysis: labelled.shown,
             peer_base: self.analysis.half(direction.reverse()).base,
             copy_of: copy,
+            judgement,
         }
     }
 
-    fn place(&mut self, direction: Direction, header: &Header<'_>) -> Placed {
+    fn place(&mut self, direction: Direction, ip: &Ip, header: &Header<'_>) -> Placed {
         let base = |direction| self.analysis.half(direction).base;
         let (own, peer) = (base(direction), base(direction.reverse()));
         let [a, b] = &mut self.ends;
@@ -117,7 +146,7 @@ impl Tcp {
             let reference = rev.reference.get_or_insert_with(|| Reference::new(peer.unwrap_or(header.ack)));
             reference.relative(header.ack)
         });
-        Placed { seq, end: seq + u64::from(length), ack }
+        Placed { seq, end: seq + u64::from(length), ack, stamp: Stamp::new(ip, header) }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -126,7 +155,6 @@ impl Tcp {
         flow: &mut Flow,
         direction: Direction,
         placed: &Placed,
-        ip: &Ip,
         header: &Header<'_>,
         labelled: Labelled,
         seen: Seen,
@@ -146,13 +174,11 @@ impl Tcp {
         }
         if placed.end > next && !rst && placed.end - next <= FARTHEST + u64::from(header.payload_len) {
             end.next = Some(placed.end);
+            end.top = Some(placed.stamp);
             side.sent_to = placed.end - 1;
             if let Some(reference) = &mut end.reference {
                 reference.advance(header.seq.wrapping_add((placed.end - placed.seq) as u32));
             }
-        }
-        if labelled.labels.any(Labels::RETRANSMISSION) && header.payload_len > 0 {
-            self.note_stuck(side, direction, placed, ip, header, seen);
         }
         if let Some(ack) = placed.ack.filter(|_| !rst) {
             self.note_ack(peer, direction.reverse(), ack, header, labelled, seen);
@@ -354,17 +380,26 @@ fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>) {
     }
 }
 
-fn note_labels(side: &mut Side, labelled: Labelled, seen: Seen) {
+/// Whether it was sent again: as labelled, unless the evidence says otherwise.
+fn is_sent_again(labels: Labels, judgement: Option<Judgement>) -> bool {
+    match judgement.map(|judgement| judgement.verdict) {
+        Some(Verdict::Reordered) => false,
+        Some(Verdict::LostBeforeTap) => true,
+        _ => labels.has(Labels::RETRANSMISSION),
+    }
+}
+
+fn note_labels(side: &mut Side, labelled: Labelled, again: bool, seen: Seen) {
     const COUNTED: Labels = Labels::RETRANSMISSION.or(Labels::OUT_OF_ORDER).or(Labels::DUPLICATE_ACK).or(Labels::ZERO_WINDOW);
     let labels = labelled.labels;
     if !labels.any(COUNTED) {
         return;
     }
     let course = side.rare.get_mut();
-    course.out_of_order += u32::from(labels.has(Labels::OUT_OF_ORDER));
+    course.out_of_order += u32::from(labels.any(Labels::RETRANSMISSION.or(Labels::OUT_OF_ORDER)) && !again);
     course.duplicate_acks += u32::from(labels.has(Labels::DUPLICATE_ACK));
     course.zero_windows += u32::from(labels.has(Labels::ZERO_WINDOW));
-    if labels.has(Labels::RETRANSMISSION) {
+    if again {
         course.retransmissions += 1;
         course.first_retransmission = course.first_retransmission.or(Some(seen));
         course.last_retransmission = Some(seen);

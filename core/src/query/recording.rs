@@ -3,7 +3,7 @@
 use crate::counters::Counters;
 use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, TcpFlags, Transport};
 use crate::drops::Drops;
-use crate::flow::{FlowTable, Labels};
+use crate::flow::{FlowTable, Labels, Reassembly};
 use crate::ids::InterfaceId;
 use crate::log::block::{Clock, Mark, Probe};
 use crate::log::record::{Interface, PacketRecord, Record, Section, Statistics};
@@ -11,6 +11,8 @@ use crate::store::{Facts, Row, Store};
 use crate::time::{Nanos, Span, Timestamp};
 use std::collections::BTreeMap;
 
+/// A reassembled datagram begins with its IP header.
+const LINKTYPE_RAW: u32 = 101;
 /// The most marks, probes and comments that are kept each.
 const MOST_KEPT: usize = 10_000;
 /// A clock that moved by more than this between two readings was set.
@@ -57,6 +59,8 @@ impl Tap {
 pub(super) struct Recording {
     pub store: Store,
     pub flows: FlowTable,
+    /// Fragments that wait for the rest of their datagrams.
+    pub reassembly: Reassembly,
     pub counters: Counters,
     pub drops: Drops,
     pub sections: Vec<Section>,
@@ -115,6 +119,9 @@ impl Recording {
     fn take_packet(&mut self, record: &PacketRecord<'_>) {
         let time = record.time.unwrap_or(self.latest);
         let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
+        let whole = self.reassembly.complete(&packet, record.data, time);
+        let reassembled = whole.as_ref().map(|whole| dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32));
+        let packet = reassembled.unwrap_or(packet);
         let seen = self.flows.observe(&packet, record.no, time, record.interface, record.wire_len);
         if record.time.is_some() {
             self.latest = time;
