@@ -26,6 +26,10 @@ pub(crate) struct CaptureArgs {
     /// one this command runs in.
     #[arg(long = "netns", value_name = "NAMESPACE")]
     namespaces: Vec<String>,
+    /// Container whose network namespace to watch: its name, POD/CONTAINER, or its id or the beginning of it (Docker, Podman,
+    /// containerd, CRI-O). May be repeated.
+    #[arg(long = "container", value_name = "CONTAINER")]
+    containers: Vec<String>,
     /// End after so long: seconds, or with m or h.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
@@ -83,6 +87,9 @@ impl CaptureArgs {
         let mut watched = Vec::new();
         for text in &self.namespaces {
             add(&mut watched, namespace(text)?);
+        }
+        for text in &self.containers {
+            add(&mut watched, Target::container(text)?);
         }
         let here = Target::host()?;
         let mut placed = Vec::new();
@@ -240,6 +247,7 @@ mod tests {
             CaptureArgs {
                 interfaces,
                 namespaces,
+                containers: Vec::new(),
                 duration: None,
                 snaplen: 96,
                 no_promiscuous: false,
