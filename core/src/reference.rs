@@ -57,3 +57,23 @@ pub fn encode(script: &Script) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::log::Decoder;
+    use crate::log::record::Record;
+
+    /// `tcpdump -n -r` prints the five lines of the course from them; of the SYN-ACK's options, 21 bytes, it also names the
+    /// end-of-list that fills them up to a multiple of four.
+    #[test]
+    fn the_five_packets_of_the_course_end_the_log() {
+        let mut lengths = Vec::new();
+        let mut decoder = Decoder::new();
+        decoder.push(&super::log(), |record| {
+            if let Record::Packet(packet) = record {
+                lengths.push(packet.wire_len);
+            }
+        });
+        assert_eq!((lengths.len(), &lengths[114..]), (119, &[74, 78, 66, 66, 78][..]));
+    }
+}

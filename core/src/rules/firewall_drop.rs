@@ -756,3 +756,90 @@ fn thin(points: &[(Timestamp, u64)]) -> Vec<(Timestamp, u64)> {
     }
     thinned
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    const HOST: &str = "date 2021-06-01
+namespace 7 web-1
+interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
+14:40:00 rules iptables-nft
+  filter INPUT input ACCEPT
+  -A INPUT -p tcp -m tcp --dport 80 -j DROP
+14:40:00 counters
+  firewall.rule.packets INPUT 1 7
+";
+    const TRIES: &str = "14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:02.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:04.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+";
+    const RULE: &str = "`-A INPUT -p tcp -m tcp --dport 80 -j DROP`";
+
+    #[test]
+    fn hits_that_equal_the_missing_answers_are_strong() {
+        check(
+            "firewall_drop",
+            &format!("{HOST}{TRIES}14:40:09 counters\n  firewall.rule.packets INPUT 1 10\n"),
+            &format!(
+                "critical strong: Rule 1 of INPUT (table filter, iptables-nft) in web-1 dropped 3 packets of 3 (100 %): {RULE}; 1 connection attempt got no \
+                 answer."
+            ),
+        );
+    }
+
+    #[test]
+    fn the_kernels_own_word_proves_it() {
+        let drop = "14:40:01.0 drop NETFILTER_DROP nft_do_chain+0x3e8 eth0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0\n";
+        check(
+            "firewall_drop",
+            &format!("{HOST}{TRIES}{drop}14:40:09 counters\n  firewall.rule.packets INPUT 1 10\n"),
+            &format!(
+                "critical proved: Rule 1 of INPUT (table filter, iptables-nft) in web-1 dropped 3 packets of 3 (100 %): {RULE}; 1 connection attempt got no \
+                 answer."
+            ),
+        );
+    }
+
+    #[test]
+    fn a_closed_door_that_nobody_missed_is_a_note() {
+        check(
+            "firewall_drop",
+            &format!("{HOST}14:40:09 counters\n  firewall.rule.packets INPUT 1 900\n"),
+            &format!("note possible: Rule 1 of INPUT (table filter, iptables-nft) in web-1 dropped 893 packets: {RULE}."),
+        );
+    }
+
+    #[test]
+    fn a_rule_whose_hits_stand_still_is_innocent() {
+        check(
+            "firewall_drop",
+            &format!("{HOST}{TRIES}14:40:09 counters\n  firewall.rule.packets INPUT 1 7\n"),
+            "clear: 1 rule that drops, and no packet was dropped while the log was written.",
+        );
+    }
+
+    #[test]
+    fn a_rule_without_a_counter_cannot_be_judged() {
+        check(
+            "firewall_drop",
+            &format!(
+                "date 2021-06-01
+namespace 7 web-1
+interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
+14:40:00 rules nftables
+  inet filter input input ACCEPT
+  tcp dport 80 drop
+14:40:00 counters
+  nstat.IpInReceives 1
+{TRIES}"
+            ),
+            "cannot tell: Rules without a counter cannot be judged: `tcp dport 80 drop`. Add the word `counter` to them, or record kernel drops.",
+        );
+    }
+
+    #[test]
+    fn without_rules_it_cannot_tell() {
+        check("firewall_drop", &format!("date 2021-06-01\n{TRIES}"), "cannot tell: No firewall rules were recorded.");
+    }
+}

@@ -158,7 +158,9 @@ fn lost_at<'a>(view: &View<'_>, flow: &'a Flow, direction: Direction, interface:
     let reset = flow.sides.iter().any(|side| side.rst.is_some());
     let overhead = if flow.server.address.is_ipv4() { 40 } else { 60 };
     let may_send_too_much = receiver.mss.is_some_and(|mss| u32::from(mss) + overhead > limit);
-    let silent = side.payload_bytes == 0 && receiver.payload_bytes == 0 && !reset && view.watermark - ack.at >= SILENCE;
+    // What the receiver acknowledges has arrived, whatever this capture missed.
+    let unseen = side.acked_to.unwrap_or(0) == 0 && side.holes.is_empty();
+    let silent = unseen && side.payload_bytes == 0 && receiver.payload_bytes == 0 && !reset && view.watermark - ack.at >= SILENCE;
     (silent && direction == Direction::AToB && may_send_too_much).then_some(())?;
     victim(Loss::Silence)
 }
@@ -191,7 +193,9 @@ fn lost_by_capture<'a>(view: &View<'_>, flow: &'a Flow, direction: Direction) ->
     }
     let ack = flow.handshake.ack?;
     let reset = flow.sides.iter().any(|side| side.rst.is_some());
-    let silent = side.payload_bytes == 0 && receiver.payload_bytes == 0 && !reset && view.watermark - ack.at >= SILENCE;
+    // What the receiver acknowledges has arrived, whatever this capture missed.
+    let unseen = side.acked_to.unwrap_or(0) == 0 && side.holes.is_empty();
+    let silent = unseen && side.payload_bytes == 0 && receiver.payload_bytes == 0 && !reset && view.watermark - ack.at >= SILENCE;
     (silent && direction == Direction::AToB).then_some(())?;
     victim(Loss::Silence)
 }
@@ -732,4 +736,90 @@ fn payload_text(drop: &KernelDrop) -> Option<String> {
     let text: String =
         drop.bytes.get(ip + tcp..)?.iter().map(|b| char::from(*b)).take_while(|c| c.is_ascii_graphic() || *c == ' ').collect();
     (text.len() >= 4).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rules::case::check;
+
+    const HOST: &str = "date 2021-06-01
+namespace 7 web-1
+interface 2 eth0 veth mtu 100 address 172.17.0.2/16
+14:39:59 counters
+  link.rx_dropped eth0 338
+";
+    const OPEN: &str = "14:40:00.589235 IP 10.255.255.5.39058 > 172.17.0.2.80: Flags [S], seq 332257715, win 29200, options [mss 1418,sackOK,TS val 486800541 ecr 0,nop,wscale 7], length 0
+14:40:00.589277 IP 172.17.0.2.80 > 10.255.255.5.39058: Flags [S.], seq 1630206251, ack 332257716, win 4880, options [mss 256,sackOK,TS val 2509376001 ecr 486800541,nop,nop,wscale 7], length 0
+14:40:00.589894 IP 10.255.255.5.39058 > 172.17.0.2.80: Flags [.], ack 1, win 229, options [nop,nop,TS val 486800541 ecr 2509376001], length 0
+";
+    const FIN: &str = "14:40:03.589352 IP 10.255.255.5.39058 > 172.17.0.2.80: Flags [F.], seq 76, ack 1, win 229, options [nop,nop,TS val 486803541 ecr 2509376001], length 0
+";
+    const MISSED: &str = "14:40:03.589417 IP 172.17.0.2.80 > 10.255.255.5.39058: Flags [.], ack 1, win 40, options [nop,nop,TS val 2509379001 ecr 486800541,nop,nop,sack 1 {76:77}], length 0
+";
+    const ROSE: &str = "14:40:05 counters\n  link.rx_dropped eth0 344\n";
+    const SAME: &str = "14:40:05 counters\n  link.rx_dropped eth0 338\n";
+    const FINE: &str = "clear: No data that an interface's MTU would have dropped is missing: eth0 of web-1 has 100; the largest packet seen had";
+
+    #[test]
+    fn the_whole_argument_names_interface_mtu_bytes_and_packet() {
+        check(
+            "interface_mtu",
+            &format!("{HOST}{OPEN}{FIN}{MISSED}{ROSE}"),
+            "critical strong: eth0 of web-1 has an MTU of 100 and dropped bytes 1 to 75 that 10.255.255.5:39058 sent: the packet that carried them had \
+             127 bytes.",
+        );
+    }
+
+    #[test]
+    fn a_kernel_that_holds_the_fin_back_hides_nothing() {
+        check(
+            "interface_mtu",
+            &format!("{HOST}{OPEN}{ROSE}"),
+            "critical strong: eth0 of web-1 has an MTU of 100 and drops what is larger: 10.255.255.5:39058 opened a connection to 172.17.0.2:80, and not \
+             one byte of its data arrived while the interface dropped 6 packets on receive.",
+        );
+    }
+
+    #[test]
+    fn without_counters_it_is_weaker() {
+        check(
+            "interface_mtu",
+            &format!("date 2021-06-01\n{OPEN}{FIN}{MISSED}"),
+            "critical possible: The interface of 172.17.0.2 probably has an MTU of 296 or less and drops what is larger: bytes 1 to 75 of \
+             10.255.255.5:39058 did not reach it, in a packet of 127 bytes.",
+        );
+    }
+
+    #[test]
+    fn drops_that_did_not_rise_acquit_the_interface() {
+        check("interface_mtu", &format!("{HOST}{OPEN}{FIN}{MISSED}{SAME}"), &format!("{FINE} 64 bytes."));
+        check("interface_mtu", &format!("{HOST}{OPEN}{SAME}"), &format!("{FINE} 64 bytes."));
+    }
+
+    #[test]
+    fn bytes_that_the_server_has_were_missed_by_the_capture_alone() {
+        let acked = MISSED.replace("ack 1, win", "ack 77, win").replace(",nop,nop,sack 1 {76:77}", "");
+        check("interface_mtu", &format!("{HOST}{OPEN}{FIN}{acked}{ROSE}"), &format!("{FINE} 64 bytes."));
+    }
+
+    #[test]
+    fn larger_packets_that_arrive_acquit_the_interface() {
+        let large = "14:40:01 IP 10.255.255.5.39058 > 172.17.0.2.80: Flags [P.], seq 1:201, ack 1, win 229, options [nop,nop,TS val 5 ecr 5], length 200\n";
+        let gap = FIN.replace("seq 76", "seq 401");
+        check("interface_mtu", &format!("{HOST}{OPEN}{large}{gap}{ROSE}"), &format!("{FINE} 252 bytes."));
+    }
+
+    #[test]
+    fn a_capture_cut_short_after_the_handshake_says_nothing() {
+        check("interface_mtu", &format!("{HOST}{OPEN}"), &format!("{FINE} 64 bytes."));
+    }
+
+    #[test]
+    fn without_a_connection_or_facts_it_cannot_tell() {
+        check(
+            "interface_mtu",
+            "date 2021-06-01\n14:40:00 IP 10.0.0.2.5 > 10.0.0.1.53: UDP, length 20\n",
+            "cannot tell: No TCP connection was seen to open, and no interface's MTU was recorded.",
+        );
+    }
 }
