@@ -16,6 +16,8 @@
 //!
 //! **Near misses.** A rule whose hits did not rise. A rule that rejects: see `rejected` and `refused`.
 //!
+//! **Length.** One argument with all its texts and cases; the texts are most of it.
+//!
 //! **Sources.** DIAGNOSIS F1 to F8; the labs `random-drop`, `random-drop-legacy`, `nft-drop`, `syn-blackhole`.
 
 use super::host::{self, Growth};

@@ -17,6 +17,8 @@
 //! **Near misses.** The peer acknowledged the bytes (the capture missed them). Larger packets arrived on the same conversation. The
 //! interface's receive drops were recorded and did not rise. The gap was filled later.
 //!
+//! **Length.** One argument with all its texts and cases; the texts are most of it.
+//!
 //! **Sources.** DIAGNOSIS M1, M2, M8; the lab `mtu-100`.
 
 use super::host::{self, Growth, Watched};

@@ -31,7 +31,7 @@ const MOST: usize = 8;
 
 /// Judges every ICMP error about a conversation.
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
-    let mut groups: BTreeMap<(IpAddr, String, u8, u8), Vec<(&Flow, &IcmpError)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Key, Errors<'_>> = BTreeMap::new();
     let mut errors = 0u64;
     for flow in view.flows.iter().filter(|flow| flow.icmp_error_count > 0) {
         for error in &flow.icmp_errors {
@@ -72,13 +72,16 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
 /// A sender of errors, a target, and type and code.
 type Key = (IpAddr, String, u8, u8);
 
+/// Errors with the conversations they are about.
+type Errors<'a> = Vec<(&'a Flow, &'a IcmpError)>;
+
 /// Many targets that one sender of errors rejects with one code are one cause: a scan meets a firewall, or a route is missing.
-fn folded<'a>(groups: BTreeMap<Key, Vec<(&'a Flow, &'a IcmpError)>>) -> Vec<(Key, Vec<(&'a Flow, &'a IcmpError)>)> {
+fn folded<'a>(groups: BTreeMap<Key, Errors<'a>>) -> Vec<(Key, Errors<'a>)> {
     let mut targets: BTreeMap<(IpAddr, u8, u8), usize> = BTreeMap::new();
     for (from, _, kind, code) in groups.keys() {
         *targets.entry((*from, *kind, *code)).or_default() += 1;
     }
-    let mut folded: BTreeMap<Key, Vec<(&Flow, &IcmpError)>> = BTreeMap::new();
+    let mut folded: BTreeMap<Key, Errors<'a>> = BTreeMap::new();
     for ((from, target, kind, code), errors) in groups {
         let same = targets[&(from, kind, code)];
         let target = if same > MOST_TARGETS { say::count(same as u64, "target") } else { target };

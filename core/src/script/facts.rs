@@ -196,7 +196,7 @@ impl Facts {
             "link" | "qdisc" | "capture" => {
                 let (name, more) = object.split_once(' ').unwrap_or((object, ""));
                 let found = self.host.namespaces.iter().filter(|n| n.netns == self.netns).flat_map(|n| &n.interfaces);
-                let interface = found.filter(|i| i.name == name).last().ok_or_else(|| format!("no interface `{name}`"))?;
+                let interface = found.rev().find(|i| i.name == name).ok_or_else(|| format!("no interface `{name}`"))?;
                 counter.ifindex = Some(interface.ifindex);
                 counter.ifname = Some(name.to_owned());
                 counter.object = Some(more.to_owned()).filter(|more| !more.is_empty());
@@ -275,7 +275,7 @@ impl Facts {
             _ => frame.len(),
         };
         let known = self.host.namespaces.iter().flat_map(|n| n.interfaces.iter().map(move |i| (n, i)));
-        let interface = known.filter(|(_, i)| i.name == device).last();
+        let interface = known.rev().find(|(_, i)| i.name == device);
         Ok(KernelDrop {
             at_ns: at.nanos(),
             reason: if reason == "-" { String::new() } else { reason.to_owned() },
