@@ -256,11 +256,14 @@ fn tells(series: &Series) -> Option<u32> {
     TOLD.iter().find(|(told, _)| *told == key).map(|(_, weight)| *weight)
 }
 
+/// Where a counter's track stands: how much it tells, whether it stood still, how much it grew (most first), its number.
+type Rank = (u32, bool, i64, CounterId);
+
 fn counter_tracks(known: &Knowledge<'_>, span: Span, columns: usize) -> Vec<Track> {
     let counters = &known.recording.counters;
     let Some(bracket) = counters.bracket(span) else { return Vec::new() };
     let evidence = known.evidence_counters();
-    let mut told: Vec<((u32, bool, i64, CounterId), &Series)> = counters
+    let mut told: Vec<(Rank, &Series)> = counters
         .iter()
         .filter_map(|(id, series)| {
             let grown = series.grown(bracket).unwrap_or(0);

@@ -31,6 +31,11 @@ impl<T: Copy> Column<T> {
         self.len
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The value at `index`.
     #[inline]
     pub fn get(&self, index: usize) -> Option<T> {

@@ -163,7 +163,7 @@ impl Store {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.times.len() == 0
+        self.times.is_empty()
     }
 
     /// Whether some packet bears an earlier time than one before it.
@@ -237,7 +237,7 @@ impl Store {
             },
             &mut |range| {
                 let until = |no: &PacketNo| self.time(*no).is_some_and(|time| time <= at);
-                found.set(range.map(number).filter(until).last().or(found.get()));
+                found.set(range.map(number).rev().find(until).or(found.get()));
             },
         );
         found.get()
@@ -277,7 +277,7 @@ fn number(index: usize) -> PacketNo {
 }
 
 fn flow_of(entry: u32) -> Option<(FlowId, Direction)> {
-    (entry != NO_FLOW).then(|| (FlowId(entry >> 1), if entry & 1 == 0 { Direction::AToB } else { Direction::BToA }))
+    (entry != NO_FLOW).then_some((FlowId(entry >> 1), if entry & 1 == 0 { Direction::AToB } else { Direction::BToA }))
 }
 
 /// Protocols by their number in the column; the order of `Protocol` itself.
