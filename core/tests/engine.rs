@@ -170,9 +170,8 @@ fn the_reference_case_is_answered_from_the_finding_to_its_proof() {
         let _ = writeln!(text, "{} {} {}: {}", finding.severity, finding.confidence, finding.rule, finding.sentence);
         anchors.extend(finding.evidence.clone());
     }
-    for checked in &findings.checked {
-        let _ = writeln!(text, "{:?} {}: {}", checked.verdict, checked.rule, checked.why);
-    }
+    // The list grows with each new rule; the rules' own tests say what stands in it.
+    assert!(findings.checked.iter().any(|checked| checked.rule == "conntrack_full"));
     let _ = writeln!(text, "\nevidence");
     for anchor in anchors {
         match engine.ask(&Query::Locate { anchor: anchor.clone() }, &mut log.as_slice()) {
