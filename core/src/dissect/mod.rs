@@ -127,7 +127,8 @@ mod tests {
     /// What carries an IP packet leads to it: outer addresses, tunnels and VLANs are told, the innermost packet is what counts.
     #[test]
     fn whatever_carries_a_packet_leads_to_it() {
-        let cases: [(&str, &[u16], Option<(Protocol, Option<u16>)>); 13] = [
+        type Outer = Option<(Protocol, Option<u16>)>;
+        let cases: [(&str, &[u16], Outer); 13] = [
             ("VXLAN", &[], Some((Protocol::Udp, Some(4789)))),
             ("GENEVE", &[], Some((Protocol::Udp, Some(6081)))),
             ("GTP-U", &[], Some((Protocol::Udp, Some(2152)))),
@@ -181,6 +182,17 @@ mod tests {
                 read_all(*link, &data[..cut], cut as u32);
             }
         }
+    }
+
+    /// Found by the properties below: the walk stopped beyond the packet's end.
+    #[test]
+    fn a_record_of_nflog_that_claims_more_than_there_is_stops_inside_the_packet() {
+        let data = [0, 0, 0, 0, 0, 1, 0, 0];
+        read_all(239, &data, data.len() as u32);
+        let stop = dissect(239, &data, data.len() as u32).stop.expect("a reason");
+        assert_eq!((stop.layer, stop.at as usize), ("nflog", data.len()));
+        let (_, syn) = samples::sample("SYN with all its options");
+        read_all(239, &syn, syn.len() as u32);
     }
 
     proptest! {

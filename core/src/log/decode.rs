@@ -15,7 +15,15 @@
 //!
 //! Why not `pcap-file`'s own readers: they refuse what Wireshark reads (captured length above the snapshot length, the
 //! modified variants of pcap, FCS bits in the link type, options that are not UTF-8), learn a block's length only after
-//! asking for all of it, and do not say where in the file a packet's bytes lie. The tests hold the two against each other.
+//! asking for all of it, and do not say where in the file a packet's bytes lie. Speed is not the reason for pcap, where both
+//! cost what a bare loop over the records costs; for pcapng it helps. Nanoseconds a packet, data hot in the cache, native:
+//!
+//! | | `pcap-file` 3.0.0-rc.3 | bare loop |
+//! |---|---|---|
+//! | pcap | 6.7 (`next_packet`) | 6.7 |
+//! | pcapng | 45.0 (`next_block`), 9.2 (`next_raw_block`) | 6.9 |
+//!
+//! `tests/log_properties.rs` holds the two decoders against each other.
 
 use super::pcap::{self, Pcap};
 use super::pcapng::{self, PcapNg};

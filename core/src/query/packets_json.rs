@@ -86,7 +86,7 @@ pub fn write_trailer(out: &mut String, packets: u32, status: &str, message: &str
     line.raw("eof", "true");
     line.number("packets", packets);
     line.text("status", status);
-    line.raw("message", &serde_json::Value::from(message).to_string());
+    line.raw("message", serde_json::Value::from(message).to_string());
     line.end();
     out.push('\n');
 }

@@ -307,11 +307,12 @@ mod tests {
             offset: u64::from(n) * 1_500 + 24,
             cap_len: n % 1_500,
             wire_len: n % 9_000,
-            flow: (n % 3 != 0).then_some((FlowId(n % 7), if n % 2 == 0 { Direction::AToB } else { Direction::BToA })),
-            labels: if n % 5 == 0 { Labels::RETRANSMISSION } else { Labels::NONE },
+            flow: (!n.is_multiple_of(3))
+                .then_some((FlowId(n % 7), if n.is_multiple_of(2) { Direction::AToB } else { Direction::BToA })),
+            labels: if n.is_multiple_of(5) { Labels::RETRANSMISSION } else { Labels::NONE },
             interface: InterfaceId(n % 300),
             protocol: PROTOCOLS[n as usize % PROTOCOLS.len()],
-            facts: Facts::default().with(Facts::RESET, n % 11 == 0),
+            facts: Facts::default().with(Facts::RESET, n.is_multiple_of(11)),
         }
     }
 

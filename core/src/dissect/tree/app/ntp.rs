@@ -31,7 +31,7 @@ pub(super) fn ntp(fields: &mut Fields<'_>) {
         (40, "Transmit Timestamp", "ntp.xmt"),
     ] {
         let (Some(seconds), Some(fraction)) = (fields.u32(at), fields.u32(at + 4)) else { return };
-        let micros = u64::from(fraction) * 1_000_000 >> 32;
+        let micros = (u64::from(fraction) * 1_000_000) >> 32;
         fields.add(at, 8, name, field, format_args!("{seconds}.{micros:06} s since 1900"));
     }
 }
