@@ -108,6 +108,15 @@ impl Browser {
         .await
     }
 
+    /// Opens the share sheet, asks for the link and returns it.
+    pub async fn share(&self) -> Result<String> {
+        self.click("#share").await?;
+        self.click("#share-copy").await?;
+        let link = "return document.querySelector('#share-link code')?.textContent";
+        let link = self.wait_until("the link to share", link).await?;
+        Ok(link.as_str().context("the link is no text")?.to_owned())
+    }
+
     /// Types into an element.
     pub async fn type_into(&self, css: &str, text: &str) -> Result<()> {
         Ok(self.client.wait().for_element(Locator::Css(css)).await?.send_keys(text).await?)

@@ -45,6 +45,18 @@ impl Dropscope {
         &self.link
     }
 
+    /// A page of its server with the owner's rights: `""` for the empty page, `"reference"` for the reference case.
+    pub fn page(&self, route: &str) -> Result<String> {
+        let (origin, _) = self.link.split_once("#/").context("the link has no fragment")?;
+        Ok(format!("{origin}#/{route}?k={}", self.token()?))
+    }
+
+    /// The owner's token, from the link.
+    pub fn token(&self) -> Result<&str> {
+        let (_, rest) = self.link.split_once("k=").context("the link has no token")?;
+        Ok(rest.split('&').next().unwrap_or(rest))
+    }
+
     /// Everything it has printed so far.
     pub fn printed(&self) -> String {
         self.printed.lock().map(|text| text.clone()).unwrap_or_default()

@@ -39,7 +39,7 @@ async fn the_reference_case_is_there_without_a_file() -> Result<()> {
     }
     let dropscope = Dropscope::start(&["--port", "0"]).await?;
     let browser = Browser::open().await?;
-    browser.goto(&dropscope.link().replace("#/", "#/reference")).await?;
+    browser.goto(&dropscope.page("reference")?).await?;
     let told = browser.wait_for("[data-finding=interface_mtu]", "100").await?;
     assert!(told.contains("eth0"), "{told}");
     browser.wait_for("[data-finding=firewall_drop]", "INPUT").await?;
@@ -59,12 +59,13 @@ async fn a_dropped_file_gives_the_same_findings_as_the_command_line() -> Result<
 
     let dropscope = Dropscope::start(&["--port", "0"]).await?;
     let browser = Browser::open().await?;
-    browser.goto(dropscope.link()).await?;
+    browser.goto(&dropscope.page("")?).await?;
     browser.wait_for("#drop-zone", "").await?;
     browser.drop_file(&log).await?;
     browser.wait_for("[data-finding=interface_mtu]", "100").await?;
     browser.wait_until("the end of loading", "return !document.querySelector('#progress')").await?;
-    let ids = browser.eval("return [...document.querySelectorAll('[data-finding]')].map(e => e.dataset.id).sort()").await?;
+    let ids =
+        browser.eval("return [...document.querySelectorAll('[data-finding]')].map(e => e.dataset.findingId).sort()").await?;
     let mut wanted: Vec<&str> = expected["findings"].as_array().into_iter().flatten().filter_map(|f| f["id"].as_str()).collect();
     wanted.sort_unstable();
     assert_eq!(ids, serde_json::json!(wanted));
@@ -72,7 +73,7 @@ async fn a_dropped_file_gives_the_same_findings_as_the_command_line() -> Result<
     // Choosing the finding selects its packets and puts it into the address, and the same file opens there again.
     browser.click("[data-finding=interface_mtu]").await?;
     browser.wait_until("the finding in the address", "return location.hash.includes('interface_mtu')").await?;
-    browser.wait_for("[data-view=inspector]", "bytes 1").await?;
+    browser.wait_for("[data-detail=interface_mtu]", "bytes 1").await?;
     assert!(browser.count("[data-packet]").await? > 0);
     browser.screenshot("finding").await?;
     assert!(text(mtu, "sentence")?.contains("100"));
@@ -110,13 +111,13 @@ async fn what_is_no_capture_or_cut_short_is_told_and_what_was_readable_is_shown(
 
     let dropscope = Dropscope::start(&["--port", "0"]).await?;
     let browser = Browser::open().await?;
-    browser.goto(dropscope.link()).await?;
+    browser.goto(&dropscope.page("")?).await?;
     browser.wait_for("#drop-zone", "").await?;
     browser.drop_file(&notes).await?;
-    browser.wait_for("[role=alert]", "not a capture").await?;
+    browser.wait_for("#trouble", "not a capture").await?;
     browser.screenshot("not-a-capture").await?;
     browser.drop_file(&cut).await?;
-    browser.wait_for("[role=alert]", "ends inside a record").await?;
+    browser.wait_for("#trouble", "ends inside a record").await?;
     browser.wait_for("[data-finding=interface_mtu]", "100").await?;
     browser.screenshot("cut-short").await?;
     browser.close().await
@@ -133,17 +134,14 @@ async fn a_shared_link_opens_the_same_finding_in_another_profile() -> Result<()>
     let browser = Browser::open().await?;
     browser.goto(dropscope.link()).await?;
     browser.click("[data-finding=interface_mtu]").await?;
-    browser.wait_for("[data-view=inspector]", "eth0").await?;
-    browser.click("#share").await?;
-    let link = browser.wait_until("the link to share", "return document.querySelector('#share-link')?.value").await?;
-    let link = link.as_str().context("the link is no text")?;
+    browser.wait_for("[data-detail=interface_mtu]", "eth0").await?;
+    let link = browser.share().await?;
     assert!(link.contains("interface_mtu"), "{link}");
-    let owner = dropscope.link().split("k=").nth(1).and_then(|rest| rest.split('&').next()).context("no token")?;
-    assert!(!link.contains(owner), "the link gives the owner's rights away");
+    assert!(!link.contains(dropscope.token()?), "the link gives the owner's rights away");
 
     let other = Browser::open().await?;
-    other.goto(link).await?;
-    other.wait_for("[data-view=inspector]", "eth0").await?;
+    other.goto(&link).await?;
+    other.wait_for("[data-detail=interface_mtu]", "eth0").await?;
     let chosen = "return document.querySelector('[data-finding][aria-selected=true]')?.dataset.finding";
     assert_eq!(other.wait_until("the chosen finding", chosen).await?, "interface_mtu");
     other.close().await?;
