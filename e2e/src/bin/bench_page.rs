@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
         let megabytes = std::fs::metadata(path).with_context(|| format!("finding {file}"))?.len() as f64 / 1e6;
         let dropscope = Dropscope::start(&["--port", "0"]).await?;
         let browser = Browser::open().await?;
-        browser.goto(dropscope.link()).await?;
+        browser.goto(&dropscope.page("")?).await?;
         browser.wait_for("#drop-zone", "").await?;
         let memory = PeakMemory::watch(std::process::id());
         browser.eval(WATCH).await?;
@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
         let figure = async |name: &str| browser.eval(&format!("return window.bench.{name}")).await;
         let end = figure("end").await?.as_f64().context("no end")?;
         println!(
-            "{:40} {megabytes:8.0} {:>11} {:>11} {end:9.0} {:8.0} {:>12} {:13.0}",
+            "{:24} {megabytes:8.0} {:>11} {:>11} {end:9.0} {:8.0} {:>12} {:13.0}",
             path.file_name().unwrap_or_default().to_string_lossy(),
             figure("packets").await?,
             figure("finding").await?,
