@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use dropscope_agent::source::catalogue::Registry;
 use dropscope_agent::source::watch::{Watch, WatchSettings};
 use dropscope_agent::source::{Event, Target, host_identity};
-use dropscope_core::counters::Counters;
+use dropscope_core::counters::{Counters, Series};
 use dropscope_core::ids::NetnsId;
 use dropscope_core::log::block::{KernelDrop, Mark, Verdict};
 use dropscope_core::log::record::Record;
@@ -284,6 +284,32 @@ fn what_a_policy_drops_is_counted() -> Result<()> {
     Ok(())
 }
 
+/// The kernel's own count is the judge: `conntrack -C` in the same namespace, while nothing adds or removes entries.
+#[test]
+fn entries_of_connection_tracking_are_counted_as_conntrack_counts_them() -> Result<()> {
+    if !can_run("entries_of_connection_tracking_are_counted_as_conntrack_counts_them") {
+        return Ok(());
+    }
+    let lab = Lab::named("healthy")?.start("srcct")?;
+    let router = &lab.net().between;
+    // A namespace tracks connections once a rule asks for their state.
+    router.run("iptables-nft", &["-A", "FORWARD", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"])?;
+    let before = Watched::start(&[router])?.stop().value("conntrack.count", router.inode()?);
+    let server = lab.net().server_address.to_string();
+    // Each connection has a port of its own: an entry each, kept for two minutes after its end.
+    for _ in 0..5 {
+        lab.net().client.run("curl", &["-s", "-o", "/dev/null", "--max-time", "3", &format!("http://{server}/")])?;
+    }
+    let told = Watched::start(&[router])?.stop();
+    let counted: u64 = router.run("conntrack", &["-C"])?.trim().parse().context("conntrack -C prints a number")?;
+    let here = router.inode()?;
+    assert_eq!(told.value("conntrack.count", here), counted);
+    assert!(counted >= before + 5, "{before} entries before, {counted} after five connections");
+    let limit: u64 = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max")?.trim().parse()?;
+    assert_eq!(told.value("conntrack.max", here), limit);
+    Ok(())
+}
+
 /// Source and destination address and port of an IPv4 packet of TCP.
 fn ends(bytes: &[u8]) -> Option<([u8; 4], u16, [u8; 4], u16)> {
     let header = usize::from(*bytes.first()? & 15) * 4;
@@ -359,15 +385,20 @@ fn queues_and_sockets_tell_what_they_dropped() -> Result<()> {
     if !can_run("queues_and_sockets_tell_what_they_dropped") {
         return Ok(());
     }
+    let is_of = |series: &Series, object: &str| series.counter.object.as_deref().is_some_and(|found| found.starts_with(object));
     let grown = |told: &Told, key: &str, object: &str| -> i64 {
         let series = told.counters.of_key(key).map(|(_, series)| series);
-        let wanted = series.filter(|series| series.counter.object.as_deref().is_some_and(|found| found.starts_with(object)));
+        let wanted = series.filter(|series| is_of(series, object));
         wanted.map(|series| series.last().unwrap_or(0) as i64 - series.points()[0].value as i64).sum()
     };
     let cases = [("queue-drop", "srcqdr", "qdisc.drops", "tbf "), ("udp-receive-buffer", "srcudp", "socket.drops", "udp ")];
     for (lab, prefix, key, object) in cases {
         let mut lab = Lab::named(lab)?.start(prefix)?;
-        let watched = Watched::start(&[&lab.net().server, &lab.net().between])?;
+        let mut watched = Watched::start(&[&lab.net().server, &lab.net().between])?;
+        // What is to grow has been read once before anything is dropped.
+        while !watched.told.counters.of_key(key).any(|(_, series)| is_of(series, object)) {
+            watched.take()?;
+        }
         lab.load()?;
         let told = watched.stop();
         assert!(grown(&told, key, object) > 0, "{prefix}: {key} of {object}");

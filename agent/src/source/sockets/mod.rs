@@ -86,7 +86,8 @@ impl Sockets {
         let object: Arc<str> = describe(socket).into();
         let is_wanted = match (socket.protocol, socket.state) {
             (Protocol::Tcp, LISTEN) => true,
-            (Protocol::Udp, _) => socket.drops > 0,
+            // One that waits is told before it drops, so that its first drops are a rise and not where its series begins.
+            (Protocol::Udp, _) => socket.drops > 0 || (socket.remote.port() == 0 && self.followed.len() < MOST_FOLLOWED / 4),
             (Protocol::Tcp, _) => is_in_trouble(socket),
         };
         if !(self.followed.contains(&object) || is_wanted && self.follow(&object, out)) {
