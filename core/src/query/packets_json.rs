@@ -153,7 +153,8 @@ fn tcp(line: &mut Object<'_>, tcp: &Tcp<'_>, observation: Option<&Observation<'_
         line.list("sack", observation.sack.iter().map(|(left, right)| format!("[{left},{right}]")));
     }
     line.list("analysis", observation.labels.names().map(|name| format!("\"{name}\"")));
-    line.maybe("irtt_ns", observation.initial_rtt_ns);
+    // Wireshark shows none where the handshake's time stamps are equal (packet-tcp.c, `nstime_is_zero`).
+    line.maybe("irtt_ns", observation.initial_rtt_ns.filter(|rtt| *rtt != 0));
     line.maybe("completeness", observation.completeness);
     line.maybe("dup_ack_num", observation.duplicate_ack_num);
     line.maybe("rto_ns", observation.rto_ns);
