@@ -192,3 +192,85 @@ pub fn dissected(drop: &KernelDrop) -> Packet<'_> {
 pub fn ends_of(packet: &Packet<'_>) -> Option<(IpAddr, IpAddr)> {
     packet.ip.map(|ip| (ip.src, ip.dst))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FlowTable;
+    use crate::log::Decoder;
+    use crate::log::record::Record;
+    use crate::script::Script;
+
+    /// The drops of a script, joined to its conversations, and for each captured packet the drop that took it.
+    fn joined(script: &str) -> (Drops, Vec<Option<DropNo>>) {
+        let script = Script::parse(&format!("date 2021-06-01\n{script}")).unwrap_or_else(|error| panic!("{error}"));
+        let log = crate::reference::encode(&script);
+        let (mut drops, mut flows, mut took) = (Drops::default(), FlowTable::default(), Vec::new());
+        Decoder::new().push(&log, |record| match record {
+            Record::KernelDrop(drop) => drops.push(*drop),
+            Record::Packet(packet) => {
+                let dissected = dissect::dissect(packet.link_type, packet.data, packet.wire_len);
+                flows.observe(&dissected, packet.no, packet.time.unwrap_or_default(), packet.interface, packet.wire_len);
+            }
+            _ => {}
+        });
+        drops.join(flows.iter());
+        Decoder::new().push(&log, |record| {
+            if let Record::Packet(packet) = record {
+                let dissected = dissect::dissect(packet.link_type, packet.data, packet.wire_len);
+                took.push(drops.of_packet(&dissected, packet.time.unwrap_or_default()));
+            }
+        });
+        (drops, took)
+    }
+
+    /// The script gives every packet an IP identification of its own, but 0 to a SYN/ACK, as Linux does: so it can be told twice.
+    const ANSWER: &str = "IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0";
+    /// The same packet, with the relative numbers tcpdump prints from the second on.
+    const SAME_ANSWER: &str = "IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 0, ack 1, win 512, options [mss 1460], length 0";
+    const SYN: &str = "IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0";
+    const NEXT_SYN: &str = "IP 10.0.0.2.6 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0";
+
+    #[test]
+    fn a_drop_is_joined_to_its_packet_and_its_conversation() {
+        let (drops, took) = joined(&format!(
+            "14:40:01.000 {SYN}\n14:40:01.1 {ANSWER}\n14:40:01.2 drop NETFILTER_DROP nft_do_chain+0x3e8 - {SAME_ANSWER}\n14:40:02.000 {NEXT_SYN}\n"
+        ));
+        assert_eq!(took, [None, Some(DropNo(1)), None]);
+        assert_eq!(
+            (drops.flow(DropNo(1)), drops.of_flow(FlowId(0)).len(), drops.of_flow(FlowId(1)).len()),
+            (Some(FlowId(0)), 1, 0)
+        );
+        assert_eq!(drops.get(DropNo(1)).expect("it was kept").reason, "NETFILTER_DROP");
+    }
+
+    #[test]
+    fn the_same_segment_sent_again_is_another_packet() {
+        let (drops, took) = joined(&format!("14:40:01.000 {SYN}\n14:40:02.0 drop NETFILTER_DROP nf_hook_slow - {SYN}\n"));
+        assert_eq!((took, drops.flow(DropNo(1))), (vec![None], Some(FlowId(0))));
+    }
+
+    #[test]
+    fn a_drop_of_the_same_conversation_but_another_packet_is_joined_to_the_conversation_alone() {
+        let other = SYN.replace("seq 100", "seq 101");
+        let (drops, took) = joined(&format!("14:40:01.000 {SYN}\n14:40:01.1 drop NETFILTER_DROP nf_hook_slow - {other}\n"));
+        assert_eq!((took, drops.flow(DropNo(1))), (vec![None], Some(FlowId(0))));
+    }
+
+    #[test]
+    fn a_drop_of_nothing_that_was_captured_has_no_conversation() {
+        let (drops, took) = joined(&format!("14:40:01.000 {SYN}\n14:40:01.1 drop NETFILTER_DROP nf_hook_slow - {NEXT_SYN}\n"));
+        assert_eq!((took, drops.flow(DropNo(1)), drops.kept().len()), (vec![None], None, 1));
+    }
+
+    #[test]
+    fn of_drops_that_look_alike_the_nearest_in_time_took_the_packet() {
+        let drop = |at: &str| format!("{at} drop NETFILTER_DROP nf_hook_slow - {SAME_ANSWER}\n");
+        let (_, took) = joined(&format!(
+            "14:40:01.000 {ANSWER}\n{}{}14:40:04.000 {SAME_ANSWER}\n",
+            drop("14:40:01.001"),
+            drop("14:40:04.001")
+        ));
+        assert_eq!(took, [Some(DropNo(1)), Some(DropNo(2))]);
+    }
+}

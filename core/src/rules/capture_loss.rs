@@ -119,3 +119,79 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     .finding();
     Outcome { findings: vec![finding], ..Outcome::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SLUG;
+    use crate::ids::InterfaceId;
+    use crate::log::Encoder;
+    use crate::log::record::{Section, Statistics};
+    use crate::rules::case::{check, said_of};
+    use crate::script::Script;
+
+    const BEGINS: &str = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
+";
+
+    /// What is said when the capture's own counters stand at its end.
+    fn said_with(statistics: Statistics) -> String {
+        let script = Script::parse(BEGINS).expect("a script");
+        let mut log = crate::reference::encode(&script);
+        // The block alone: what a section's head takes is cut off again.
+        let mut block = Vec::new();
+        let encoder = Encoder::begin(&Section::default(), &mut block);
+        let head = block.len();
+        encoder.statistics(&statistics, &mut block);
+        log.extend_from_slice(&block[head..]);
+        said_of(&log, &[SLUG])
+    }
+
+    fn counted(if_dropped: Option<u64>, os_dropped: Option<u64>) -> Statistics {
+        Statistics {
+            interface: InterfaceId(0),
+            time: Default::default(),
+            received: Some(50),
+            if_dropped,
+            os_dropped,
+            delivered: Some(3),
+        }
+    }
+
+    #[test]
+    fn what_the_capture_counted_as_lost_is_told() {
+        assert_eq!(
+            said_with(counted(Some(2), Some(7))),
+            "warning strong capture_loss: The capture lost 9 packets itself (75 % of what passed): what seems lost below may have arrived.\n"
+        );
+    }
+
+    #[test]
+    fn a_capture_that_counted_no_loss_is_clear() {
+        let clear = "clear capture_loss: The capture lost nothing that it or the conversations know of.\n";
+        assert_eq!(said_with(counted(Some(0), Some(0))), clear);
+        assert_eq!(said_with(counted(None, None)), clear);
+    }
+
+    #[test]
+    fn a_gap_that_is_filled_later_is_only_out_of_order() {
+        let script = format!(
+            "{BEGINS}14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 101:201, ack 1, win 512, length 100
+14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:101, ack 1, win 512, length 100
+14:40:01.005 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 201, win 512, length 0\n"
+        );
+        check(SLUG, &script, "clear: The capture lost nothing that it or the conversations know of.");
+    }
+
+    #[test]
+    fn one_direction_alone_cannot_tell() {
+        let script = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
+14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 101:201, ack 1, win 512, length 100
+";
+        check(SLUG, script, "cannot tell: The capture shows one direction only, so acknowledged gaps would not be seen.");
+        check(SLUG, "date 2021-06-01\n", "cannot tell: No packet was captured.");
+    }
+}

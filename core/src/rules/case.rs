@@ -17,6 +17,7 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
     let mut counters = Counters::default();
     let (mut drops, mut marks, mut interfaces) = (Vec::new(), Vec::new(), Vec::new());
     let mut watermark = Timestamp::MIN;
+    let mut capture_lost = 0;
     let mut reach = |at: i64| watermark = watermark.max(Timestamp::from_nanos(at));
     let mut decoder = Decoder::new();
     decoder.push(log, |record| match record {
@@ -33,6 +34,7 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
             marks.push(mark);
         }
         Record::KernelDrop(drop) => drops.push(*drop),
+        Record::Statistics(told) => capture_lost = told.if_dropped.unwrap_or(0) + told.os_dropped.unwrap_or(0),
         Record::Packet(packet) => {
             let time = packet.time.unwrap_or_default();
             reach(time.nanos());
@@ -48,14 +50,19 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
         interfaces: &interfaces,
         marks: &marks,
         watermark,
-        capture_lost: 0,
+        capture_lost,
     })
 }
 
 /// What some rules say about a script, as text: findings, and what was checked.
 pub(super) fn said(script: &str, rules: &[&str]) -> String {
     let script = Script::parse(script).unwrap_or_else(|error| panic!("{error}"));
-    let judgement = judged(&crate::reference::encode(&script));
+    said_of(&crate::reference::encode(&script), rules)
+}
+
+/// What some rules say about a log, as [`said`] has it.
+pub(super) fn said_of(log: &[u8], rules: &[&str]) -> String {
+    let judgement = judged(log);
     let mut out = String::new();
     for finding in judgement.findings.iter().filter(|finding| rules.contains(&finding.rule.as_str())) {
         assert!(!finding.evidence.is_empty(), "a finding without evidence: {}", finding.sentence);
