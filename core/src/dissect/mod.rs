@@ -44,34 +44,6 @@ pub fn dissect(link_type: u32, data: &[u8], wire_len: u32) -> Packet<'_> {
     walk.finish()
 }
 
-/// Dissects a datagram that was put together from fragments. `last` is the fragment that completed it, `protocol` what the first
-/// fragment's header names (for IPv6, its Fragment header), `payload` all that follows that header. The result counts offsets
-/// from the beginning of `payload`, but for those of the fragment's own IP header; it keeps the fragment's place in the
-/// datagram unless a tunnel inside leads to another IP layer.
-pub fn reassembled<'p>(last: &Packet<'_>, protocol: u8, payload: &'p [u8]) -> Packet<'p> {
-    let mut walk = Walk::new(payload, payload.len() as u32);
-    walk.packet = Packet {
-        vlans: last.vlans.clone(),
-        service_vlans: last.service_vlans,
-        net: last.net,
-        ip: last.ip.map(|ip| Ip { fragment: None, ..ip }),
-        outer: last.outer,
-        ip_depth: last.ip_depth,
-        ip_checksums: last.ip_checksums.clone(),
-        ..Packet::default()
-    };
-    if let Some(next) = ip_protocol::next(&walk, protocol) {
-        walk.run(next);
-    }
-    let mut packet = walk.finish();
-    if packet.ip_depth == last.ip_depth
-        && let (Some(ip), Some(of_last)) = (&mut packet.ip, &last.ip)
-    {
-        ip.fragment = of_last.fragment;
-    }
-    packet
-}
-
 #[cfg(test)]
 mod samples;
 
@@ -153,24 +125,6 @@ mod tests {
             assert_eq!(packet.ip_depth, 1 + u8::from(outer.is_some()), "{name}");
             assert_eq!(packet.stop, None, "{name}");
         }
-    }
-
-    #[test]
-    fn a_tunnel_shows_where_a_datagram_was_put_together() {
-        let (_, data) = samples::sample("GRE with key");
-        let mut fragment = dissect(101, &data, data.len() as u32);
-        let payload = data[20..].to_vec();
-        let outer = fragment.outer.take().expect("a tunnel");
-        let place = Some(Fragment { offset: 185, more: false });
-        let ip = Ip { src: outer.src, dst: outer.dst, fragment: place, ..fragment.ip.expect("IPv4") };
-        fragment = Packet { ip: Some(ip), ip_depth: 1, transport: Transport::None, ..fragment };
-        let whole = reassembled(&fragment, 47, &payload);
-        assert_eq!(
-            (whole.ip_depth, whole.outer.map(|outer| outer.src), whole.transport.ports()),
-            (2, Some(outer.src), Some((5000, 5001)))
-        );
-        let plain = reassembled(&fragment, 17, &data[48..]);
-        assert_eq!((plain.ip.expect("IPv4").fragment, plain.transport.ports()), (place, Some((5000, 5001))));
     }
 
     #[test]

@@ -54,7 +54,9 @@ pub fn write_packet(
         line.list("vlan", packet.vlans.iter());
     }
     let reassembled = observation.and_then(|observation| observation.reassembled.as_ref());
-    network(&mut line, reassembled.unwrap_or(packet));
+    // The IP layer is that of the packet on the wire, a fragment, unless a tunnel in the datagram leads to another.
+    let innermost = reassembled.filter(|whole| whole.ip_depth > 1).unwrap_or(packet);
+    network(&mut line, innermost);
     // Wireshark puts fragments together before it reads on, unless it cannot because bytes are missing.
     let is_held = packet.ip.is_some_and(|ip| {
         ip.fragment.is_some() && (ip.offset + ip.total_len) as usize <= record.data.len() && reassembled.is_none()
@@ -66,14 +68,13 @@ pub fn write_packet(
             line.text("ck_l4", checksum_name(checksum));
         }
     }
-    let packet = reassembled.unwrap_or(packet);
-    if packet.ip_depth > 1
-        && let Some(outer) = &packet.outer
+    if innermost.ip_depth > 1
+        && let Some(outer) = &innermost.outer
     {
         line.object("outer", |line| endpoints(line, outer));
     }
-    if !packet.ip_checksums.is_empty() {
-        let names = packet.ip_checksums.iter().map(|good| if *good { "\"good\"" } else { "\"bad\"" });
+    if !innermost.ip_checksums.is_empty() {
+        let names = innermost.ip_checksums.iter().map(|good| if *good { "\"good\"" } else { "\"bad\"" });
         line.list("ck_ip", names);
     }
     line.end();
@@ -118,7 +119,7 @@ fn network(line: &mut Object<'_>, packet: &Packet<'_>) {
 
 fn transport(line: &mut Object<'_>, transport: &Transport<'_>, observation: Option<&Observation<'_>>) {
     let Some(protocol) = transport.protocol() else { return };
-    line.text("transport", protocol_name(protocol));
+    line.text("transport", super::flows::transport(protocol));
     if let Some((src, dst)) = transport.ports() {
         line.number("sport", src);
         line.number("dport", dst);
@@ -179,7 +180,7 @@ fn quoted(line: &mut Object<'_>, quote: &Quote) {
     line.maybe_text("dst", Some(quote.dst));
     // Here a protocol that is only named is not written, as there is nothing of it.
     if let Some(protocol) = quote.transport.filter(|protocol| *protocol != Protocol::Other) {
-        line.text("transport", protocol_name(protocol));
+        line.text("transport", super::flows::transport(protocol));
     }
     if let Some((src, dst)) = quote.ports {
         line.number("sport", src);
@@ -192,7 +193,7 @@ fn endpoints(line: &mut Object<'_>, outer: &Outer) {
     line.text("net", family(outer.src));
     line.maybe_text("src", Some(outer.src));
     line.maybe_text("dst", Some(outer.dst));
-    line.text("transport", protocol_name(outer.transport));
+    line.text("transport", super::flows::transport(outer.transport));
     if let Some((src, dst)) = outer.ports {
         line.number("sport", src);
         line.number("dport", dst);
@@ -243,20 +244,6 @@ fn net_name(net: Net) -> &'static str {
         Net::Ipv6 => "ipv6",
         Net::Arp => "arp",
         Net::Rarp => "rarp",
-    }
-}
-
-fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::UdpLite => "udplite",
-        Protocol::Sctp => "sctp",
-        Protocol::Dccp => "dccp",
-        Protocol::Icmp => "icmp",
-        Protocol::Icmpv6 => "icmpv6",
-        Protocol::Igmp => "igmp",
-        Protocol::Other => "other",
     }
 }
 
