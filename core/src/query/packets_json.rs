@@ -73,9 +73,12 @@ pub fn write_packet(
     {
         line.object("outer", |line| endpoints(line, outer));
     }
-    if !innermost.ip_checksums.is_empty() {
-        let names = innermost.ip_checksums.iter().map(|good| if *good { "\"good\"" } else { "\"bad\"" });
-        line.list("ck_ip", names);
+    // The header made for a whole datagram was on no wire; those of a tunnel inside it were.
+    let made = usize::from(packet.ip.is_some_and(|ip| ip.src.is_ipv4()));
+    let inside = reassembled.into_iter().flat_map(|whole| whole.ip_checksums.iter().skip(made));
+    let mut checksums = packet.ip_checksums.iter().chain(inside).peekable();
+    if checksums.peek().is_some() {
+        line.list("ck_ip", checksums.map(|good| if *good { "\"good\"" } else { "\"bad\"" }));
     }
     line.end();
     out.push('\n');
