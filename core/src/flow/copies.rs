@@ -7,8 +7,8 @@ use super::tcp::Taken;
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::{InterfaceId, PacketNo};
 use crate::time::Timestamp;
-use rustc_hash::FxHasher;
-use std::hash::Hasher;
+use foldhash::fast::FixedState;
+use std::hash::{BuildHasher, Hasher};
 
 /// Packets of one direction remembered: as many interfaces as copies of it may be interleaved on.
 const REMEMBERED: usize = 4;
@@ -34,7 +34,7 @@ impl Fingerprint {
     pub(super) fn new(ip: &Ip, header: &Header<'_>) -> Self {
         let id = ip.id.unwrap_or(0);
         let (tsval, tsecr) = header.options.timestamps.unwrap_or_default();
-        let mut hasher = FxHasher::default();
+        let mut hasher = FixedState::default().build_hasher();
         hasher.write_u64(u64::from(header.seq) << 32 | u64::from(header.ack));
         hasher.write_u64(u64::from(id) << 32 | u64::from(header.payload_len) << 12 | u64::from(header.flags.0));
         hasher.write_u64(u64::from(tsval) << 32 | u64::from(tsecr));

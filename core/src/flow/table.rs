@@ -3,8 +3,8 @@
 use super::conversation::{Endpoint, Flow};
 use crate::dissect::Protocol;
 use crate::ids::{Direction, FlowId};
-use rustc_hash::FxHasher;
-use std::hash::{Hash, Hasher};
+use foldhash::fast::FixedState;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 /// Conversations in a block: storage grows by blocks, so that it never needs twice its size for a moment.
@@ -21,10 +21,11 @@ pub(super) struct Key {
 
 impl Key {
     /// The same for both directions. The seed is fixed, so that a run repeats; the price of a forged capture that makes
-    /// collisions is time, which `Slots` bounds by its load.
+    /// collisions is time, which `Slots` bounds by its load. All 64 bits are used, so the hasher must fill them on wasm32, too
+    /// (FxHasher, whose state is a `usize` wide, does not: every conversation fell into one slot there).
     fn hash(&self) -> u64 {
         let end = |endpoint: &Endpoint| {
-            let mut hasher = FxHasher::default();
+            let mut hasher = FixedState::default().build_hasher();
             match endpoint.address {
                 IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
                 IpAddr::V6(address) => {
@@ -36,7 +37,7 @@ impl Key {
             hasher.write_u16(endpoint.port);
             hasher.finish()
         };
-        let mut hasher = FxHasher::default();
+        let mut hasher = FixedState::default().build_hasher();
         hasher.write_u64(end(&self.from).wrapping_add(end(&self.to)));
         self.transport.hash(&mut hasher);
         self.echo.hash(&mut hasher);

@@ -26,6 +26,11 @@ const PIECE: u32 = 256 << 10;
 const MAGIC: u32 = 4;
 /// How long the engine may work before the event loop gets its turn, in milliseconds.
 const TURN_MS: f64 = 12.0;
+/// Reading takes at least this many times as long as answering did since its last turn, so that questions about a growing log,
+/// which come all the time, cannot starve it …
+const READING_SHARE: f64 = 4.0;
+/// … but never longer than this, in milliseconds: a click waits no longer for its answer.
+const LONGEST_TURN_MS: f64 = 200.0;
 /// Progress is told at most this often, in milliseconds.
 const PROGRESS_MS: u32 = 33;
 
@@ -45,6 +50,8 @@ pub(super) struct Host {
     keeps: bool,
     socket: Option<Socket>,
     stopped: bool,
+    /// Time spent on answers since reading last had its turn, in milliseconds.
+    answering_ms: f64,
     buffer: Vec<u8>,
     progress_timer: Option<Timeout>,
 }
@@ -71,6 +78,7 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         keeps: true,
         socket: None,
         stopped: false,
+        answering_ms: 0.0,
         buffer: vec![],
         progress_timer: None,
     }));
@@ -133,7 +141,9 @@ impl Host {
         if session != self.session {
             return;
         }
+        let began = now();
         let answer = self.engine.ask(query, &mut self.spool);
+        self.answering_ms += now() - began;
         post(&self.scope, &ToPage::Answer { session, slot, number, answer });
     }
 
@@ -265,6 +275,7 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
     let mut at = 0;
     let mut next = slice(&blob, at);
     let mut turn_began = now();
+    let mut turn = TURN_MS;
     while at < size {
         let slice_read = match next {
             Ok(promise) => JsFuture::from(promise).await,
@@ -291,12 +302,14 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
             let end = (piece + PIECE).min(bytes.length());
             host.borrow_mut().take(&bytes.subarray(piece, end));
             piece = end;
-            if now() - turn_began > TURN_MS {
+            if now() - turn_began > turn {
                 tell_progress_soon(&host);
                 turns.give_up_one().await;
                 if !host.borrow().wants(session) {
                     return;
                 }
+                let answering = std::mem::take(&mut host.borrow_mut().answering_ms);
+                turn = (READING_SHARE * answering).clamp(TURN_MS, LONGEST_TURN_MS);
                 turn_began = now();
             }
         }
