@@ -3,6 +3,10 @@
 //! Relative numbers are tcpdump's: once a SYN-ACK was seen, `seq` and `ack` of segments with ACK count from the two initial
 //! sequence numbers; before that, and in segments without ACK, they are as on the wire (tcpdump's print-tcp.c).
 
+use etherparse::{
+    EtherType, Ethernet2Header, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, Ipv4Header, Ipv6Header, TcpHeader,
+    UdpHeader,
+};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -26,26 +30,20 @@ impl Packets {
         let (Some(src), Some(">"), Some(dst)) = (src, arrow, dst) else {
             return Err("expected `IP SOURCE > DESTINATION: …`".into());
         };
-        let transport = |protocol: u8, src: IpAddr, dst: IpAddr, segment: Vec<u8>, id: u16| ip(protocol, src, dst, segment, id);
         let frame = if let Some(icmp) = body.strip_prefix("ICMP ") {
             let (src, dst) = (address(src)?, address(dst)?);
-            let message = self.icmp(icmp)?;
-            transport(if src.is_ipv4() { 1 } else { 58 }, src, dst, message, self.id())?
+            let (header, quoted) = self.icmp(icmp)?;
+            wrap(Transport::Icmp(header), src, dst, &quoted, self.id())?
         } else {
             let (src, dst) = (endpoint(src)?, endpoint(dst)?);
             if let Some(udp) = body.strip_prefix("UDP, length ") {
-                let length = number::<u16>(udp)?;
-                let mut datagram = Vec::new();
-                for field in [src.port(), dst.port(), 8 + length, 0] {
-                    datagram.extend(field.to_be_bytes());
-                }
-                datagram.extend(std::iter::repeat_n(b'u', usize::from(length)));
-                transport(17, src.ip(), dst.ip(), datagram, self.id())?
+                let payload = vec![b'u'; usize::from(number::<u16>(udp)?)];
+                wrap(Transport::Udp(src.port(), dst.port()), src.ip(), dst.ip(), &payload, self.id())?
             } else {
-                let segment = self.tcp(src, dst, body)?;
+                let (header, payload) = self.tcp(src, dst, body)?;
                 // Linux gives a SYN-ACK the identification 0: it is not to be fragmented (RFC 6864).
-                let id = if body.starts_with("Flags [S.]") { 0 } else { self.id() };
-                transport(6, src.ip(), dst.ip(), segment, id)?
+                let id = if header.syn && header.ack { 0 } else { self.id() };
+                wrap(Transport::Tcp(Box::new(header)), src.ip(), dst.ip(), &payload, id)?
             }
         };
         self.frames.push(frame.clone());
@@ -64,7 +62,7 @@ impl Packets {
 
     /// `TYPE/CODE quoting N [mtu M]`: an error about packet N, with its IP header and as much after it as fits 548 bytes
     /// (RFC 1812 section 4.3.2.3).
-    fn icmp(&self, text: &str) -> Result<Vec<u8>, String> {
+    fn icmp(&self, text: &str) -> Result<([u8; 6], Vec<u8>), String> {
         let mut words = text.split(' ');
         let (kind, code) = words.next().and_then(|word| word.split_once('/')).ok_or("expected `ICMP TYPE/CODE quoting N`")?;
         let (Some("quoting"), Some(no)) = (words.next(), words.next()) else {
@@ -76,13 +74,11 @@ impl Packets {
         };
         let quoted = self.frames.get(number::<usize>(no)?.wrapping_sub(1)).ok_or("there is no such packet before this one")?;
         let quoted = &quoted[ETHERNET..quoted.len().min(ETHERNET + 548)];
-        let mut message = vec![number(kind)?, number(code)?, 0, 0, 0, 0];
-        message.extend(mtu.to_be_bytes());
-        message.extend(quoted);
-        Ok(message)
+        let [high, low] = mtu.to_be_bytes();
+        Ok(([number(kind)?, number(code)?, 0, 0, high, low], quoted.to_vec()))
     }
 
-    fn tcp(&mut self, src: SocketAddr, dst: SocketAddr, body: &str) -> Result<Vec<u8>, String> {
+    fn tcp(&mut self, src: SocketAddr, dst: SocketAddr, body: &str) -> Result<(TcpHeader, Vec<u8>), String> {
         let mut fields = Fields::default();
         let (flags, rest) = body
             .strip_prefix("Flags [")
@@ -98,22 +94,21 @@ impl Packets {
         };
         fields.read(before)?;
 
-        let mut bits = 0u8;
+        let mut header = TcpHeader::new(src.port(), dst.port(), 0, fields.win);
         for letter in flags.chars() {
-            bits |= match letter {
-                'F' => 0x01,
-                'S' => 0x02,
-                'R' => 0x04,
-                'P' => 0x08,
-                '.' => 0x10,
-                'U' => 0x20,
-                'E' => 0x40,
-                'W' => 0x80,
+            *match letter {
+                'F' => &mut header.fin,
+                'S' => &mut header.syn,
+                'R' => &mut header.rst,
+                'P' => &mut header.psh,
+                '.' => &mut header.ack,
+                'U' => &mut header.urg,
+                'E' => &mut header.ece,
+                'W' => &mut header.cwr,
                 _ => return Err(format!("no TCP flag is written `{letter}`")),
-            };
+            } = true;
         }
-        let has_ack = bits & 0x10 != 0;
-        let (ours, theirs) = match (self.initial.get(&(src, dst)), self.initial.get(&(dst, src)), has_ack) {
+        let (ours, theirs) = match (self.initial.get(&(src, dst)), self.initial.get(&(dst, src)), header.ack) {
             (Some(ours), Some(theirs), true) => (*ours, *theirs),
             _ => (0, 0),
         };
@@ -121,27 +116,18 @@ impl Packets {
         let relative = fields.seq.unwrap_or(1);
         let seq = if fields.seq.is_none() && ours == 0 { 0 } else { relative.wrapping_add(ours) };
         let ack = fields.ack.unwrap_or(0).wrapping_add(theirs);
-        if bits & 0x02 != 0 {
+        if header.syn {
             self.initial.insert((src, dst), seq);
-            if has_ack {
+            if header.ack {
                 self.initial.entry((dst, src)).or_insert(ack.wrapping_sub(1));
             }
         }
 
-        let options = tcp_options(options, theirs)?;
-        let mut segment = Vec::new();
-        segment.extend(src.port().to_be_bytes());
-        segment.extend(dst.port().to_be_bytes());
-        segment.extend(seq.to_be_bytes());
-        segment.extend(if has_ack { ack.to_be_bytes() } else { [0; 4] });
-        segment.push(((20 + options.len()) as u8 / 4) << 4);
-        segment.push(bits);
-        segment.extend(fields.win.to_be_bytes());
-        segment.extend([0; 4]);
-        segment.extend(options);
+        header.sequence_number = seq;
+        header.acknowledgment_number = if header.ack { ack } else { 0 };
+        header.set_options_raw(&tcp_options(options, theirs)?).map_err(|error| error.to_string())?;
         let payload = fields.payload.into_bytes().into_iter().chain(std::iter::repeat(b'x'));
-        segment.extend(payload.take(fields.length));
-        Ok(segment)
+        Ok((header, payload.take(fields.length).collect()))
     }
 }
 
@@ -212,55 +198,87 @@ fn tcp_options(text: &str, peer_initial: u32) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Wraps a transport segment in IP and Ethernet, and fills in its checksum. The sender's MAC is Docker's: 02:42 and the
-/// address.
-fn ip(protocol: u8, src: IpAddr, dst: IpAddr, mut segment: Vec<u8>, id: u16) -> Result<Vec<u8>, String> {
-    let length = u16::try_from(segment.len()).map_err(|_| "a packet is at most 65,535 bytes")?;
-    let mut pseudo = Vec::new();
-    let (header, ether_type) = match (src, dst) {
+/// A transport header that still lacks its checksum.
+enum Transport {
+    Tcp(Box<TcpHeader>),
+    /// Source and destination port.
+    Udp(u16, u16),
+    /// Type, code, and the four bytes after the checksum.
+    Icmp([u8; 6]),
+}
+
+/// Puts a transport header, IP and Ethernet before a payload, with every checksum right. The sender's MAC is Docker's: 02:42
+/// and the address.
+fn wrap(transport: Transport, src: IpAddr, dst: IpAddr, payload: &[u8], id: u16) -> Result<Vec<u8>, String> {
+    let too_long = |error: &dyn std::fmt::Display| format!("a packet is at most 65,535 bytes: {error}");
+    let number = match (&transport, src) {
+        (Transport::Tcp(_), _) => IpNumber::TCP,
+        (Transport::Udp(..), _) => IpNumber::UDP,
+        (Transport::Icmp(_), IpAddr::V4(_)) => IpNumber::ICMP,
+        (Transport::Icmp(_), IpAddr::V6(_)) => IpNumber::IPV6_ICMP,
+    };
+    let header = match transport {
+        Transport::Tcp(mut header) => {
+            header.checksum = match (src, dst) {
+                (IpAddr::V4(s), IpAddr::V4(d)) => header.calc_checksum_ipv4_raw(s.octets(), d.octets(), payload),
+                (IpAddr::V6(s), IpAddr::V6(d)) => header.calc_checksum_ipv6_raw(s.octets(), d.octets(), payload),
+                _ => return Err(MIXED.into()),
+            }
+            .map_err(|error| too_long(&error))?;
+            header.to_bytes().to_vec()
+        }
+        Transport::Udp(from, to) => {
+            let length = UdpHeader::without_ipv4_checksum(from, to, payload.len()).map_err(|error| too_long(&error))?;
+            let checksum = match (src, dst) {
+                (IpAddr::V4(s), IpAddr::V4(d)) => length.calc_checksum_ipv4_raw(s.octets(), d.octets(), payload),
+                (IpAddr::V6(s), IpAddr::V6(d)) => length.calc_checksum_ipv6_raw(s.octets(), d.octets(), payload),
+                _ => return Err(MIXED.into()),
+            }
+            .map_err(|error| too_long(&error))?;
+            UdpHeader { checksum, ..length }.to_bytes().to_vec()
+        }
+        Transport::Icmp([type_u8, code_u8, rest @ ..]) => match (src, dst) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => {
+                let kind = Icmpv4Type::Unknown { type_u8, code_u8, bytes5to8: rest };
+                Icmpv4Header::with_checksum(kind, payload).to_bytes().to_vec()
+            }
+            (IpAddr::V6(s), IpAddr::V6(d)) => {
+                let kind = Icmpv6Type::Unknown { type_u8, code_u8, bytes5to8: rest };
+                let header = Icmpv6Header::with_checksum(kind, s.octets(), d.octets(), payload);
+                header.map_err(|error| too_long(&error))?.to_bytes().to_vec()
+            }
+            _ => return Err(MIXED.into()),
+        },
+    };
+    let length = u16::try_from(header.len() + payload.len()).map_err(|error| too_long(&error))?;
+    let (ether_type, ip) = match (src, dst) {
         (IpAddr::V4(s), IpAddr::V4(d)) => {
-            let mut header = vec![0x45, 0];
-            header.extend((20 + length).to_be_bytes());
-            header.extend(id.to_be_bytes());
-            // Don't Fragment, as Linux sets it while it looks for the path's MTU.
-            header.extend([0x40, 0, if id == 0 || s == Ipv4Addr::new(172, 17, 0, 2) { 64 } else { 63 }, protocol, 0, 0]);
-            header.extend(s.octets());
-            header.extend(d.octets());
-            let sum = checksum(&[&header]);
-            header[10..12].copy_from_slice(&sum.to_be_bytes());
-            pseudo.extend(s.octets());
-            pseudo.extend(d.octets());
-            (header, 0x0800u16)
+            let ttl = if id == 0 || s == Ipv4Addr::new(172, 17, 0, 2) { 64 } else { 63 };
+            let mut ip = Ipv4Header::new(length, ttl, number, s.octets(), d.octets()).map_err(|error| too_long(&error))?;
+            ip.identification = id;
+            // As Linux sets it while it looks for the path's MTU.
+            ip.dont_fragment = true;
+            ip.header_checksum = ip.calc_header_checksum();
+            (EtherType::IPV4, ip.to_bytes().to_vec())
         }
         (IpAddr::V6(s), IpAddr::V6(d)) => {
-            let mut header = vec![0x60, 0, 0, 0];
-            header.extend(length.to_be_bytes());
-            header.extend([protocol, 64]);
-            header.extend(s.octets());
-            header.extend(d.octets());
-            pseudo.extend(s.octets());
-            pseudo.extend(d.octets());
-            (header, 0x86dd)
+            let ip = Ipv6Header {
+                payload_length: length,
+                next_header: number,
+                hop_limit: 64,
+                source: s.octets(),
+                destination: d.octets(),
+                ..Ipv6Header::default()
+            };
+            (EtherType::IPV6, ip.to_bytes().to_vec())
         }
-        _ => return Err("source and destination are of different families".into()),
+        _ => return Err(MIXED.into()),
     };
-    pseudo.extend([0, protocol]);
-    pseudo.extend(length.to_be_bytes());
-    let (at, covered): (usize, &[u8]) = match protocol {
-        6 => (16, &pseudo),
-        17 => (6, &pseudo),
-        58 => (2, &pseudo),
-        _ => (2, &[]),
-    };
-    let sum = checksum(&[covered, &segment]);
-    segment[at..at + 2].copy_from_slice(&sum.to_be_bytes());
-    let mut frame = mac(dst).to_vec();
-    frame.extend(mac(src));
-    frame.extend(ether_type.to_be_bytes());
-    frame.extend(header);
-    frame.extend(segment);
-    Ok(frame)
+    let ethernet = Ethernet2Header { source: mac(src), destination: mac(dst), ether_type };
+    Ok([&ethernet.to_bytes()[..], &ip, &header, payload].concat())
 }
+
+const MIXED: &str = "source and destination are of different families";
 
 fn mac(address: IpAddr) -> [u8; 6] {
     match address {
@@ -273,20 +291,6 @@ fn mac(address: IpAddr) -> [u8; 6] {
             [0x02, 0x42, o[12], o[13], o[14], o[15]]
         }
     }
-}
-
-/// The Internet checksum (RFC 1071) over the parts, each of even length but the last.
-fn checksum(parts: &[&[u8]]) -> u16 {
-    let mut sum = 0u32;
-    for part in parts {
-        for pair in part.chunks(2) {
-            sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
-        }
-    }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }
 
 /// `10.0.0.1.80`, as tcpdump joins address and port.
