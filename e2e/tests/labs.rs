@@ -155,3 +155,51 @@ async fn in_healthy_nothing_alarms() -> Result<()> {
     assert!(loud.is_empty(), "{loud:#?}");
     Ok(())
 }
+
+/// Passes connections on to `port` and can cut all of them at once. Returns its own port and what cuts.
+async fn cutter(port: u16) -> Result<(u16, tokio::sync::broadcast::Sender<()>)> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    let own = listener.local_addr()?.port();
+    let (cut, _) = tokio::sync::broadcast::channel(1);
+    let cuts = cut.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut cut = cuts.subscribe();
+            tokio::spawn(async move {
+                let Ok(mut far) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await else { return };
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = cut.recv() => {}
+                }
+            });
+        }
+    });
+    Ok((own, cut))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_cut_off_ten_times_ends_with_the_whole_log() -> Result<()> {
+    if !can_run_labs("a_page_that_is_cut_off_ten_times_ends_with_the_whole_log") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let Watched { mut lab, dropscope, log } = watch("healthy", &folder).await?;
+    let port = dropscope.link().split([':', '/']).find_map(|part| part.parse::<u16>().ok()).context("the link has no port")?;
+    let (proxy, cut) = cutter(port).await?;
+    let browser = Browser::open().await?;
+    browser.goto(&dropscope.link().replace(&format!(":{port}/"), &format!(":{proxy}/"))).await?;
+    for _ in 0..10 {
+        browser.wait_until("a live connection", "return document.querySelector('#link')?.dataset.link === 'live'").await?;
+        lab = load(lab).await?;
+        cut.send(())?;
+    }
+    browser.wait_until("a live connection", "return document.querySelector('#link')?.dataset.link === 'live'").await?;
+    dropscope.stop().await?;
+    drop(lab);
+    browser.wait_until("the log's end", "return document.querySelector('#link')?.dataset.link === 'ended'").await?;
+    let expected = packets(&check(&log).await?)?;
+    assert_eq!(expected, tshark_count(&log)?);
+    let shown = "return Number(document.querySelector('[data-status=packets]')?.textContent.replace(/[^0-9]/g, ''))";
+    assert_eq!(browser.eval(shown).await?.as_u64(), Some(expected));
+    browser.close().await
+}
