@@ -153,6 +153,16 @@ impl Browser {
     }
 }
 
+/// A test that fails closes nothing: the driver's process group goes, and the browser with it.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(pid) = self.driver.id() {
+            // It may have ended already.
+            let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
 /// ChromeDriver chooses a free port and tells it.
 async fn port_of(driver: &mut Child) -> Result<u16> {
     let mut lines = BufReader::new(driver.stdout.take().context("chromedriver has no output")?).lines();
