@@ -72,8 +72,13 @@ pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, read: Option
         );
     }
     let facts = row.facts;
-    if facts.has(Facts::BAD_CHECKSUM) && !read.is_some_and(|(packet, bytes)| is_unfinished(packet, bytes)) {
-        let about = "A checksum is wrong: the packet was damaged, or its checksum is not yet computed (offload).";
+    let offloaded = || {
+        let sender = packet.and_then(|packet| packet.ip).map(|ip| ip.src);
+        sender.is_some_and(|sender| known.offload.is_by(sender))
+            || read.is_some_and(|(packet, bytes)| is_unfinished(packet, bytes))
+    };
+    if facts.has(Facts::BAD_CHECKSUM) && !offloaded() {
+        let about = "A checksum is wrong: the packet was damaged on its way.";
         add("bad checksum".into(), Severity::Note, about.into());
     }
     for (fact, text, severity, about) in [

@@ -1,5 +1,6 @@
 //! The engine: bytes of a log in, answers out.
 
+use super::offload::Offload;
 use super::recording::Recording;
 use super::scan::Scans;
 use super::{
@@ -31,6 +32,7 @@ pub struct Engine {
     judgement: Judgement,
     named: Named,
     flow_totals: flows::Totals,
+    offload: Offload,
     /// How often the rules ran.
     judged: u64,
     judged_bytes: u64,
@@ -48,6 +50,7 @@ pub(super) struct Knowledge<'a> {
     pub findings: &'a [Finding],
     pub named: &'a Named,
     pub flow_totals: &'a flows::Totals,
+    pub offload: &'a Offload,
     /// How often the rules ran.
     pub judged: u64,
     /// Bytes of the log there are.
@@ -154,6 +157,7 @@ impl Engine {
             findings: &self.judgement.findings,
             named: &self.named,
             flow_totals: &self.flow_totals,
+            offload: &self.offload,
             judged: self.judged,
             bytes_read: self.decoder.bytes_read(),
             revision: self.revision,
@@ -188,6 +192,7 @@ impl Engine {
         });
         self.named = Named::new(&self.judgement.findings);
         self.flow_totals = flows::Totals::of(&recording.flows);
+        self.offload = Offload::of(recording);
         self.judged += 1;
         self.judged_bytes = self.decoder.bytes_read();
         self.judged_until = watermark;

@@ -14,6 +14,7 @@ mod help;
 mod ladder;
 mod locate;
 mod names;
+mod offload;
 mod overview;
 mod packet;
 mod packet_lines;

@@ -22,7 +22,7 @@ impl Knowledge<'_> {
         }
     }
 
-    /// A counter's name on a track: `eth0 RX-DRP`, `INPUT #1 DROP hits`, `conntrack entries`, `TcpRetransSegs`.
+    /// A counter's name on a track: `eth0 RX-DRP`, `INPUT rule 1 hits`, `conntrack entries`, `TcpRetransSegs`.
     pub(super) fn counter_title(&self, series: &Series) -> String {
         let counter = &series.counter;
         let suffix = self.netns_suffix(counter.netns);
@@ -62,16 +62,14 @@ impl Knowledge<'_> {
         let wanted = counter.rule.as_deref().unwrap_or("");
         let unit = if counter.unit == Unit::Bytes { "bytes" } else { "hits" };
         if let Some((chain, rule, removed)) = counter.netns.and_then(|netns| self.rule(NetnsId(netns), wanted)) {
-            let gone = if removed.is_some() { " (deleted)" } else { "" };
-            return format!("{} #{} {} {unit}{gone}", chain.name, rule.position, super::counters::target(rule));
+            let gone = if removed.is_some() { ", deleted" } else { "" };
+            return format!("{} rule {} {unit}{gone}", chain.name, rule.position);
         }
-        let policy = self
-            .recording
-            .counters
-            .rule_sets()
-            .flat_map(|set| &set.chains)
-            .find(|chain| chain.policy_id.as_deref() == Some(wanted));
-        policy.map_or_else(|| format!("{wanted} {unit}"), |chain| format!("{} policy {unit}", chain.name))
+        let mut chains = self.recording.counters.rule_sets().flat_map(|set| &set.chains);
+        match chains.find(|chain| chain.policy_id.as_deref() == Some(wanted)) {
+            Some(chain) => format!("{} policy {unit}", chain.name),
+            None => format!("{} rule {unit}", chain_of(wanted)),
+        }
     }
 
     /// A firewall rule with its chain, and when it was found deleted, if it was.
@@ -124,4 +122,9 @@ impl Knowledge<'_> {
             })
             .collect()
     }
+}
+
+/// The chain in a rule's identity, for a rule whose text no rule set of the log holds; see [`FirewallRule::id`].
+fn chain_of(id: &str) -> &str {
+    id.split('/').nth(1).unwrap_or(id)
 }
