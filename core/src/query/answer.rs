@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// An answer, in the order of `Query`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// To `Query::Overview`.
     Overview(Overview),
@@ -274,7 +274,7 @@ pub struct Ladder {
 
 /// One packet of a ladder, or a hole where one should be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Rung {
     /// A packet that was captured.
     Packet {
@@ -346,7 +346,7 @@ pub struct Track {
 
 /// What a track draws.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "draw", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum TrackMarks {
     /// Spans of findings.
     Spans {

@@ -30,7 +30,7 @@ pub struct Selection {
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Query {
     /// What is in the log: totals, interfaces, quality, hosts. → [`super::Overview`]
     Overview,

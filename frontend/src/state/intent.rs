@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 /// The connection of a capture that comes from the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "link", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Link {
     /// There is none, or none is needed.
     #[default]

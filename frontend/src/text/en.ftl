@@ -63,6 +63,10 @@ picture-loss = { $lost } of { $sent } lost, by size and over time
 
 timeline = Timeline
 timeline-canvas = Timeline. Arrow keys move and zoom, Home shows everything, dragging selects a span. The button before it shows the same as a table.
+timeline-more = { $n ->
+    [one] ▾ 1 more track
+   *[other] ▾ { $n } more tracks
+}
 timeline-as-table = as table
 timeline-as-picture = as picture
 track = Track

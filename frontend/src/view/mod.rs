@@ -35,6 +35,8 @@ pub struct ViewProps {
     pub lit: Rc<[PacketNo]>,
     /// The places the open finding rests on.
     pub evidence: Rc<[Anchor]>,
+    /// The rule of the open finding.
+    pub chosen: Option<AttrValue>,
     /// The packet to show.
     pub focus: Option<PacketNo>,
     /// What is in the log.

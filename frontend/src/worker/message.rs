@@ -10,7 +10,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 /// To the Worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ToWorker {
     /// Forget what is open and read this.
     Open {
@@ -38,7 +38,7 @@ pub enum ToWorker {
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "from", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Opening {
     /// The file that rides beside this message.
     File,
@@ -55,7 +55,7 @@ pub enum Opening {
 
 /// To the page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "say", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ToPage {
     /// The Worker listens now.
     Ready,

@@ -21,6 +21,9 @@ use dropscope_core::time::Timestamp;
 use std::rc::Rc;
 use yew::prelude::*;
 
+/// Labels shown on a row; the inspector shows all.
+const CHIPS_A_ROW: usize = 2;
+
 /// The packet list.
 #[component]
 pub fn Packets(props: &ViewProps) -> Html {
@@ -60,7 +63,8 @@ pub fn Packets(props: &ViewProps) -> Html {
     };
     let zero = props.overview.as_ref().and_then(|o| o.progress.span).map(|s| s.start);
     let row = {
-        let (page, lit, focus, menu) = (page.clone(), props.lit.clone(), props.focus, menu.setter());
+        let (page, lit, chosen, focus, menu) =
+            (page.clone(), props.lit.clone(), props.chosen.clone(), props.focus, menu.setter());
         Callback::from(move |n: u32| {
             let place = page.as_ref().and_then(|p| n.checked_sub(p.first)).map(|i| i as usize);
             let known = page.as_ref().zip(place).filter(|(p, i)| *i < p.rows.len());
@@ -71,7 +75,7 @@ pub fn Packets(props: &ViewProps) -> Html {
                 Some((page, i)) => {
                     let no = page.rows[i].no;
                     html! {
-                        <Line key={no.0} page={page.clone()} {i} {n} {zero} selected={focus == Some(no)} lit={lit.binary_search(&no).is_ok()} menu={menu.clone()} />
+                        <Line key={no.0} page={page.clone()} {i} {n} {zero} chosen={chosen.clone()} selected={focus == Some(no)} lit={lit.binary_search(&no).is_ok()} menu={menu.clone()} />
                     }
                 }
             }
@@ -155,6 +159,7 @@ struct LineProps {
     i: usize,
     n: u32,
     zero: Option<Timestamp>,
+    chosen: Option<AttrValue>,
     selected: bool,
     lit: bool,
     menu: UseStateSetter<Option<((i32, i32), PacketRow)>>,
@@ -177,21 +182,31 @@ fn Line(props: &LineProps) -> Html {
         })
     };
     let time = row.time.map(|t| format::time_of_day(t, 6)).unwrap_or_else(|| "–".into());
+    // The last three digits give way where the list is narrow.
+    let (time, micros) = time.split_at_checked(12).unwrap_or((&time, ""));
     let about = row.time.map(|t| match props.zero {
         Some(zero) => format!("{} · +{} s", format::date_time(t, 9), format::since(t, zero)),
         None => format::date_time(t, 9),
     });
-    let class = classes!("packet", props.selected.then_some("is-selected"), props.lit.then_some("is-lit"));
+    // What the open finding says of every packet it names is said by lighting them.
+    let names_chosen = row.chips.iter().any(|chip| props.chosen.as_deref() == Some(&chip.text));
+    let chips: Vec<&Chip> = row.chips.iter().filter(|chip| props.chosen.as_deref() != Some(&chip.text)).collect();
+    let (shown, rest) = chips.split_at(chips.len().min(CHIPS_A_ROW));
+    let class = classes!("packet", props.selected.then_some("is-selected"), (props.lit || names_chosen).then_some("is-lit"));
     html! {
         <div {class} id={format!("packet-list-row-{}", props.n)} role="row" aria-rowindex={(props.n + 1).to_string()}
             aria-selected={props.selected.to_string()} data-packet={row.no.to_string()} {onclick} {oncontextmenu}>
             <span role="gridcell" class="packet__no">{ row.no.to_string() }</span>
-            <span role="gridcell" title={about}>{ time }</span>
+            <span role="gridcell" title={about}>{ time }<span class="packet__micros">{ micros }</span></span>
             <span role="gridcell" class="packet__ends" title={format!("{} → {}", row.source, row.destination)}>
-                { &row.source }<i>{ " → " }</i>{ &row.destination }
+                <span>{ &row.source }</span><i>{ "→" }</i><span>{ &row.destination }</span>
             </span>
             <span role="gridcell" class="packet__protocol">{ &row.protocol }</span>
-            <span role="gridcell" class="packet__info" title={row.info.clone()}>{ for row.chips.iter().map(label) }{ &row.info }</span>
+            <span role="gridcell" class="packet__info">
+                <span title={row.info.clone()}>{ &row.info }</span>
+                { for shown.iter().map(|chip| label(chip)) }
+                if !rest.is_empty() { <span class="chip is-more" title={rest.iter().map(|chip| chip.text.as_str()).collect::<Vec<_>>().join(", ")}>{ format!("+{}", rest.len()) }</span> }
+            </span>
             <span role="gridcell" class="num" title={format!("{} B", row.len)}>{ row.len.to_string() }</span>
         </div>
     }

@@ -13,9 +13,9 @@ use dropscope_core::finding::Finding;
 use std::rc::Rc;
 use yew::prelude::*;
 
-const LEFT: Size = Size { key: "pane.findings", usual: 324.0, least: 220.0, most: 640.0 };
-const TOP: Size = Size { key: "pane.timeline", usual: 280.0, least: 90.0, most: 900.0 };
-const RIGHT: Size = Size { key: "pane.inspector", usual: 400.0, least: 280.0, most: 900.0 };
+const LEFT: Size = Size { key: "pane.findings", usual: 312.0, least: 220.0, most: 640.0 };
+const TOP: Size = Size { key: "pane.timeline", usual: 296.0, least: 90.0, most: 900.0 };
+const RIGHT: Size = Size { key: "pane.inspector", usual: 376.0, least: 280.0, most: 900.0 };
 
 /// See the module.
 #[derive(Properties, PartialEq)]
@@ -44,6 +44,7 @@ pub fn Body(props: &Props) -> Html {
             url: Same(Rc::new(url.clone())),
             lit: lit_packets(finding),
             evidence: finding.map(|f| f.evidence.clone()).unwrap_or_default().into(),
+            chosen: finding.map(|f| f.rule.clone().into()),
             focus,
             overview: overview.clone(),
             growing: false,

@@ -12,7 +12,7 @@ pub mod table;
 use crate::browser::window;
 use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
-use crate::text::t;
+use crate::text::{Value, t, tn};
 use crate::widget::canvas::{self, Palette};
 use dropscope_core::query::{Answer, Query, Timeline as Tracks};
 use dropscope_core::time::Span;
@@ -125,6 +125,42 @@ pub fn Timeline(props: &Props) -> Html {
         let as_table = as_table.clone();
         Callback::from(move |_: MouseEvent| as_table.set(!*as_table))
     };
+    // How many tracks lie below what is in sight, the one that is cut among them.
+    let (scroller, below) = (use_node_ref(), use_state_eq(|| 0_usize));
+    let look = {
+        let (scroller, below, bottoms) =
+            (scroller.clone(), below.setter(), lanes.iter().map(|l| l.top + l.height).collect::<Vec<_>>());
+        move || {
+            let Some(element) = scroller.cast::<web_sys::Element>() else { return };
+            let end = f64::from(element.scroll_top() + element.client_height());
+            below.set(bottoms.iter().filter(|bottom| **bottom > end + 6.0).count());
+        }
+    };
+    {
+        let (look, scroller) = (look.clone(), scroller.clone());
+        use_effect_with((height as u32, lanes.len(), *as_table), move |_| {
+            let on_resize = Closure::<dyn FnMut()>::new(look);
+            let observer = web_sys::ResizeObserver::new(on_resize.as_ref().unchecked_ref()).ok();
+            if let (Some(observer), Some(element)) = (&observer, scroller.cast::<web_sys::Element>()) {
+                observer.observe(&element);
+            }
+            move || {
+                if let Some(observer) = observer {
+                    observer.disconnect();
+                }
+                drop(on_resize);
+            }
+        });
+    }
+    let onscroll = Callback::from(move |_: Event| look());
+    let further = {
+        let scroller = scroller.clone();
+        Callback::from(move |_: MouseEvent| {
+            if let Some(element) = scroller.cast::<web_sys::Element>() {
+                element.set_scroll_top(element.scroll_top() + element.client_height() * 3 / 4);
+            }
+        })
+    };
     let labels = tracks.as_ref().map(|t| {
         t.tracks.iter().zip(&lanes).map(|(track, lane)| {
             html! {
@@ -146,7 +182,7 @@ pub fn Timeline(props: &Props) -> Html {
             if *as_table {
                 <div class="timeline__table">{ tracks.as_ref().map(|t| table::table(t)) }</div>
             } else {
-                <div class="timeline__scroll">
+                <div class="timeline__scroll" ref={scroller} {onscroll}>
                     <div class="timeline__labels">{ labels }</div>
                     <div class="timeline__stage" style={format!("height: {height}px")}>
                         <canvas class="timeline__layer" ref={base} aria-hidden="true" />
@@ -157,6 +193,9 @@ pub fn Timeline(props: &Props) -> Html {
                         <div class="timeline__tip" ref={tip} hidden=true />
                     </div>
                 </div>
+                if *below > 0 {
+                    <button class="timeline__more" tabindex="-1" onclick={further}>{ tn("timeline-more", &[("n", Value::Number(*below as u64))]) }</button>
+                }
             }
         </section>
     }

@@ -368,6 +368,11 @@ fn staircase(ops: &mut Vec<DrawOp>, scale: &Scale, steps: &[(Timestamp, u64, i64
     let y = |value: u64| bottom - if range > 0.0 { (value - low) as f64 / range * room } else { 0.0 };
     let mut points = vec![];
     let mut at = y(*first);
+    let total = match limit {
+        Some(limit) => format!("{} / {}", format::count(largest), format::count(limit)),
+        None => format::count(largest),
+    };
+    let edge = scale.width - 7.0 * total.chars().count() as f64 - 8.0;
     let mut labelled_to = f64::MIN;
     for (time, value, change) in steps {
         let x = scale.px_from_time(*time).clamp(-10.0, scale.width + 10.0);
@@ -377,27 +382,23 @@ fn staircase(ops: &mut Vec<DrawOp>, scale: &Scale, steps: &[(Timestamp, u64, i64
         points.push((x, at));
         at = y(*value);
         points.push((x, at));
+        if *change <= 0 || limit.is_some() || x <= 0.0 || x >= scale.width {
+            continue;
+        }
+        // After the step, or before it where the total stands; left out where it would touch the one before.
         let text = format::change(*change);
         let room = 7.0 * text.len() as f64 + 8.0;
-        if *change > 0 && limit.is_none() && x > labelled_to && x > 0.0 && x < scale.width {
-            let right = x + room > scale.width - 40.0;
-            ops.push(DrawOp::Words {
-                x: if right { x - 4.0 } else { x + 4.0 },
-                y: (at - 3.0).max(lane.top + 10.0),
-                text,
-                ink: Ink::Text,
-                right,
-            });
-            labelled_to = x + room;
+        let right = x + room > edge;
+        let (from, to) = if right { (x.min(edge) - room, x.min(edge)) } else { (x, x + room) };
+        if from >= labelled_to {
+            let x = if right { to - 4.0 } else { from + 4.0 };
+            ops.push(DrawOp::Words { x, y: (at - 3.0).max(lane.top + 10.0), text, ink: Ink::Text, right });
+            labelled_to = to;
         }
     }
     points.push((scale.width, at));
     ops.push(DrawOp::Lines { points, ink });
-    let text = match limit {
-        Some(limit) => format!("{} / {}", format::count(largest), format::count(limit)),
-        None => format::count(largest),
-    };
-    ops.push(DrawOp::Words { x: scale.width - 4.0, y: lane.top + 11.0, text, ink: Ink::Muted, right: true });
+    ops.push(DrawOp::Words { x: scale.width - 4.0, y: lane.top + 11.0, text: total, ink: Ink::Muted, right: true });
 }
 
 #[cfg(test)]
