@@ -147,3 +147,32 @@ async fn a_shared_link_opens_the_same_finding_in_another_profile() -> Result<()>
     other.close().await?;
     browser.close().await
 }
+
+#[tokio::test]
+async fn a_local_file_is_uploaded_only_when_asked_and_then_opens_from_its_link() -> Result<()> {
+    if !can_browse("a_local_file_is_uploaded_only_when_asked_and_then_opens_from_its_link") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let log = reference(&folder).await?;
+    let data = folder.path().join("data");
+    let dropscope = Dropscope::start(&["--port", "0", "--data", &data.to_string_lossy()]).await?;
+    let browser = Browser::open().await?;
+    browser.goto(&dropscope.page("")?).await?;
+    browser.wait_for("#drop-zone", "").await?;
+    browser.drop_file(&log).await?;
+    browser.click("[data-finding=interface_mtu]").await?;
+    browser.wait_for("[data-status=uploaded]", "0 bytes uploaded").await?;
+
+    browser.click("#share").await?;
+    browser.wait_for("#share-upload", "kB").await?;
+    browser.screenshot("share-local").await?;
+    browser.click("#share-upload").await?;
+    let link = "return document.querySelector('#share-link code')?.textContent";
+    let link = browser.wait_until("the link to share", link).await?;
+    let other = Browser::open().await?;
+    other.goto(link.as_str().context("the link is no text")?).await?;
+    other.wait_for("[data-detail=interface_mtu]", "eth0").await?;
+    other.close().await?;
+    browser.close().await
+}
