@@ -84,10 +84,10 @@ async fn call<T: DeserializeOwned>(method: &str, path: &str, token: &str) -> Res
 }
 
 fn understand<T: DeserializeOwned>(status: u16, body: &str) -> Result<T, Trouble> {
-    if (200..300).contains(&status) {
-        if let Ok(value) = serde_json::from_str(body) {
-            return Ok(value);
-        }
+    if (200..300).contains(&status)
+        && let Ok(value) = serde_json::from_str(body)
+    {
+        return Ok(value);
     }
     Err(match serde_json::from_str::<ErrorBody>(body) {
         Ok(ErrorBody { error }) => Trouble { what: error.message, what_to_do: error.what_to_do },

@@ -174,10 +174,8 @@ fn adopt_finding(next: &mut AppState, only_missing: bool) {
     let Some(finding) = next.open_finding() else { return };
     let (span, flow) = (finding.span, flow_of(finding));
     let keep = |has: bool| only_missing && has;
-    if span.length() > Nanos::new(0) {
-        if !keep(next.url.span.is_some()) {
-            next.url.span = Some(span);
-        }
+    if span.length() > Nanos::new(0) && !keep(next.url.span.is_some()) {
+        next.url.span = Some(span);
     }
     if !keep(next.url.viewport.is_some()) {
         next.url.viewport = Some(padded(span, whole));
