@@ -193,8 +193,8 @@ fn reference_page(args: &ServerArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let server = Server::open(args.settings()).await?;
         let link = server.link(None).replacen("#/?", "#/reference?", 1);
-        announce(&server, "Dropscope shows its reference case. Drop a capture on the page, or go live with", &[link], args);
-        println!("  sudo dropscope live -i INTERFACE");
+        announce(&server, "The reference case, ready to explore, and a place to drop a capture:", &[link], args);
+        eprintln!("To go live: sudo dropscope live -i INTERFACE");
         server.run(serve::asked_to_stop()).await
     })?;
     Ok(ExitCode::SUCCESS)

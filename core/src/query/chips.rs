@@ -78,7 +78,8 @@ pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, read: Option
             || read.is_some_and(|(packet, bytes)| is_unfinished(packet, bytes))
     };
     if facts.has(Facts::BAD_CHECKSUM) && !offloaded() {
-        let about = "A checksum is wrong: the packet was damaged on its way.";
+        let about =
+            "A checksum is wrong: the packet was damaged on its way, or taken before its checksum was computed (offload).";
         add("bad checksum".into(), Severity::Note, about.into());
     }
     for (fact, text, severity, about) in [
