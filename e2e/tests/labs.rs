@@ -201,5 +201,7 @@ async fn a_page_that_is_cut_off_ten_times_ends_with_the_whole_log() -> Result<()
     assert_eq!(expected, tshark_count(&log)?);
     let shown = "return Number(document.querySelector('[data-status=packets]')?.textContent.replace(/[^0-9]/g, ''))";
     assert_eq!(browser.eval(shown).await?.as_u64(), Some(expected));
+    let bytes = "return Number(document.querySelector('[data-status=packets]')?.dataset.bytes)";
+    assert_eq!(browser.eval(bytes).await?.as_u64(), Some(std::fs::metadata(&log)?.len()));
     browser.close().await
 }
