@@ -188,12 +188,15 @@ async fn a_page_that_is_cut_off_ten_times_ends_with_the_whole_log() -> Result<()
     let (proxy, cut) = cutter(port).await?;
     let browser = Browser::open().await?;
     browser.goto(&dropscope.link().replace(&format!(":{port}/"), &format!(":{proxy}/"))).await?;
+    let is_live = "return document.querySelector('#link')?.dataset.link === 'live'";
+    let is_cut = "return document.querySelector('#link')?.dataset.link !== 'live'";
     for _ in 0..10 {
-        browser.wait_until("a live connection", "return document.querySelector('#link')?.dataset.link === 'live'").await?;
+        browser.wait_until("a live connection", is_live).await?;
         lab = load(lab).await?;
         cut.send(())?;
+        browser.wait_until("the page to notice the cut", is_cut).await?;
     }
-    browser.wait_until("a live connection", "return document.querySelector('#link')?.dataset.link === 'live'").await?;
+    browser.wait_until("a live connection", is_live).await?;
     dropscope.stop().await?;
     drop(lab);
     browser.wait_until("the log's end", "return document.querySelector('#link')?.dataset.link === 'ended'").await?;
