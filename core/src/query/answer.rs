@@ -1,4 +1,6 @@
-//! The answers.
+//! The answers: every type that reaches a user interface, in the order of the questions.
+//!
+//! Longer than most files here, since it is read as one table: declarations and what their fields mean, no logic.
 
 use crate::anchor::Anchor;
 pub use crate::dissect::Node;
