@@ -70,6 +70,10 @@ fn quote(bytes: &[u8]) -> Option<Quote> {
         dst: ip.dst,
         transport,
         ports: packet.transport.ports(),
+        echo: match &packet.transport {
+            Transport::Icmp(icmp) => icmp.echo.map(|(identifier, _)| identifier),
+            _ => None,
+        },
         seq: seq.filter(|_| transport == Some(Protocol::Tcp)).map(|seq| u32::from_be_bytes(*seq)),
         total_len: ip.total_len,
     })

@@ -348,6 +348,8 @@ pub struct Quote {
     pub transport: Option<Protocol>,
     /// Its ports.
     pub ports: Option<(u16, u16)>,
+    /// Identifier of a quoted echo.
+    pub echo: Option<u16>,
     /// Its raw TCP sequence number.
     pub seq: Option<u32>,
     /// Whole length of the quoted IP packet, as its header tells it.

@@ -223,7 +223,7 @@ impl FlowTable {
             transport: quote.transport?,
             from: Endpoint { address: quote.src, port: from_port },
             to: Endpoint { address: quote.dst, port: to_port },
-            echo: None,
+            echo: quote.echo,
         };
         let (id, about) = self.conversations.find(&key)?;
         let flow = self.conversations.get_mut(id)?;

@@ -144,6 +144,7 @@ impl Script {
             dst: ends[1 - from],
             transport: Some(Protocol::Tcp),
             ports: Some((ports[from], ports[1 - from])),
+            echo: None,
             seq: None,
             total_len: 1500,
         };

@@ -126,18 +126,12 @@ mod tests {
     use crate::ids::InterfaceId;
     use crate::log::Encoder;
     use crate::log::record::{Section, Statistics};
-    use crate::rules::case::{check, said_of};
+    use crate::rules::case::{OPEN, check, said_of};
     use crate::script::Script;
-
-    const BEGINS: &str = "date 2021-06-01
-14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
-14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
-14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
-";
 
     /// What is said when the capture's own counters stand at its end.
     fn said_with(statistics: Statistics) -> String {
-        let script = Script::parse(BEGINS).expect("a script");
+        let script = Script::parse(OPEN).expect("a script");
         let mut log = crate::reference::encode(&script);
         // The block alone: what a section's head takes is cut off again.
         let mut block = Vec::new();
@@ -177,7 +171,7 @@ mod tests {
     #[test]
     fn a_gap_that_is_filled_later_is_only_out_of_order() {
         let script = format!(
-            "{BEGINS}14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 101:201, ack 1, win 512, length 100
+            "{OPEN}14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 101:201, ack 1, win 512, length 100
 14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:101, ack 1, win 512, length 100
 14:40:01.005 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 201, win 512, length 0\n"
         );

@@ -11,6 +11,13 @@ use crate::script::Script;
 use crate::time::Timestamp;
 use std::fmt::Write as _;
 
+/// Host 2 connects to port 80 of host 1: the three packets with which most cases begin.
+pub(super) const OPEN: &str = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
+";
+
 /// What the rules say about a log.
 pub(super) fn judged(log: &[u8]) -> Judgement {
     let mut flows = FlowTable::default();

@@ -189,13 +189,9 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::case::check;
+    use crate::rules::case::{OPEN, check};
 
-    const OPEN: &str = "date 2021-06-01
-14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
-14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
-14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
-14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:75, ack 1, win 512, length 74
+    const REQUEST: &str = "14:40:01.003 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:75, ack 1, win 512, length 74
 14:40:01.004 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 75, win 512, length 0
 ";
     const LARGE: &str = "IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1:1461, ack 75, win 512, length 1460";
@@ -208,7 +204,7 @@ mod tests {
     fn a_large_segment_sent_in_vain_is_a_black_hole() {
         check(
             "pmtud_black_hole",
-            &format!("{OPEN}{}", sent(&["1.005", "1.300", "1.900", "3.100", "5.500"])),
+            &format!("{OPEN}{REQUEST}{}", sent(&["1.005", "1.300", "1.900", "3.100", "5.500"])),
             "critical strong: Packets of 1500 bytes from 10.0.0.1 to 10.0.0.2 vanish on the path while smaller ones pass, and no ICMP error says so: 5 \
              segments sent in vain.",
         );
@@ -219,7 +215,7 @@ mod tests {
         check(
             "pmtud_black_hole",
             &format!(
-                "{OPEN}{}14:40:01.006 IP 10.0.0.9 > 10.0.0.1: ICMP 3/4 quoting 6 mtu 600
+                "{OPEN}{REQUEST}{}14:40:01.006 IP 10.0.0.9 > 10.0.0.1: ICMP 3/4 quoting 6 mtu 600
 14:40:01.007 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1:561, ack 75, win 512, length 560
 14:40:01.008 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 75, ack 561, win 512, length 0
 ",

@@ -249,6 +249,30 @@ interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
     }
 
     #[test]
+    fn a_ping_that_a_gateway_refuses_is_told_as_what_the_error_says() {
+        let ping = "date 2021-06-01
+14:40:01.0 IP 10.0.0.2 > 10.1.0.1: ICMP echo request, id 7, seq 1, length 64
+";
+        check(
+            "rejected",
+            &format!("{ping}14:40:01.1 IP 10.0.0.9 > 10.0.0.2: ICMP 3/1 quoting 1\n"),
+            "warning strong: 10.0.0.9 rejected 1 of the pings of 10.0.0.2 to 10.1.0.1 with host unreachable (ICMP 3/1): it knows no way there, or the \
+             host does not answer.",
+        );
+        check(
+            "rejected",
+            &format!("{ping}14:40:01.1 IP 10.0.0.9 > 10.0.0.2: ICMP 3/10 quoting 1\n"),
+            "warning strong: 10.0.0.9 rejected 1 of the pings of 10.0.0.2 to 10.1.0.1 with host administratively prohibited (ICMP 3/10): a \
+             firewall's policy forbids them.",
+        );
+        check(
+            "rejected",
+            &format!("{ping}14:40:01.1 IP 10.1.0.1 > 10.0.0.2: ICMP echo reply, id 7, seq 1, length 64\n"),
+            "clear: No ICMP error about any conversation.",
+        );
+    }
+
+    #[test]
     fn fragmentation_needed_is_no_rejection() {
         check(
             "rejected",

@@ -84,20 +84,16 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use crate::rules::case::check;
+    use crate::rules::case::{OPEN, check};
 
-    const OPEN: &str = "date 2021-06-01
-14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
-14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
-14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
-14:40:01.003 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [P.], seq 1:513, ack 1, win 512, length 512
+    const DATA: &str = "14:40:01.003 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [P.], seq 1:513, ack 1, win 512, length 512
 ";
 
     #[test]
     fn a_receiver_without_room_is_named() {
         check(
             "zero_window",
-            &format!("{OPEN}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0\n"),
+            &format!("{OPEN}{DATA}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0\n"),
             "warning strong: 10.0.0.2 announced a full receive buffer 1 time in 1 conversation: its application reads too slowly, and 10.0.0.1 had to \
              wait.",
         );
@@ -107,7 +103,7 @@ mod tests {
     fn a_reset_announces_nothing() {
         check(
             "zero_window",
-            &format!("{OPEN}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [R.], seq 1, ack 513, win 0, length 0\n"),
+            &format!("{OPEN}{DATA}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [R.], seq 1, ack 513, win 0, length 0\n"),
             "clear: No receiver of 1 conversation ran out of room.",
         );
     }

@@ -18,6 +18,7 @@
 //! 14:40:00 mark rules_changed Two rules were deleted.
 //! 14:40:00.1 drop NETFILTER_DROP nft_do_chain+0x3e8 eth0 IP 10.0.0.2.5 > 172.17.0.2.80: Flags [S], seq 1, win 512, length 0
 //! 14:40:00.1 IP 10.0.0.2.5 > 172.17.0.2.80: Flags [S], seq 1, win 512, length 0
+//! 14:40:00.100001 copy of 1
 //! ```
 //!
 //! It promises that the packets it makes are whole and their checksums right, and that the same text gives the same bytes. It
@@ -129,9 +130,13 @@ impl Script {
             let fail = |why: String| ScriptError { line: index + 1, text: line.to_owned(), why };
             match line.split_once(' ').and_then(|(word, rest)| Some((facts.time(word)?, rest))) {
                 None => facts.learn(line).map_err(fail)?,
-                Some((time, packet)) if packet.starts_with("IP ") || packet.starts_with("IP6 ") => {
+                Some((time, packet)) if ["IP ", "IP6 ", "copy of "].iter().any(|word| packet.starts_with(word)) => {
                     facts.say_host_once(&mut records, time);
-                    let frame = packets.frame(packet).map_err(fail)?;
+                    let frame = match packet.strip_prefix("copy of ") {
+                        Some(no) => packets.copy(no),
+                        None => packets.frame(packet),
+                    }
+                    .map_err(fail)?;
                     let wire_len = frame.len() as u32;
                     records.push(Scripted::Packet { time, frame, wire_len });
                 }

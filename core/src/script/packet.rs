@@ -30,7 +30,11 @@ impl Packets {
         let (Some(src), Some(">"), Some(dst)) = (src, arrow, dst) else {
             return Err("expected `IP SOURCE > DESTINATION: …`".into());
         };
-        let frame = if let Some(icmp) = body.strip_prefix("ICMP ") {
+        let frame = if let Some(echo) = body.strip_prefix("ICMP echo ") {
+            let (src, dst) = (address(src)?, address(dst)?);
+            let (header, payload) = echo_message(src, echo)?;
+            wrap(Transport::Icmp(header), src, dst, &payload, self.id())?
+        } else if let Some(icmp) = body.strip_prefix("ICMP ") {
             let (src, dst) = (address(src)?, address(dst)?);
             let (header, quoted) = self.icmp(icmp)?;
             wrap(Transport::Icmp(header), src, dst, &quoted, self.id())?
@@ -46,6 +50,14 @@ impl Packets {
                 wrap(Transport::Tcp(Box::new(header)), src.ip(), dst.ip(), &payload, id)?
             }
         };
+        self.frames.push(frame.clone());
+        Ok(frame)
+    }
+
+    /// `copy of N`: the frame of packet N once more, to the last byte, as a mirror port gives it.
+    pub(super) fn copy(&mut self, no: &str) -> Result<Vec<u8>, String> {
+        let frame =
+            self.frames.get(number::<usize>(no)?.wrapping_sub(1)).ok_or("there is no such packet before this one")?.clone();
         self.frames.push(frame.clone());
         Ok(frame)
     }
@@ -129,6 +141,25 @@ impl Packets {
         let payload = fields.payload.into_bytes().into_iter().chain(std::iter::repeat(b'x'));
         Ok((header, payload.take(fields.length).collect()))
     }
+}
+
+/// `request, id 7, seq 1, length 64`, as tcpdump prints an echo: the length is that of the whole message.
+fn echo_message(src: IpAddr, text: &str) -> Result<([u8; 6], Vec<u8>), String> {
+    const SHAPE: &str = "expected `ICMP echo request, id N, seq N, length N` or the same with `reply`";
+    let mut fields = text.split(", ");
+    let kind = match (fields.next(), src) {
+        (Some("request"), IpAddr::V4(_)) => 8,
+        (Some("reply"), IpAddr::V4(_)) => 0,
+        (Some("request"), IpAddr::V6(_)) => 128,
+        (Some("reply"), IpAddr::V6(_)) => 129,
+        _ => return Err(SHAPE.into()),
+    };
+    let mut next = |name: &str| {
+        fields.next().and_then(|field| field.strip_prefix(name)).ok_or(SHAPE).and_then(|n| n.parse::<u16>().map_err(|_| SHAPE))
+    };
+    let ([id_high, id_low], [seq_high, seq_low]) = (next("id ")?.to_be_bytes(), next("seq ")?.to_be_bytes());
+    let length = usize::from(next("length ")?).saturating_sub(8);
+    Ok(([kind, 0, id_high, id_low, seq_high, seq_low], vec![b'e'; length]))
 }
 
 /// What a TCP line says beside flags and options.
