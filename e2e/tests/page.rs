@@ -163,6 +163,8 @@ async fn a_local_file_is_uploaded_only_when_asked_and_then_opens_from_its_link()
     browser.drop_file(&log).await?;
     browser.click("[data-finding=interface_mtu]").await?;
     browser.wait_for("[data-status=uploaded]", "0 bytes uploaded").await?;
+    let kept = || walk(&data).map(|files| files.iter().any(|file| file.ends_with("log")));
+    assert!(!kept()?, "the server holds a capture that nobody uploaded");
 
     browser.click("#share").await?;
     browser.wait_for("#share-upload", "kB").await?;
@@ -170,9 +172,23 @@ async fn a_local_file_is_uploaded_only_when_asked_and_then_opens_from_its_link()
     browser.click("#share-upload").await?;
     let link = "return document.querySelector('#share-link code')?.textContent";
     let link = browser.wait_until("the link to share", link).await?;
+    browser.wait_for("[data-status=uploaded]", "kB uploaded").await?;
+    assert!(kept()?, "the server holds no capture after the upload");
     let other = Browser::open().await?;
     other.goto(link.as_str().context("the link is no text")?).await?;
     other.wait_for("[data-detail=interface_mtu]", "eth0").await?;
     other.close().await?;
     browser.close().await
+}
+
+/// Every file below a folder that may not be there yet.
+fn walk(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() { files.extend(walk(&path)?) } else { files.push(path) }
+        }
+    }
+    Ok(files)
 }

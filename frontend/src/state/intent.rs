@@ -116,6 +116,8 @@ pub enum Intent {
     Trouble(Trouble),
     /// The banner was read.
     TroubleSeen,
+    /// So many bytes of the local file have left this computer.
+    Uploaded(u64),
     /// The engine died with these words.
     EngineDied(String),
     /// The user stopped the loading.

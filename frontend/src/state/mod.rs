@@ -61,6 +61,8 @@ pub struct Session {
     pub engine_dead: bool,
     /// Whether the user stopped the loading.
     pub stopped: bool,
+    /// Bytes of it that have left this computer.
+    pub uploaded: u64,
 }
 
 /// What the server lets this bearer do.

@@ -83,6 +83,8 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         }
         Intent::Trouble(trouble) => next.session.trouble = Some(trouble),
         Intent::TroubleSeen => next.session.trouble = None,
+        // A second upload leaves this computer as much as the first did.
+        Intent::Uploaded(bytes) => next.session.uploaded = next.session.uploaded.max(bytes),
         Intent::EngineDied(why) => {
             next.session.engine_dead = true;
             next.session.trouble = Some(Trouble { what: why, what_to_do: crate::text::t("engine-died-what-to-do") });

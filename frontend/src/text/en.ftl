@@ -212,6 +212,7 @@ status-flows = { $n ->
    *[other] { $shown } flows
 }
 status-uploaded-nothing = 0 bytes uploaded
+status-uploaded = { $size } uploaded
 status-on-server = on the server
 status-stopped = stopped after { $bytes }; what was read is shown
 copied = Copied.

@@ -173,6 +173,7 @@ did-you-mean = 您是不是要找
 status-packets = { $shown } 个数据包
 status-flows = { $shown } 条流
 status-uploaded-nothing = 上传 0 字节
+status-uploaded = 已上传 { $size }
 status-on-server = 位于服务器
 status-stopped = 读取 { $bytes } 后停止，已读内容仍可查看
 copied = 已复制。

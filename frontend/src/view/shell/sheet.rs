@@ -138,18 +138,24 @@ fn Share(props: &ShareProps) -> Html {
         })
     };
     let upload = {
-        let (url, sharing, held) = (url.clone(), sharing.setter(), props.held.clone());
+        let (url, sharing, held, dispatch) = (url.clone(), sharing.setter(), props.held.clone(), dispatch.clone());
         Callback::from(move |_: MouseEvent| {
             let Some(file) = held.borrow().clone() else { return };
             let (url, sharing, copy_link) = (url.clone(), sharing.clone(), copy_link.clone());
             sharing.set(Sharing::Working(0));
+            let size = file.size() as u64;
             let sent = {
-                let sharing = sharing.clone();
-                Callback::from(move |bytes: u64| sharing.set(Sharing::Working(bytes)))
+                let (sharing, dispatch) = (sharing.clone(), dispatch.clone());
+                Callback::from(move |bytes: u64| {
+                    dispatch.dispatch(Intent::Uploaded(bytes));
+                    sharing.set(Sharing::Working(bytes));
+                })
             };
+            let dispatch = dispatch.clone();
             spawn_local(async move {
                 match server::upload(file, &url.token, sent).await {
                     Ok(shared) => {
+                        dispatch.dispatch(Intent::Uploaded(size));
                         let state = UrlState { source: Source::Capture(shared.id), token: shared.token, ..url };
                         copy_link(address::with_fragment(&print(&state)));
                     }

@@ -21,7 +21,8 @@ pub fn StatusBar(props: &Props) -> Html {
     let p = &state.session.progress;
     let uploaded = match &state.url.source {
         Source::Capture(_) => t("status-on-server"),
-        _ => t("status-uploaded-nothing"),
+        _ if state.session.uploaded == 0 => t("status-uploaded-nothing"),
+        _ => tn("status-uploaded", &[("size", Value::Text(&format::bytes(state.session.uploaded)))]),
     };
     html! {
         <footer class="status">
