@@ -7,7 +7,7 @@ use crate::lab::{LabArgs, lab};
 use crate::live::{LiveArgs, live};
 use crate::packets::{PacketsArgs, packets};
 use crate::record::{self, RecordArgs};
-use crate::serve::{self, Server};
+use crate::serve::{self, Browser, Server};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write as _;
@@ -68,8 +68,8 @@ enum Command {
     Open(OpenArgs),
     /// Record packets and counters, and watch in the browser as it happens.
     ///
-    /// Packets and the kernel's counters go into one pcapng log on disk; the page reads that log while it grows. Needs root, or
-    /// CAP_NET_RAW and CAP_NET_ADMIN. Ctrl-C ends it; the log stays.
+    /// Packets and the kernel's counters go into one pcapng log on disk; the page reads that log while it grows. Whatever
+    /// takes rights is opened first and the rights are given up; with fewer rights than root less is seen, and said. Ctrl-C ends it; the log stays.
     #[command(after_help = LIVE_EXAMPLES)]
     Live(LiveArgs),
     /// Record packets and counters without a page, as tcpdump -w.
@@ -163,8 +163,8 @@ impl ServerArgs {
         }
     }
 
-    pub(crate) fn wants_browser(&self) -> bool {
-        !self.no_browser
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::ready(!self.no_browser)
     }
 }
 
@@ -175,7 +175,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => reference_page(&cli.server),
         Some(Command::Open(args)) => open(&args),
-        Some(Command::Live(args)) => runtime().and_then(|runtime| runtime.block_on(live(&args))),
+        Some(Command::Live(args)) => live(&args),
         Some(Command::Lab(args)) => lab(&args),
         Some(Command::Check(args)) => check(&args),
         Some(Command::Packets(args)) => packets(&args),
@@ -191,9 +191,9 @@ pub fn main() -> ExitCode {
 
 fn reference_page(args: &ServerArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
-        let server = Server::open(args.settings()).await?;
+        let server = Server::open(args.settings())?;
         let link = server.link(None).replacen("#/?", "#/reference?", 1);
-        announce(&server, "The reference case, ready to explore, and a place to drop a capture:", &[link], args);
+        announce(&server, "The reference case, ready to explore, and a place to drop a capture:", &[link], &args.browser());
         eprintln!("To go live: sudo dropscope live -i INTERFACE");
         server.run(serve::asked_to_stop()).await
     })?;
@@ -202,7 +202,7 @@ fn reference_page(args: &ServerArgs) -> Result<ExitCode> {
 
 fn open(args: &OpenArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
-        let server = Server::open(args.server.settings()).await?;
+        let server = Server::open(args.server.settings())?;
         let mut links = Vec::new();
         for file in &args.files {
             let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
@@ -215,7 +215,7 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
                 }
             }
         }
-        announce(&server, "Dropscope shows what you opened. Ctrl-C ends it.", &links, &args.server);
+        announce(&server, "Dropscope shows what you opened. Ctrl-C ends it.", &links, &args.server.browser());
         server.run(serve::asked_to_stop()).await?;
         Ok(ExitCode::SUCCESS)
     })
@@ -234,16 +234,21 @@ fn reference(args: &ReferenceArgs) -> Result<ExitCode> {
 fn review_server(args: &ServeArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let settings = serve::Settings { max_upload: Some(args.max_upload), ..args.server.settings() };
-        let server = Server::open(settings).await?;
+        let server = Server::open(settings)?;
         let link = server.link(None);
-        announce(&server, "Dropscope keeps captures for review. Whoever has this link may do everything:", &[link], &args.server);
+        announce(
+            &server,
+            "Dropscope keeps captures for review. Whoever has this link may do everything:",
+            &[link],
+            &args.server.browser(),
+        );
         server.run(serve::asked_to_stop()).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says where the page is, on standard output, where a program that started this one can read it.
-pub(crate) fn announce(server: &Server, sentence: &str, links: &[String], args: &ServerArgs) {
+pub(crate) fn announce(server: &Server, sentence: &str, links: &[String], browser: &Browser) {
     if let Some(warning) = server.warning() {
         eprintln!("dropscope: {warning}");
     }
@@ -251,10 +256,8 @@ pub(crate) fn announce(server: &Server, sentence: &str, links: &[String], args: 
     for link in links {
         println!("  {link}");
     }
-    if let Some(first) = links.first()
-        && args.wants_browser()
-    {
-        serve::show(first);
+    if let Some(first) = links.first() {
+        browser.show(first);
     }
 }
 

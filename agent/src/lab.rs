@@ -1,11 +1,12 @@
 //! `dropscope lab`: one of the labs, set up in fresh namespaces, recorded and shown while its traffic runs.
 
 use crate::cli::{ServerArgs, runtime};
-use crate::live::Live;
+use crate::live::{Live, Ready};
 use crate::log_file::LogFile;
 use crate::record::{conclude, end, say_what_is_recorded};
 use crate::recording::Plan;
-use crate::serve::{self, Server};
+use crate::rights::Rights;
+use crate::serve;
 use crate::source::Target;
 use crate::source::capture::CaptureSettings;
 use crate::source::watch::WatchSettings;
@@ -15,6 +16,7 @@ use dropscope_labs::{LABS, Lab, Net, Running};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Between two rounds of a lab's traffic while it is shown.
@@ -43,45 +45,100 @@ pub(crate) fn lab(args: &LabArgs) -> Result<ExitCode> {
     let lab = Lab::named(name)?;
     // Beside other labs of this machine: the process's number tells them apart, and an interface's name has 15 bytes.
     let running = lab.start(&format!("ds{}", std::process::id()))?;
-    runtime()?.block_on(async {
-        match &args.output {
-            Some(path) => record(running, path).await,
-            None => show(running, &args.server).await,
-        }
-    })
+    let plan = plan(running.net())?;
+    let rights = Rights::choose(None)?;
+    match &args.output {
+        Some(path) => record(Traffic::begin(running, false)?, &plan, path, &rights),
+        None => show(lab, running, plan, rights, &args.server),
+    }
 }
 
 /// One round, into a file.
-async fn record(mut running: Running, path: &Path) -> Result<ExitCode> {
-    let plan = plan(running.net())?;
-    let opened = plan.open()?;
-    let limits = opened.limits().to_vec();
-    let recording = opened.begin(LogFile::create(path)?)?;
-    say_what_is_recorded(&plan, &limits, path);
-    let loaded = tokio::task::spawn_blocking(move || running.load().map(|printed| (printed, running))).await;
-    let status = conclude(&end(recording).await?, path);
-    let (printed, running) = loaded.context("the lab's traffic failed")??;
-    println!("{printed}");
-    // Torn down only now: the recording still watched its namespaces.
-    drop(running);
-    Ok(status)
+fn record(mut traffic: Traffic, plan: &Plan, path: &Path, rights: &Rights) -> Result<ExitCode> {
+    let opened = plan.open(rights)?;
+    let log = LogFile::create(path, rights)?;
+    rights.drop_here(&[Traffic::THREAD])?;
+    runtime()?.block_on(async {
+        let limits = opened.limits().to_vec();
+        let recording = opened.begin(log)?;
+        say_what_is_recorded(plan, &limits, path);
+        traffic.go();
+        let loaded = traffic.round().await;
+        let status = conclude(&end(recording).await?, path);
+        println!("{}", loaded?);
+        // Torn down only now: the recording still watched its namespaces.
+        traffic.end();
+        Ok(status)
+    })
 }
 
 /// Round after round, with a page, until somebody has seen enough.
-async fn show(running: Running, args: &ServerArgs) -> Result<ExitCode> {
-    let stop = serve::asked_to_stop();
-    let server = Server::open(args.settings()).await?;
-    let plan = plan(running.net())?;
-    let sentence = format!("Lab {}: {}.", running.lab().name, running.lab().about);
-    let live = Live::begin(server, &plan, None, &sentence, args)?;
-    let (end_traffic, ends) = channel();
-    let traffic = tokio::task::spawn_blocking(move || run_traffic(running, &ends));
-    stop.await;
-    let (status, page) = live.end_recording().await?;
-    drop::<Sender<()>>(end_traffic);
-    page.end().await?;
-    traffic.await.context("the lab's traffic failed")?;
-    Ok(status)
+fn show(lab: &Lab, running: Running, plan: Plan, rights: Rights, args: &ServerArgs) -> Result<ExitCode> {
+    let sentence = format!("Lab {}: {}.", lab.name, lab.about);
+    let traffic = Traffic::begin(running, true)?;
+    let settings = args.settings();
+    let listener = settings.listen()?;
+    let ready = Ready::open(listener, settings, plan, None, rights, args.browser(), &[Traffic::THREAD])?;
+    runtime()?.block_on(async {
+        let stop = serve::asked_to_stop();
+        let live = Live::begin(ready, &sentence)?;
+        traffic.go();
+        stop.await;
+        let (status, page) = live.end_recording().await?;
+        traffic.end();
+        page.end().await?;
+        Ok(status)
+    })
+}
+
+/// A lab's traffic, and in the end its teardown, on a thread that was started before rights are given up: it stays root.
+struct Traffic {
+    orders: Sender<()>,
+    rounds: tokio::sync::mpsc::Receiver<Result<String>>,
+    thread: JoinHandle<()>,
+}
+
+impl Traffic {
+    const THREAD: &str = "lab";
+
+    /// Starts the thread, which waits to be told to [`go`](Self::go).
+    fn begin(running: Running, again_and_again: bool) -> Result<Self> {
+        let (orders, taken) = channel();
+        let (tell, rounds) = tokio::sync::mpsc::channel(1);
+        let body = move || {
+            if taken.recv().is_err() {
+                return;
+            }
+            if again_and_again {
+                return run_traffic(running, &taken);
+            }
+            let mut running = running;
+            // Whoever waits for the round is there until the end.
+            let _ = tell.blocking_send(running.load());
+            let _ = taken.recv();
+        };
+        let thread = std::thread::Builder::new().name(Self::THREAD.into()).spawn(body).context("the lab needs a thread")?;
+        Ok(Self { orders, rounds, thread })
+    }
+
+    /// Has the traffic begin.
+    fn go(&self) {
+        // The thread waits for this; if it died, the round says so.
+        let _ = self.orders.send(());
+    }
+
+    /// What the tools printed in the one round.
+    async fn round(&mut self) -> Result<String> {
+        self.rounds.recv().await.context("the lab's traffic failed")?
+    }
+
+    /// Ends the traffic and tears the lab down.
+    fn end(self) {
+        drop(self.orders);
+        if self.thread.join().is_err() {
+            tracing::warn!("the lab's traffic failed");
+        }
+    }
 }
 
 /// The lab's traffic over and over, until the other end of `ends` is gone; then the lab is torn down.

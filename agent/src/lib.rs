@@ -10,6 +10,7 @@ mod packets;
 mod record;
 mod recorder;
 mod recording;
+mod rights;
 mod serve;
 pub mod source;
 mod web;

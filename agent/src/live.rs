@@ -1,12 +1,15 @@
 //! A recording with a page: `dropscope live`. Recorder and server run in one process; the page reads the log from its file.
 
-use crate::cli::{ServerArgs, announce};
+use crate::cli::{ServerArgs, announce, runtime};
 use crate::log_file::LogFile;
-use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_recorded};
-use crate::recording::{Plan, Recording, ended};
-use crate::serve::{self, Server};
+use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
+use crate::recording::{Opened, Plan, Recording, ended};
+use crate::rights::Rights;
+use crate::rights::user::Person;
+use crate::serve::{self, Browser, Server};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::sync::oneshot;
@@ -25,14 +28,22 @@ pub(crate) struct LiveArgs {
 }
 
 /// Records and shows it as it happens.
-pub(crate) async fn live(args: &LiveArgs) -> Result<ExitCode> {
+pub(crate) fn live(args: &LiveArgs) -> Result<ExitCode> {
     if args.output.as_deref() == Some(Path::new("-")) {
         bail!("viewers read the log from its file, so it cannot go to standard output; use `dropscope record -o -`");
     }
+    let settings = args.server.settings();
+    let listener = settings.listen()?;
+    let own_port = listener.local_addr().context("the port that was opened cannot be read")?.port();
+    let plan = args.capture.plan(Some(own_port))?;
+    let ready =
+        Ready::open(listener, settings, plan, args.output.as_deref(), args.capture.rights()?, args.server.browser(), &[])?;
+    runtime()?.block_on(show(ready, args))
+}
+
+async fn show(ready: Ready, args: &LiveArgs) -> Result<ExitCode> {
     let stop = serve::asked_to_stop();
-    let server = Server::open(args.server.settings()).await?;
-    let plan = args.capture.plan(Some(server.port()))?;
-    let live = Live::begin(server, &plan, args.output.as_deref(), "Dropscope is live:", &args.server)?;
+    let live = Live::begin(ready, "Dropscope is live:")?;
     tokio::pin!(stop);
     let is_stopped = tokio::select! {
         () = &mut stop => true,
@@ -46,6 +57,46 @@ pub(crate) async fn live(args: &LiveArgs) -> Result<ExitCode> {
     }
     page.end().await?;
     Ok(status)
+}
+
+/// A recording with a page for which everything is open, and rights are given up.
+pub(crate) struct Ready {
+    server: Server,
+    plan: Plan,
+    opened: Opened,
+    rights: Rights,
+    /// A log with a place of its own, outside the data folder.
+    own_place: Option<(PathBuf, LogFile)>,
+    browser: Browser,
+}
+
+impl Ready {
+    /// Opens everything, and then gives up the rights of this process's threads, but for those named in `except`.
+    pub(crate) fn open(
+        listener: TcpListener,
+        mut settings: serve::Settings,
+        plan: Plan,
+        output: Option<&Path>,
+        mut rights: Rights,
+        browser: Browser,
+        except: &[&str],
+    ) -> Result<Self> {
+        let usual = || rights.person().and_then(Person::data_folder).map_or_else(serve::data_folder, Ok);
+        let data = settings.data.take().map_or_else(usual, Ok)?;
+        let mut path = None;
+        if let Some(output) = output {
+            let absolute = std::path::absolute(output).with_context(|| format!("{} cannot be found", output.display()))?;
+            // Viewers read it there.
+            rights.will_write(absolute.parent().unwrap_or(Path::new("/")));
+            path = Some(absolute);
+        }
+        rights.will_keep_captures(&data)?;
+        let opened = plan.open(&rights)?;
+        let own_place = path.map(|path| LogFile::create(&path, &rights).map(|log| (path, log))).transpose()?;
+        rights.drop_here(&[except, &[Browser::THREAD]].concat())?;
+        let server = Server::over(listener, serve::Settings { data: Some(data), ..settings })?;
+        Ok(Self { server, plan, opened, rights, own_place, browser })
+    }
 }
 
 /// A recording that is under way and shown.
@@ -63,25 +114,25 @@ pub(crate) struct Page {
 
 impl Live {
     /// Begins to record what is planned and to serve it, and says where.
-    pub(crate) fn begin(server: Server, plan: &Plan, output: Option<&Path>, sentence: &str, args: &ServerArgs) -> Result<Self> {
-        let opened = plan.open()?;
+    pub(crate) fn begin(ready: Ready, sentence: &str) -> Result<Self> {
+        let Ready { server, plan, opened, rights, own_place, browser } = ready;
         let limits = opened.limits().to_vec();
         let name = plan.name();
-        let (id, recording, path) = match output {
-            Some(path) => {
-                let path = std::path::absolute(path).with_context(|| format!("{} cannot be found", path.display()))?;
-                let recording = opened.begin(LogFile::create(&path)?)?;
+        let (id, recording, path) = match own_place {
+            Some((path, log)) => {
+                let recording = opened.begin(log)?;
                 (server.store().add_live(&name, &path, recording.growth())?, recording, path)
             }
             None => {
                 let reserved = server.store().reserve(&name).context("the data folder cannot be written")?;
                 let path = reserved.log.clone();
-                let recording = opened.begin(LogFile::create(&path)?)?;
+                let recording = opened.begin(LogFile::create(&path, &rights)?)?;
                 (server.store().begin(reserved, recording.growth())?, recording, path)
             }
         };
-        say_what_is_recorded(plan, &limits, &path);
-        announce(&server, sentence, &[server.link(Some(&id))], args);
+        say_what_is_recorded(&plan, &limits, &path);
+        say_what_is_held(&rights);
+        announce(&server, sentence, &[server.link(Some(&id))], &browser);
         let (end, ends) = oneshot::channel();
         let serving = tokio::spawn(server.run(async move { drop(ends.await) }));
         Ok(Self { recording, path, page: Page { serving, end } })

@@ -1,5 +1,6 @@
 //! Where a log goes: a file, to which whole blocks are appended, or standard output.
 
+use crate::rights::Rights;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -17,25 +18,26 @@ pub(crate) struct LogFile {
 
 #[derive(Debug)]
 enum Sink {
-    File { file: File, sync: SyncSender<()> },
+    File { file: File, sync: Option<SyncSender<()>> },
     Pipe(io::Stdout),
 }
 
 impl LogFile {
-    /// Begins a log at `path`, or on standard output for `-`. What was in the file is gone, as with `tcpdump -w`.
+    /// Begins a log at `path`, or on standard output for `-`; a file is handed over as `rights` say. What was in the file is gone, as with `tcpdump -w`.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path, rights: &Rights) -> Result<Self> {
         if path.as_os_str() == "-" {
             return Ok(Self { sink: Sink::Pipe(io::stdout()), length: 0 });
         }
         let open = || -> io::Result<Sink> {
             // Packets are nobody else's business.
             let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-            give_to_whoever_called_sudo(&file);
-            let sync = sync_in_background(file.try_clone()?)?;
-            Ok(Sink::File { file, sync })
+            if let Err(error) = rights.hand_over(&file, path) {
+                tracing::debug!("the log stays root's: {error}");
+            }
+            Ok(Sink::File { file, sync: None })
         };
         Ok(Self { sink: open().with_context(|| format!("the log {} cannot be written", path.display()))?, length: 0 })
     }
@@ -68,10 +70,14 @@ impl LogFile {
     }
 
     /// Has what was appended put on the disk soon, so that a power cut does not take it; does not wait for it.
-    pub(crate) fn sync_soon(&self) {
-        if let Sink::File { sync, .. } = &self.sink {
+    pub(crate) fn sync_soon(&mut self) {
+        if let Sink::File { file, sync } = &mut self.sink {
+            if sync.is_none() {
+                // Started by the recorder, so that it holds no more rights than that.
+                *sync = file.try_clone().and_then(sync_in_background).ok();
+            }
             // One that is still under way takes this along, or the next one does.
-            let _ = sync.try_send(());
+            let _ = sync.as_ref().map(|sync| sync.try_send(()));
         }
     }
 
@@ -100,16 +106,6 @@ fn sync_in_background(file: File) -> io::Result<SyncSender<()>> {
     Ok(ask)
 }
 
-/// With sudo the log would belong to root, and whoever recorded it could not open it.
-fn give_to_whoever_called_sudo(file: &File) {
-    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
-    if let (Some(user), Some(group)) = (number("SUDO_UID"), number("SUDO_GID"))
-        && let Err(error) = std::os::unix::fs::fchown(file, Some(user), Some(group))
-    {
-        tracing::debug!("the log stays root's: {error}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,14 +113,14 @@ mod tests {
     #[test]
     fn a_full_disk_leaves_the_log_as_it_was() {
         // /dev/full is the kernel's own full disk; it is no regular file, so only the answer can be looked at here.
-        let mut log = LogFile::create(Path::new("/dev/full")).unwrap();
+        let mut log = LogFile::create(Path::new("/dev/full"), &Rights::unchanged()).unwrap();
         let error = log.append(b"block").unwrap_err();
         assert_eq!((error.kind(), log.length()), (io::ErrorKind::StorageFull, 0));
     }
 
     #[test]
     fn a_log_that_cannot_be_written_is_named() {
-        let error = LogFile::create(Path::new("/no/such/folder/x.pcapng")).unwrap_err();
+        let error = LogFile::create(Path::new("/no/such/folder/x.pcapng"), &Rights::unchanged()).unwrap_err();
         assert!(format!("{error:#}").starts_with("the log /no/such/folder/x.pcapng cannot be written: "), "{error:#}");
     }
 }

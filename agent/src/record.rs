@@ -4,6 +4,7 @@ use crate::cli::{runtime, size};
 use crate::log_file::LogFile;
 use crate::recorder::Summary;
 use crate::recording::{Plan, Recording, ended};
+use crate::rights::Rights;
 use crate::serve;
 use crate::source::Target;
 use crate::source::capture::CaptureSettings;
@@ -45,6 +46,10 @@ pub(crate) struct CaptureArgs {
     /// A source not to read: see `dropscope record --help`. May be repeated.
     #[arg(long, value_name = "SOURCE")]
     without: Vec<String>,
+    /// User to go on as once everything is open, when started by root. Without it, whoever called sudo; without sudo, the
+    /// user dropscope or nobody.
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// Which packets to capture, in the language of tcpdump (pcap-filter(7)).
     #[arg(value_name = "FILTER")]
     filter: Vec<String>,
@@ -65,13 +70,18 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
     let plan = args.capture.plan(None)?;
     let path =
         args.output.clone().unwrap_or_else(|| PathBuf::from(format!("dropscope-{}.pcapng", compact_time(SystemTime::now()))));
+    let rights = args.capture.rights()?;
+    let opened = plan.open(&rights)?;
+    let log = LogFile::create(&path, &rights)?;
+    // Every thread that is started from here on holds nothing.
+    rights.drop_here(&[])?;
     runtime()?.block_on(async {
         // From here on a signal ends the recording instead of the process.
         let stop = serve::asked_to_stop();
-        let opened = plan.open()?;
         let limits = opened.limits().to_vec();
-        let recording = opened.begin(LogFile::create(&path)?)?;
+        let recording = opened.begin(log)?;
         say_what_is_recorded(&plan, &limits, &path);
+        say_what_is_held(&rights);
         tokio::select! {
             () = stop => {}
             () = run_out(args.capture.duration) => {}
@@ -82,6 +92,11 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
 }
 
 impl CaptureArgs {
+    /// What is given up once everything is open.
+    pub(crate) fn rights(&self) -> Result<Rights> {
+        Rights::choose(self.user.as_deref())
+    }
+
     /// What these arguments mean on this host.
     pub(crate) fn plan(&self, own_port: Option<u16>) -> Result<Plan> {
         let mut watched = Vec::new();
@@ -161,6 +176,12 @@ pub(crate) fn say_what_is_recorded(plan: &Plan, limits: &[String], path: &Path) 
     eprintln!("dropscope: recording {} to {to}. Ctrl-C ends it.", plan.name());
     for limit in limits {
         eprintln!("dropscope: not recorded: {limit}");
+    }
+}
+
+pub(crate) fn say_what_is_held(rights: &Rights) {
+    for sentence in rights.sentences() {
+        eprintln!("dropscope: {sentence}");
     }
 }
 
@@ -253,6 +274,7 @@ mod tests {
                 no_promiscuous: false,
                 ring: 1 << 20,
                 without: Vec::new(),
+                user: None,
                 filter: vec!["tcp".into(), "port".into(), "80".into()],
             }
         };

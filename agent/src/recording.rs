@@ -4,11 +4,13 @@
 
 use crate::log_file::LogFile;
 use crate::recorder::{Described, Opening, Recorder, Summary};
-use crate::source::capture::{CaptureSettings, Running};
-use crate::source::watch::{Watch, WatchSettings};
+use crate::rights::Rights;
+use crate::source::capture::{CaptureError, CaptureSettings, Running};
+use crate::source::watch::{Confine, Watch, WatchSettings};
 use crate::source::{Capture, Event, Target, host_identity};
 use anyhow::{Context as _, Result};
 use dropscope_review::Growth;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Events that may wait for the recorder. A batch holds at most 1,024 packets, so that this bounds memory; what does not fit
@@ -44,11 +46,28 @@ pub(crate) struct Recording {
 
 impl Plan {
     /// Opens every capture and source. Packets wait in the rings from here on.
-    pub(crate) fn open(&self) -> Result<Opened> {
+    ///
+    /// The threads that do so keep what `rights` leave them; the calling thread's are its own business.
+    pub(crate) fn open(&self, rights: &Rights) -> Result<Opened> {
         let (send, receive) = sync_channel(MOST_WAITING);
-        let open = |(id, (target, settings)): (usize, &(Target, CaptureSettings))| Capture::open(id as u32, target, settings);
-        let captures = self.captures.iter().enumerate().map(open).collect::<Result<_, _>>()?;
-        let watch = Watch::open(&self.watched, &self.sources, &send)?;
+        let mut without = Vec::new();
+        let mut captures: Vec<Capture> = Vec::new();
+        for (target, settings) in &self.captures {
+            match Capture::open(captures.len() as u32, target, settings) {
+                Ok(capture) => captures.push(capture),
+                // Counters can still be read.
+                Err(CaptureError::Denied { .. }) => without.push(format!(
+                    "packets: on {} in {}, nothing is captured; that takes root or CAP_NET_RAW.",
+                    settings.interface, target.name
+                )),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let confining = rights.clone();
+        let confine = Confine(Arc::new(move |keep: &[_]| confining.confine(keep).map_err(|error| format!("{error:#}"))));
+        let sources = WatchSettings { confine: Some(confine), ..self.sources.clone() };
+        let mut watch = Watch::open(&self.watched, &sources, &send)?;
+        watch.limits.splice(0..0, without);
         Ok(Opened { captures, watch, send, receive })
     }
 }

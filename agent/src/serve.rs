@@ -5,11 +5,11 @@ use anyhow::{Context as _, Result};
 use dropscope_review::{CaptureId, Guard, Limits, Review, Store, Token};
 use std::future::Future;
 use std::io::IsTerminal as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// The port that is tried first when none is asked for.
 const USUAL_PORT: u16 = 4747;
@@ -40,13 +40,30 @@ pub(crate) struct Server {
     settings: Settings,
 }
 
+impl Settings {
+    /// Opens the port.
+    pub(crate) fn listen(&self) -> Result<TcpListener> {
+        let ip = self.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        match (TcpListener::bind((ip, self.port.unwrap_or(USUAL_PORT))), self.port) {
+            (Ok(listener), _) => Ok(listener),
+            (Err(error), Some(port)) => Err(error)
+                .with_context(|| format!("port {port} on {ip} cannot be listened on; leave --port out to take a free one")),
+            (Err(_), None) => TcpListener::bind((ip, 0)).with_context(|| format!("{ip} cannot be listened on")),
+        }
+    }
+}
+
 impl Server {
-    /// Opens the data folder and the port.
-    pub(crate) async fn open(settings: Settings) -> Result<Self> {
+    /// Opens the port and the data folder.
+    pub(crate) fn open(settings: Settings) -> Result<Self> {
+        let listener = settings.listen()?;
+        Self::over(listener, settings)
+    }
+
+    /// Opens the data folder, for a port that is open already: opening that may take rights which are gone by now.
+    pub(crate) fn over(listener: TcpListener, settings: Settings) -> Result<Self> {
         let data = settings.data.clone().map_or_else(data_folder, Ok)?;
         let store = Store::open(&data).with_context(|| format!("the data folder {} cannot be used", data.display()))?;
-        let ip = settings.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let listener = listen(ip, settings.port).await?;
         let address = listener.local_addr().context("the port that was opened cannot be read")?;
         let owner = Token::random().context("the operating system gives no randomness for a token")?;
         Ok(Self { listener, address, store: Arc::new(store), owner, settings })
@@ -55,11 +72,6 @@ impl Server {
     /// Its captures.
     pub(crate) fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// The port it listens on.
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
     }
 
     /// The owner's link to a capture, or to the empty page.
@@ -90,8 +102,10 @@ impl Server {
             Limits { upload_bytes: self.settings.max_upload.unwrap_or(Limits::default().upload_bytes), ..Limits::default() };
         let review = Review::new(self.store, &self.owner, limits);
         let router = review.clone().router(web::page(), Guard::new(self.settings.names));
+        self.listener.set_nonblocking(true).context("the port cannot be waited on")?;
+        let listener = tokio::net::TcpListener::from_std(self.listener).context("the port cannot be waited on")?;
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let serving = axum::serve(self.listener, router).with_graceful_shutdown(async move {
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             stop.await;
             let _ = stopping.send(());
         });
@@ -112,17 +126,6 @@ impl Server {
     }
 }
 
-async fn listen(ip: IpAddr, port: Option<u16>) -> Result<TcpListener> {
-    let opened = TcpListener::bind((ip, port.unwrap_or(USUAL_PORT))).await;
-    match (opened, port) {
-        (Ok(listener), _) => Ok(listener),
-        (Err(error), Some(port)) => {
-            Err(error).with_context(|| format!("port {port} on {ip} cannot be listened on; leave --port out to take a free one"))
-        }
-        (Err(_), None) => TcpListener::bind((ip, 0)).await.with_context(|| format!("{ip} cannot be listened on")),
-    }
-}
-
 /// Where captures are kept when nobody says: `DROPSCOPE_DATA`, `/var/lib/dropscope` for root, else the user's data folder
 /// (XDG Base Directory Specification).
 pub(crate) fn data_folder() -> Result<PathBuf> {
@@ -137,20 +140,40 @@ pub(crate) fn data_folder() -> Result<PathBuf> {
     user.map(|folder| folder.join("dropscope")).context("neither HOME nor DROPSCOPE_DATA is set: say --data FOLDER")
 }
 
-/// Opens the link in a browser, where somebody sits in front of one.
-pub(crate) fn show(link: &str) {
-    let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
-    // A browser started by root would keep its profile as root.
-    if !has_display || !std::io::stdout().is_terminal() || nix::unistd::geteuid().is_root() {
-        return;
+/// The browser of whoever sits in front of this machine. It is started by a thread of its own, which stays as it was when rights
+/// are given up: a browser guards itself, and could not do so as a confined process.
+pub(crate) struct Browser(Option<Sender<String>>);
+
+impl Browser {
+    /// The name of that thread.
+    pub(crate) const THREAD: &str = "browser";
+
+    /// Gets ready to show a link, where somebody can see it.
+    pub(crate) fn ready(is_wanted: bool) -> Self {
+        let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
+        // A browser started by root would keep its profile as root.
+        if !is_wanted || !has_display || !std::io::stdout().is_terminal() || nix::unistd::geteuid().is_root() {
+            return Self(None);
+        }
+        let (show, shown) = channel::<String>();
+        let open = move || shown.iter().for_each(|link| open_in_browser(&link));
+        Self(std::thread::Builder::new().name(Self::THREAD.into()).spawn(open).ok().map(|_| show))
     }
+
+    /// Shows a link.
+    pub(crate) fn show(&self, link: &str) {
+        // If the thread could not go on there is no browser, and the link was printed.
+        let _ = self.0.as_ref().map(|show| show.send(link.to_owned()));
+    }
+}
+
+fn open_in_browser(link: &str) {
     let quiet = std::process::Stdio::null;
     let mut command = std::process::Command::new("xdg-open");
     let command = command.arg(link).stdin(quiet()).stdout(quiet()).stderr(quiet());
-    match command.spawn() {
-        // It ends as soon as the browser has the link; somebody has to take its exit status.
-        Ok(mut opener) => drop(std::thread::spawn(move || opener.wait())),
-        Err(error) => tracing::debug!("no browser was opened: {error}"),
+    // It ends as soon as the browser has the link.
+    if let Err(error) = command.status() {
+        tracing::debug!("no browser was opened: {error}");
     }
 }
 

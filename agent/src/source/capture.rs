@@ -122,6 +122,14 @@ pub enum CaptureError {
         /// libpcap's answer, with what to do about it.
         why: String,
     },
+    /// A right is missing.
+    #[error("capturing on {interface} in {netns} needs root or CAP_NET_RAW")]
+    Denied {
+        /// The interface.
+        interface: String,
+        /// The namespace's name.
+        netns: String,
+    },
     /// The filter is wrong.
     #[error("the filter `{filter}` is not understood: {why}")]
     Filter {
@@ -140,10 +148,12 @@ impl Capture {
 
     fn open_here(id: u32, target: &Target, settings: &CaptureSettings) -> Result<Self, CaptureError> {
         let interface = settings.interface.as_str();
-        let refused = |error: pcap::Error| CaptureError::Open {
-            interface: interface.into(),
-            netns: target.name.clone(),
-            why: why_refused(&error.to_string()),
+        let refused = |error: pcap::Error| {
+            let (interface, netns, answer) = (interface.to_owned(), target.name.clone(), error.to_string());
+            if answer.contains("ermission") || answer.contains("not permitted") {
+                return CaptureError::Denied { interface, netns };
+            }
+            CaptureError::Open { interface, netns, why: why_refused(&answer) }
         };
         let mut handle = pcap::Capture::from_device(interface)
             .map_err(refused)?
@@ -283,9 +293,6 @@ fn link_type_from_dlt(dlt: i32) -> u32 {
 }
 
 fn why_refused(answer: &str) -> String {
-    if answer.contains("ermission") || answer.contains("not permitted") {
-        return format!("{answer}; capturing needs root or CAP_NET_RAW");
-    }
     match nix::net::if_::if_nameindex() {
         Ok(there) if answer.contains("No such device") || answer.contains("doesn't exist") => {
             let names: Vec<_> = there.iter().map(|one| one.name().to_string_lossy().into_owned()).collect();

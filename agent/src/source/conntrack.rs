@@ -5,7 +5,7 @@
 
 use super::netlink::{Request, Socket, attributes, be32};
 use super::sample::{Family, Name};
-use super::{SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
+use super::{Capability, SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
 use dropscope_core::log::block::{CounterKind, Station, Unit};
 use nix::sys::socket::SockProtocol;
 
@@ -80,6 +80,10 @@ impl Conntrack {
 impl Source for Conntrack {
     fn name(&self) -> &'static str {
         KIND.name
+    }
+
+    fn keeps(&self) -> Vec<Capability> {
+        vec![Capability::CAP_NET_ADMIN]
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {

@@ -29,6 +29,7 @@ mod sockets;
 mod softnet;
 pub mod watch;
 
+pub use caps::Capability;
 pub use capture::{Batch, Capture, CaptureStatistics};
 pub use netns::Target;
 pub use sample::Sample;
@@ -66,6 +67,11 @@ pub trait Source: Send {
 
     /// Reads once, on the thread of the namespace it was opened for.
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError>;
+
+    /// Capabilities that reading takes, beyond what opening took. The thread that reads keeps those of its sources and no others.
+    fn keeps(&self) -> Vec<Capability> {
+        Vec::new()
+    }
 
     /// How long to wait before the next reading; never shorter than the kind's own interval is useful.
     fn interval(&self, standard: Duration) -> Duration {

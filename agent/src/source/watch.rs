@@ -1,15 +1,37 @@
 //! Running the sources: one thread in each watched namespace, one for each source of the whole host.
 //!
 //! Opening and reading are two steps, so that rights can be dropped between them: [`Watch::open`] enters the namespaces and
-//! opens every source while the agent still may; [`Watch::start`] begins to read. A thread reads its sources one after the
+//! opens every source while the agent still may, and has each thread give up what reading does not take; [`Watch::start`]
+//! begins to read. A thread reads its sources one after the
 //! other into one sample, so a snapshot of a namespace is one moment for all of them.
 
 use super::netns::{NetnsError, Target};
-use super::{Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind};
+use super::{Capability, Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// Gives up the calling thread's rights, but for some capabilities.
+#[derive(Clone)]
+pub struct Confine(pub Arc<dyn Fn(&[Capability]) -> Result<(), String> + Send + Sync>);
+
+impl std::fmt::Debug for Confine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Confine")
+    }
+}
+
+/// Why the sources cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// A namespace cannot be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// A thread could not give up its rights.
+    #[error("rights cannot be given up: {0}")]
+    Rights(String),
+}
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -18,13 +40,14 @@ pub struct WatchSettings {
     pub interval: Duration,
     /// Sources not to open, by name.
     pub without: Vec<String>,
-    /// Called once on each thread between opening and reading: Linux keeps capabilities by thread, so they are dropped here.
-    pub before_reading: fn(),
+    /// Called once on each thread when its sources are open, with the capabilities that reading them takes: Linux keeps
+    /// capabilities by thread, so the others are dropped here. What it answers as an error ends the watch before it begins.
+    pub confine: Option<Confine>,
 }
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(1), without: Vec::new(), before_reading: || {} }
+        Self { interval: Duration::from_secs(1), without: Vec::new(), confine: None }
     }
 }
 
@@ -47,7 +70,7 @@ enum Phase {
 impl Watch {
     /// Enters the namespaces and opens every source. What cannot be opened is told in `limits`; only a namespace that cannot
     /// be entered is an error.
-    pub fn open(targets: &[Target], settings: &WatchSettings, to: &Sender) -> Result<Self, NetnsError> {
+    pub fn open(targets: &[Target], settings: &WatchSettings, to: &Sender) -> Result<Self, WatchError> {
         let wanted = |scope| {
             let fits = move |kind: &&SourceKind| kind.scope == scope && !settings.without.iter().any(|name| name == kind.name);
             SOURCES.iter().filter(fits)
@@ -65,7 +88,9 @@ impl Watch {
             }
         }
         // All at once: loading the eBPF program takes longest, about half a second.
-        watch.limits = opening.into_iter().flat_map(|limits| limits.recv().unwrap_or_default()).collect();
+        for opened in opening {
+            watch.limits.extend(opened.recv().unwrap_or_else(|_| Ok(Vec::new())).map_err(WatchError::Rights)?);
+        }
         Ok(watch)
     }
 
@@ -87,7 +112,7 @@ impl Watch {
         self.phase.1.notify_all();
     }
 
-    /// Starts a thread in `place` that opens `kinds` for `target`, and then sends what could not be opened.
+    /// Starts a thread in `place` that opens `kinds` for `target`, gives up its rights, and then sends what could not be opened.
     fn run(
         &mut self,
         place: &Target,
@@ -96,7 +121,7 @@ impl Watch {
         kinds: Vec<&'static SourceKind>,
         settings: &WatchSettings,
         to: &Sender,
-    ) -> Result<Receiver<Vec<String>>, NetnsError> {
+    ) -> Result<Receiver<Result<Vec<String>, String>>, NetnsError> {
         let name = match kinds.as_slice() {
             [only] if only.scope == Scope::Host => format!("src-{}", only.name),
             _ => format!("src-{}", target.name),
@@ -107,10 +132,11 @@ impl Watch {
         let body = move || {
             let scene = Scene { target: &target, watched: &watched };
             let mut runner = Runner::open(&kinds, &scene, &settings);
+            let confined = settings.confine.as_ref().map_or(Ok(()), |confine| confine.0(&runner.keeps()));
+            let may_read = confined.is_ok();
             // Whoever opens waits for this; if it is gone, so is everything.
-            let _ = opened.send(std::mem::take(&mut runner.limits));
-            if wait(&phase, Phase::Opened, None) == Phase::Reading {
-                (settings.before_reading)();
+            let _ = opened.send(confined.map(|()| std::mem::take(&mut runner.limits)));
+            if may_read && wait(&phase, Phase::Opened, None) == Phase::Reading {
                 runner.read_until_stopped(&phase, &to);
             }
         };
@@ -172,6 +198,10 @@ impl Runner {
             }
         }
         runner
+    }
+
+    fn keeps(&self) -> Vec<Capability> {
+        self.sources.iter().flat_map(|one| one.source.keeps()).collect()
     }
 
     fn sentence(&self, kind: &SourceKind, error: &SourceError) -> String {

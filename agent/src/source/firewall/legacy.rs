@@ -9,8 +9,9 @@
 use super::nf_tables::Hits;
 use dropscope_core::log::block::Verdict;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 const SO_GET_INFO: libc::c_int = 64;
@@ -63,14 +64,28 @@ impl Family {
             Self::V6 => "/proc/thread-self/net/ip6_tables_names",
         }
     }
+}
 
-    /// The tables in use; empty where x_tables is not loaded.
-    pub(super) fn tables(self) -> io::Result<Vec<String>> {
-        match std::fs::read_to_string(self.names_path()) {
-            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+/// The kernel's list of the tables in use, which only root may open.
+#[derive(Debug)]
+pub(super) struct TableNames(File);
+
+impl TableNames {
+    /// Opens it in the namespace of the calling thread; `None` where x_tables is not loaded.
+    pub(super) fn open(family: Family) -> io::Result<Option<Self>> {
+        match File::open(family.names_path()) {
+            Ok(file) => Ok(Some(Self(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The tables in use now.
+    pub(super) fn read(&mut self) -> io::Result<Vec<String>> {
+        let mut text = String::new();
+        self.0.rewind()?;
+        self.0.read_to_string(&mut text)?;
+        Ok(text.lines().map(str::to_owned).collect())
     }
 }
 

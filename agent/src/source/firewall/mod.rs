@@ -16,9 +16,9 @@ mod tool;
 
 use super::netlink::Socket;
 use super::sample::{Family, Name};
-use super::{SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
+use super::{Capability, SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
 use dropscope_core::log::block::{Backend, Chain, CounterKind, FirewallRule, RuleSet, Station, Unit};
-use legacy::{LegacyTable, Tables};
+use legacy::{LegacyTable, TableNames, Tables};
 use nf_tables::{Hits, NftChain};
 use nix::sys::socket::SockProtocol;
 use save_text::SavedTable;
@@ -70,6 +70,8 @@ struct Nft {
 /// x_tables of one family in one namespace.
 struct Legacy {
     family: legacy::Family,
+    /// Both are opened at the start, since it takes rights; `None` where x_tables is not loaded.
+    names: Option<TableNames>,
     tables: Option<Tables>,
     known: BTreeMap<String, KnownTable>,
 }
@@ -83,7 +85,11 @@ struct KnownTable {
 
 impl Firewall {
     fn open(scene: &Scene<'_>) -> Self {
-        let legacy = |family| Legacy { family, tables: None, known: BTreeMap::new() };
+        let legacy = |family: legacy::Family| {
+            let names = TableNames::open(family).ok().flatten();
+            let tables = names.as_ref().and_then(|_| Tables::open(family).ok());
+            Legacy { family, names, tables, known: BTreeMap::new() }
+        };
         Self {
             netns: scene.target.netns.0,
             netns_name: scene.target.name.clone(),
@@ -152,7 +158,7 @@ impl Firewall {
             if !chains.iter().any(|chain| chain.family == number) {
                 continue;
             }
-            let saved = match tool::save(prefix, SaveTool::Nft) {
+            let saved = match tool::save(prefix, SaveTool::Nft, &[]) {
                 Ok(text) => save_text::parse(&text),
                 Err(error) => {
                     self.limit(&format!("the text of {prefix} rules"), &error, out);
@@ -259,7 +265,10 @@ impl Firewall {
 
     fn poll_legacy(&mut self, at: usize, out: &mut Sample) -> io::Result<()> {
         let family = self.legacy[at].family;
-        let names = family.tables()?;
+        if self.legacy[at].names.is_none() {
+            self.legacy[at].names = TableNames::open(family)?;
+        }
+        let names = self.legacy[at].names.as_mut().map_or_else(|| Ok(Vec::new()), TableNames::read)?;
         if names.is_empty() && self.legacy[at].known.is_empty() {
             return Ok(());
         }
@@ -282,7 +291,7 @@ impl Firewall {
                     legacy::Family::V4 => (Backend::IptablesLegacy, "iptables"),
                     legacy::Family::V6 => (Backend::Ip6tablesLegacy, "ip6tables"),
                 };
-                let saved = match tool::save(prefix, SaveTool::Legacy) {
+                let saved = match tool::save(prefix, SaveTool::Legacy, &names) {
                     Ok(text) => save_text::parse(&text),
                     Err(error) => {
                         self.limit(&format!("the text of {prefix}-legacy rules"), &error, out);
@@ -398,6 +407,13 @@ fn is_nf_tables_built_in() -> bool {
 impl Source for Firewall {
     fn name(&self) -> &'static str {
         KIND.name
+    }
+
+    /// To ask the kernel, and for the tools that list rules. Those of x_tables ask by a raw socket.
+    fn keeps(&self) -> Vec<Capability> {
+        let has_legacy = self.legacy.iter().any(|one| one.names.is_some());
+        let raw = Some(Capability::CAP_NET_RAW).filter(|_| has_legacy);
+        [Capability::CAP_NET_ADMIN].into_iter().chain(raw).collect()
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {

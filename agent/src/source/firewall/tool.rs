@@ -14,16 +14,26 @@ pub(super) enum SaveTool {
 }
 
 /// What `iptables-save` (or `ip6tables-save`) of the wanted back end prints, in the namespace of the calling thread.
-pub(super) fn save(family_prefix: &str, tool: SaveTool) -> io::Result<String> {
+///
+/// Of x_tables, the `tables` are named one by one: only root may list which there are.
+pub(super) fn save(family_prefix: &str, tool: SaveTool, tables: &[String]) -> io::Result<String> {
+    if tool == SaveTool::Nft {
+        return save_by(family_prefix, tool, &[]);
+    }
+    let texts = tables.iter().map(|table| save_by(family_prefix, tool, &["-t", table]));
+    Ok(texts.collect::<io::Result<Vec<_>>>()?.concat())
+}
+
+fn save_by(family_prefix: &str, tool: SaveTool, args: &[&str]) -> io::Result<String> {
     let own_name = match tool {
         SaveTool::Nft => format!("{family_prefix}-nft-save"),
         SaveTool::Legacy => format!("{family_prefix}-legacy-save"),
     };
-    match output(&own_name, &[]) {
+    match output(&own_name, args) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A host with one back end may have it under the plain name only; its first line says which it is.
             let plain = format!("{family_prefix}-save");
-            let text = output(&plain, &[]).map_err(|_| missing(&own_name))?;
+            let text = output(&plain, args).map_err(|_| missing(&own_name))?;
             let is_nft = text.lines().next().is_some_and(|line| line.contains("nf_tables"));
             if is_nft == (tool == SaveTool::Nft) { Ok(text) } else { Err(missing(&own_name)) }
         }

@@ -18,7 +18,7 @@ mod symbols;
 
 use super::netlink::Socket;
 use super::sample::{Family, Name, Reading};
-use super::{Sample, Scene, Scope, Source, SourceError, SourceKind, Target};
+use super::{Capability, Sample, Scene, Scope, Source, SourceError, SourceKind, Target};
 use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuHashMap, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Btf, Ebpf, EbpfLoader};
@@ -209,6 +209,15 @@ fn reason_name(reasons: &HashMap<u32, String>, reason: u32) -> String {
 impl Source for KernelDrops {
     fn name(&self) -> &'static str {
         KIND.name
+    }
+
+    /// Before Linux 5.19, maps of a loaded program too are only read with the right to load one, where
+    /// kernel.unprivileged_bpf_disabled is set.
+    fn keeps(&self) -> Vec<Capability> {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if version < (5, 19) { vec![Capability::CAP_BPF] } else { Vec::new() }
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {

@@ -1,0 +1,186 @@
+//! Least privilege: what a recording still may do once everything that needs rights is open.
+//!
+//! Linux keeps users, capabilities, seccomp filters and Landlock domains by thread, and a thread hands its own on to those it
+//! starts. So each thread that exists confines itself, by [`Rights::confine`], and those that come later are confined from
+//! their first instruction; [`Rights::drop_here`] looks afterwards whether any thread was forgotten. A confined thread
+//!
+//! - is an unprivileged user ([`user`]) without supplementary groups;
+//! - holds the capabilities its sources name in [`crate::source::Source::keeps`] and no others; the bounding set is empty;
+//! - gains nothing by running a program (no_new_privs);
+//! - may not call what only an intruder would ([`seccomp`]);
+//! - reads /proc, /sys and the host's programs, and writes the log's folder alone ([`files`], by Landlock).
+//!
+//! What a kernel lacks is told. What cannot be dropped although the kernel could is an error: the recording does not begin.
+
+mod files;
+mod seccomp;
+pub(crate) mod user;
+
+use anyhow::{Context as _, Result, bail};
+use caps::{CapSet, Capability, CapsHashSet};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use user::Person;
+
+/// What a recording gives up, and what it keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct Rights {
+    /// Whom the threads become; `None` where they stay who they are.
+    person: Option<Person>,
+    /// Why they stay root although they are; empty otherwise.
+    why_root: String,
+    /// Folders in which files may be written.
+    writes: Vec<PathBuf>,
+    /// What confining found out, from whichever thread came first.
+    found: Arc<Mutex<Found>>,
+}
+
+/// What the kernel did for us.
+#[derive(Debug, Default)]
+struct Found {
+    held: BTreeSet<String>,
+    lacks: BTreeSet<String>,
+}
+
+impl Rights {
+    /// Chooses whom to become: the user who is named; else, for root, whoever called sudo, the user `dropscope`, or nobody.
+    ///
+    /// # Errors
+    /// When the user who is named is unknown, or cannot be become.
+    pub(crate) fn choose(named: Option<&str>) -> Result<Self> {
+        let person = user::choose(named)?;
+        Ok(Self { person, why_root: String::new(), writes: Vec::new(), found: Arc::default() })
+    }
+
+    /// Gives up nothing of who one is.
+    #[cfg(test)]
+    pub(crate) fn unchanged() -> Self {
+        Self { person: None, why_root: String::new(), writes: Vec::new(), found: Arc::default() }
+    }
+
+    /// Whom the threads will become, where they change.
+    pub(crate) fn person(&self) -> Option<&Person> {
+        self.person.as_ref()
+    }
+
+    /// Has files written in `folder` after the drop. Where the chosen user may not, root stays root, without its powers.
+    pub(crate) fn will_write(&mut self, folder: &Path) {
+        if let Some(person) = &self.person
+            && !person.may_write(folder)
+        {
+            self.why_root = format!("{} may not write in {}", person.name, folder.display());
+            self.person = Some(Person::root());
+        }
+        self.writes.push(folder.to_owned());
+    }
+
+    /// Gives a log to whoever typed the command, or to the chosen user where it is read again after the drop. Another one stays
+    /// root's: it is open, and packets are nobody else's business.
+    pub(crate) fn hand_over(&self, log: &File, path: &Path) -> io::Result<()> {
+        let is_read_again = path.parent().is_some_and(|folder| self.writes.iter().any(|one| folder.starts_with(one)));
+        match &self.person {
+            Some(person) if person.called_sudo || is_read_again => person.own(log),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has captures kept in `data` after the drop: its folder is made, and the chosen user's from here on.
+    ///
+    /// # Errors
+    /// When it cannot be made or given away.
+    pub(crate) fn will_keep_captures(&mut self, data: &Path) -> Result<()> {
+        let captures = data.join("captures");
+        match &self.person {
+            Some(person) => person.own_captures(data),
+            None => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&captures),
+        }
+        .with_context(|| format!("the data folder {} cannot be used", data.display()))?;
+        self.writes.push(captures);
+        Ok(())
+    }
+
+    /// Confines the calling thread, but for the capabilities it needs to go on.
+    ///
+    /// # Errors
+    /// When something that the kernel has cannot be given up.
+    pub(crate) fn confine(&self, keep: &[Capability]) -> Result<()> {
+        let held = caps::read(None, CapSet::Permitted).context("this thread's capabilities cannot be read")?;
+        let keep: CapsHashSet = keep.iter().copied().filter(|one| held.contains(one)).collect();
+        // Before the bounding set goes: nothing becomes inheritable that is not in it.
+        caps::set(None, CapSet::Inheritable, &keep).context("capabilities cannot be made inheritable")?;
+        let mut lacks = BTreeSet::new();
+        if held.contains(&Capability::CAP_SETPCAP) {
+            // What this kernel does not know it cannot grant.
+            for one in caps::runtime::thread_all_supported() {
+                caps::drop(None, CapSet::Bounding, one).context("the bounding set cannot be emptied")?;
+            }
+        } else if !held.is_empty() {
+            lacks.insert("without CAP_SETPCAP the bounding set stays; no_new_privs makes it worthless".to_owned());
+        }
+        if let Some(person) = &self.person {
+            person.become_on_this_thread().with_context(|| format!("becoming the user {} failed", person.name))?;
+        }
+        keep_only(&keep).context("capabilities cannot be dropped")?;
+        nix::sys::prctl::set_no_new_privs().context("no_new_privs cannot be set")?;
+        lacks.extend(files::confine(&self.writes)?);
+        lacks.extend(seccomp::confine()?);
+        let mut found = self.found.lock().expect("no thread panics while it holds this");
+        found.held.extend(keep.iter().map(ToString::to_string));
+        found.lacks.extend(lacks);
+        Ok(())
+    }
+
+    /// Confines the calling thread, which keeps no capability, and looks whether every thread of this process is confined, but
+    /// for those named in `except`.
+    ///
+    /// # Errors
+    /// When something cannot be given up, or a thread was forgotten.
+    pub(crate) fn drop_here(&self, except: &[&str]) -> Result<()> {
+        self.confine(&[])?;
+        let tasks = std::fs::read_dir("/proc/self/task").context("this process's threads cannot be listed")?;
+        for task in tasks.flatten() {
+            // A thread may end meanwhile.
+            let Ok(status) = std::fs::read_to_string(task.path().join("status")) else { continue };
+            let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+            if line("NoNewPrivs:") != "1" && !except.contains(&line("Name:").as_str()) {
+                bail!("the thread {} kept its rights; this is a defect of Dropscope", line("Name:"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is held and why, in full sentences.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let found = self.found.lock().expect("no thread panics while it holds this");
+        let who = match (&self.person, self.why_root.as_str()) {
+            (None, _) => format!("runs as the user {}", user::own_name()),
+            (Some(person), "") => format!("runs on as the user {}", person.name),
+            (Some(_), why) => format!("stays the user root, without its powers, since {why}"),
+        };
+        let held: Vec<&str> = found.held.iter().map(String::as_str).collect();
+        let held = match held.as_slice() {
+            [] => "no thread holds a capability".to_owned(),
+            held => format!("only the threads that read firewalls and connection tracking hold {}", held.join(" and ")),
+        };
+        let folders: Vec<_> = self.writes.iter().map(|folder| folder.display().to_string()).collect();
+        let writes = if folders.is_empty() { "the log, which is open".to_owned() } else { folders.join(" and ") };
+        let mut sentences = vec![format!("{who}; {held}. It writes {writes}, and nothing else.")];
+        sentences.extend(found.lacks.iter().map(|lack| format!("less guarded than it could be: {lack}.")));
+        sentences
+    }
+}
+
+/// Shrinks all sets to `keep`. The ambient set too, so that the host's tools, when they are run, may read what they list.
+fn keep_only(keep: &CapsHashSet) -> Result<(), caps::errors::CapsError> {
+    caps::set(None, CapSet::Effective, &CapsHashSet::new())?;
+    caps::set(None, CapSet::Permitted, keep)?;
+    caps::set(None, CapSet::Effective, keep)?;
+    if caps::runtime::ambient_set_supported().is_ok() {
+        caps::set(None, CapSet::Ambient, keep)?;
+    }
+    Ok(())
+}

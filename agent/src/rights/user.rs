@@ -1,0 +1,159 @@
+//! Whom root becomes.
+
+// The C library changes the user of all threads at once, which would take the capabilities of those that are not ready.
+#![allow(unsafe_code)]
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::{AccessFlags, Uid, User, eaccess};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+/// The user of nobody's files, where /etc/passwd has no name for it.
+const NOBODY: u32 = 65_534;
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// As /etc/passwd names it.
+    pub(crate) name: String,
+    uid: u32,
+    gid: u32,
+    /// The home folder, of whoever called sudo: recordings go below it.
+    home: Option<PathBuf>,
+    /// Whether this is who typed the command.
+    pub(super) called_sudo: bool,
+}
+
+/// Whom to become; `None` for whoever is not root and may not change.
+pub(super) fn choose(named: Option<&str>) -> Result<Option<Person>> {
+    let is_root = nix::unistd::geteuid().is_root();
+    if let Some(name) = named {
+        let Some(person) = person_named(name)? else { bail!("there is no user `{name}`") };
+        if !is_root && person.uid != nix::unistd::geteuid().as_raw() {
+            bail!("only root can become the user `{name}`");
+        }
+        return Ok(is_root.then_some(person));
+    }
+    if !is_root {
+        return Ok(None);
+    }
+    let nobody = || Person { name: "nobody".into(), uid: NOBODY, gid: NOBODY, home: None, called_sudo: false };
+    let system = || Ok(person_named("dropscope")?.or(person_named("nobody")?).unwrap_or_else(nobody));
+    Ok(Some(caller_of_sudo().map_or_else(system, anyhow::Ok)?))
+}
+
+/// The name of whoever runs this, or the number.
+pub(super) fn own_name() -> String {
+    let uid = nix::unistd::geteuid();
+    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+fn person_named(name: &str) -> Result<Option<Person>> {
+    let user = User::from_name(name).context("the list of users cannot be read")?;
+    Ok(user.map(|user| Person {
+        name: user.name,
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        home: None,
+        called_sudo: false,
+    }))
+}
+
+/// Whoever typed `sudo`: files are theirs, then.
+fn caller_of_sudo() -> Option<Person> {
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    let (uid, gid) = (number("SUDO_UID").filter(|uid| *uid != 0)?, number("SUDO_GID")?);
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let (name, home) = user.map_or((uid.to_string(), None), |user| (user.name, Some(user.dir)));
+    Some(Person { name, uid, gid, home, called_sudo: true })
+}
+
+impl Person {
+    /// Where recordings go that are given no place: below the home of whoever called sudo (XDG Base Directory Specification).
+    pub(crate) fn data_folder(&self) -> Option<PathBuf> {
+        Some(self.home.as_ref()?.join(".local/share/dropscope"))
+    }
+
+    /// Gives a file to this user.
+    pub(super) fn own(&self, file: &std::fs::File) -> io::Result<()> {
+        std::os::unix::fs::fchown(file, Some(self.uid), Some(self.gid))
+    }
+
+    /// Root, who keeps its own files but, without capabilities, no power over those of others.
+    pub(super) fn root() -> Self {
+        Self { name: "root".into(), uid: 0, gid: 0, home: None, called_sudo: false }
+    }
+
+    /// Whether files could be made in `folder`.
+    pub(super) fn may_write(&self, folder: &Path) -> bool {
+        self.tries(|| eaccess(folder, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK).is_ok())
+    }
+
+    /// Makes the folder `captures` of a data folder so that it is this user's. Where only root can make it, what root left in
+    /// it is given to the user; of the data folder nothing else is touched.
+    pub(super) fn own_captures(&self, data: &Path) -> io::Result<()> {
+        let captures = data.join("captures");
+        let make = || std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&captures).is_ok();
+        if self.tries(make) && self.may_write(&captures) {
+            return Ok(());
+        }
+        let missing: Vec<&Path> = captures.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists()).collect();
+        for one in missing.into_iter().rev() {
+            std::fs::DirBuilder::new().mode(0o700).create(one)?;
+            self.take(one)?;
+        }
+        if data.metadata()?.uid() == 0 {
+            std::os::unix::fs::lchown(data, Some(self.uid), Some(self.gid))?;
+        }
+        self.take(&captures)
+    }
+
+    /// Gives a folder to this user with all that is in it, without following links.
+    fn take(&self, path: &Path) -> io::Result<()> {
+        let metadata = path.symlink_metadata()?;
+        if metadata.is_dir() {
+            for entry in std::fs::read_dir(path)? {
+                self.take(&entry?.path())?;
+            }
+        }
+        // A second name of a file may be anywhere: such a one stays whose it is.
+        if metadata.uid() != self.uid && (metadata.is_dir() || (metadata.is_file() && metadata.nlink() == 1)) {
+            std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
+        }
+        Ok(())
+    }
+
+    /// Whether something succeeds for this user: tried by a thread that becomes it, without capabilities, and ends.
+    fn tries(&self, work: impl FnOnce() -> bool + Send) -> bool {
+        let as_user = || self.become_on_this_thread().is_ok() && caps::clear(None, caps::CapSet::Effective).is_ok() && work();
+        std::thread::scope(|scope| scope.spawn(as_user).join().unwrap_or(false))
+    }
+
+    /// Becomes this user on the calling thread alone. The permitted capabilities stay; dropping them is the next step.
+    pub(super) fn become_on_this_thread(&self) -> io::Result<()> {
+        nix::sys::prctl::set_keepcaps(true)?;
+        let (uid, gid) = (libc::c_long::from(self.uid), libc::c_long::from(self.gid));
+        // SAFETY: plain system calls; the pointer belongs to an empty list and is not read.
+        unsafe {
+            answer(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()))?;
+            answer(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
+            answer(libc::syscall(libc::SYS_setresuid, uid, uid, uid))
+        }
+    }
+}
+
+fn answer(result: libc::c_long) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_who_is_unknown_is_told() {
+        let error = choose(Some("no-such-user")).expect_err("nobody is called that");
+        assert_eq!(error.to_string(), "there is no user `no-such-user`");
+    }
+}
