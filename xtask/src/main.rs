@@ -4,6 +4,7 @@
 
 mod agree;
 mod bench;
+mod fuzz;
 mod lint;
 mod page;
 mod setup;
@@ -21,6 +22,7 @@ const HELP: &str = "cargo xtask COMMAND
   lint           formatting and clippy, native and wasm
   agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
   bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page
+  fuzz [TARGET…] run the fuzz targets under libFuzzer, 60 s each or --seconds N; what is found is kept in fuzz/corpus
   setup          only the set-up: wasm target, system packages, Trunk, wasm-bindgen
 ";
 
@@ -36,6 +38,7 @@ fn main() -> Result<()> {
         "lint" => lint::lint(),
         "agree" => agree::agree(rest),
         "bench" => bench::bench(rest),
+        "fuzz" => fuzz::fuzz(rest),
         "setup" => setup::for_tests().map(drop),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

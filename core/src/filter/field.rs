@@ -124,6 +124,11 @@ impl<'a> Subject<'a> {
         !self.row.facts.has(Facts::MORE_ADDRESSES)
     }
 
+    /// Whether what the columns name is all there is: a tunnel or a quoted packet may hold the same layer again.
+    fn all_if_plain(&self) -> Known {
+        if self.plain() { Known::Yes } else { Known::NeedsPacket }
+    }
+
     /// The packet, or what to answer while it is not there.
     fn read(&self) -> Result<Read<'a>, Known> {
         self.packet.ok_or(Known::NeedsPacket)

@@ -126,14 +126,10 @@ fn arp(s: &Subject<'_>, out: Out<'_>, give: fn(&Arp, Read<'_>, Out<'_>)) -> Know
 /// Presence of a transport named by the column.
 pub(super) fn presence(s: &Subject<'_>, protocol: Protocol, out: Out<'_>) -> Known {
     let Some(read) = s.packet else {
-        return match (s.row.protocol == protocol, s.plain()) {
-            (true, _) => {
-                out(Value::Present(&[]));
-                Known::Yes
-            }
-            (false, true) => Known::Yes,
-            (false, false) => Known::NeedsPacket,
-        };
+        if s.row.protocol == protocol {
+            out(Value::Present(&[]));
+        }
+        return s.all_if_plain();
     };
     let offset = match &read.packet.transport {
         Transport::Tcp(tcp) => tcp.offset,
@@ -161,16 +157,16 @@ fn layer(s: &Subject<'_>, v4: bool, out: Out<'_>) -> Known {
         if read.packet.outer.is_some_and(|outer| outer.src.is_ipv4() == v4) {
             out(Value::Present(&[]));
         }
+        if matches!(&read.packet.transport, Transport::Icmp(icmp) if icmp.quote.is_some_and(|quote| quote.src.is_ipv4() == v4)) {
+            out(Value::Present(&[]));
+        }
         return Known::Yes;
     }
-    match s.addresses() {
-        Some((source, _)) if source.is_ipv4() == v4 => {
-            out(Value::Present(&[]));
-            Known::Yes
-        }
-        Some(_) if s.plain() => Known::Yes,
-        _ => Known::NeedsPacket,
+    let Some((source, _)) = s.addresses() else { return Known::NeedsPacket };
+    if source.is_ipv4() == v4 {
+        out(Value::Present(&[]));
     }
+    s.all_if_plain()
 }
 
 /// Addresses of every IP layer, those an ICMP error quotes among them, as Wireshark's either-side fields have them.

@@ -23,6 +23,10 @@ impl Gzip {
     pub(super) fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(&[u8]) -> bool) -> Result<(), Broken> {
         for piece in chunk.chunks(PIECE) {
             let written = self.decoder.write_all(piece);
+            if written.is_err() {
+                // It still holds what came out before the fault; that the data has no end is known already.
+                let _ = self.decoder.try_finish();
+            }
             if !self.hand_over(sink) {
                 break;
             }
