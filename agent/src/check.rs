@@ -106,7 +106,11 @@ fn read(file: &Path) -> Read {
         // That nothing could be read says it all; "it is empty" would be wrong beside it.
         overview.quality.clear();
     }
-    overview.quality.extend(troubles.into_iter().map(|sentence| Quality { kind: "unreadable".into(), sentence }));
+    overview.quality.extend(troubles.into_iter().map(|sentence| Quality {
+        kind: "unreadable".into(),
+        severity: Severity::Critical,
+        sentence,
+    }));
     let Judgement { findings, checked } = engine.findings();
     let judgement = Judgement { findings: findings.clone(), checked: checked.clone() };
     let file = if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };

@@ -46,6 +46,8 @@ pub fn dissect(link_type: u32, data: &[u8], wire_len: u32) -> Packet<'_> {
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+pub(crate) use samples::sample;
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,8 @@ pub struct Packet<'a> {
     pub outer: Option<Outer>,
     /// IP layers, without quoted ones.
     pub ip_depth: u8,
+    /// The outermost tunnel, also one that carries no packet here.
+    pub tunnel: Option<Tunnel>,
     /// ARP or RARP.
     pub arp: Option<Arp>,
     /// The transport right above `ip`.
@@ -94,6 +96,22 @@ pub struct Outer {
     pub transport: Protocol,
     /// Its ports, where it has any.
     pub ports: Option<(u16, u16)>,
+}
+
+/// What carries packets inside others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// `GENEVE`, `GRE`, `MPLS`.
+    pub name: &'static str,
+    /// IP layers outside of it.
+    pub outside: u8,
+}
+
+impl Packet<'_> {
+    /// The outermost tunnel, if it carries an IP packet: control messages do not.
+    pub fn carried_in(&self) -> Option<&'static str> {
+        self.tunnel.filter(|tunnel| self.ip_depth > tunnel.outside).map(|tunnel| tunnel.name)
+    }
 }
 
 /// An ARP or RARP packet.

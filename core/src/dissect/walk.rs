@@ -5,7 +5,7 @@
 //! steps, so that no packet can exhaust the stack or the time. It knows two ends: that of the captured bytes, and that which
 //! headers and wire length tell; where the second lies beyond the first, the packet was cut.
 
-use super::packet::{Checksum, Ip, Net, Outer, Packet, Protocol, Stop, Transport, Why};
+use super::packet::{Checksum, Ip, Net, Outer, Packet, Protocol, Stop, Transport, Tunnel, Why};
 use std::net::IpAddr;
 
 /// More layers than any sane packet has, and few enough to bound the work.
@@ -136,6 +136,12 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Notes that a layer begins here which carries packets.
+    pub(super) fn enter_tunnel(&mut self, kind: Kind, name: &'static str) {
+        self.packet.tunnel.get_or_insert(Tunnel { name, outside: self.packet.ip_depth });
+        self.enter(kind);
+    }
+
     /// The captured bytes from here to the end of the layer.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
@@ -212,6 +218,7 @@ impl<'a> Walk<'a> {
                 transport: self.packet.transport.protocol().unwrap_or_default(),
                 ports: self.packet.transport.ports(),
             });
+            self.packet.tunnel.get_or_insert(Tunnel { name: "IP in IP", outside: self.packet.ip_depth });
         }
         self.packet.transport = Transport::None;
         self.packet.arp = None;

@@ -289,6 +289,7 @@ fn packet(ip: Ip, transport: Transport<'static>) -> Packet<'static> {
         ip: Some(ip),
         outer: None,
         ip_depth: 1,
+        tunnel: None,
         arp: None,
         transport,
         ip_checksums: Default::default(),

@@ -79,7 +79,8 @@ pub struct Overview {
     pub interfaces: Vec<CaptureInterface>,
     /// Watched hosts.
     pub hosts: Vec<Host>,
-    /// What limits what can be said: capture loss, snaplen, one direction only, clock steps. Empty when all is well.
+    /// What limits what can be said (capture loss, snaplen, one direction only), and how to read what is there (copies, offload,
+    /// tunnels). Empty when there is nothing to remark.
     pub quality: Vec<Quality>,
     /// What happened, in order.
     pub marks: Vec<MarkRow>,
@@ -110,11 +111,13 @@ pub struct CaptureInterface {
     pub lost: u64,
 }
 
-/// One limit of the data.
+/// A remark on the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quality {
-    /// `capture_lost`, `cut_short`, `snaplen`, `one_direction`, `clock_step`, `unknown_link`, `evicted`, `source_missing`.
+    /// `capture_lost`, `one_direction`, `copies`, …: the names in `quality::KINDS`, and `unreadable`.
     pub kind: String,
+    /// A warning limits what can be said; a note says how to read what is there.
+    pub severity: Severity,
     /// A full sentence with its numbers.
     pub sentence: String,
 }

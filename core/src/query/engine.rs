@@ -5,7 +5,7 @@ use super::recording::Recording;
 use super::scan::Scans;
 use super::{
     Answer, ByteSource, Findings, Overview, Progress, Query, counters, drops, flows, help, ladder, locate, overview, packet,
-    rows, tracks,
+    quality, rows, tracks,
 };
 use crate::filter::Named;
 use crate::finding::{Finding, Severity};
@@ -31,7 +31,7 @@ pub struct Engine {
     scans: Scans,
     judgement: Judgement,
     named: Named,
-    flow_totals: flows::Totals,
+    sums: quality::Sums,
     offload: Offload,
     /// How often the rules ran.
     judged: u64,
@@ -49,7 +49,7 @@ pub(super) struct Knowledge<'a> {
     pub recording: &'a Recording,
     pub findings: &'a [Finding],
     pub named: &'a Named,
-    pub flow_totals: &'a flows::Totals,
+    pub sums: &'a quality::Sums,
     pub offload: &'a Offload,
     /// How often the rules ran.
     pub judged: u64,
@@ -156,7 +156,7 @@ impl Engine {
             recording: &self.recording,
             findings: &self.judgement.findings,
             named: &self.named,
-            flow_totals: &self.flow_totals,
+            sums: &self.sums,
             offload: &self.offload,
             judged: self.judged,
             bytes_read: self.decoder.bytes_read(),
@@ -191,7 +191,7 @@ impl Engine {
             capture_lost: recording.capture_lost(),
         });
         self.named = Named::new(&self.judgement.findings);
-        self.flow_totals = flows::Totals::of(&recording.flows);
+        self.sums = quality::Sums::of(&recording.flows);
         self.offload = Offload::of(recording);
         self.judged += 1;
         self.judged_bytes = self.decoder.bytes_read();

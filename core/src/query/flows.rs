@@ -4,36 +4,10 @@ use super::engine::Knowledge;
 use super::rows::MOST_ROWS;
 use super::{FlowRow, FlowRows, FlowSort, Rows};
 use crate::dissect::Protocol;
-use crate::flow::{Flow, FlowTable};
+use crate::flow::Flow;
 use crate::ids::{Direction, FlowId};
 use crate::time::Span;
 use std::cmp::Reverse;
-
-/// Sums over all conversations, made when the rules run.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
-    /// TCP conversations with at least three packets.
-    pub tcp_with_data: u32,
-    /// Those of them of which one side is silent though it must have answered.
-    pub one_direction: u32,
-}
-
-impl Totals {
-    pub(super) fn of(flows: &FlowTable) -> Self {
-        let mut totals = Self::default();
-        for flow in flows.iter().filter(|flow| flow.transport == Protocol::Tcp) {
-            let [a, b] = &flow.sides;
-            if a.packets + b.packets < 3 {
-                continue;
-            }
-            totals.tcp_with_data += 1;
-            // A side that acknowledges, or sends data, has heard from the other.
-            let heard = |side: &crate::flow::Side| side.payload_bytes > 0;
-            totals.one_direction += u32::from((a.packets == 0 && heard(b)) || (b.packets == 0 && heard(a)));
-        }
-        totals
-    }
-}
 
 /// Answers `Query::Flows`.
 pub(super) fn flows(known: &Knowledge<'_>, rows: Rows, sort: FlowSort, span: Option<Span>) -> FlowRows {

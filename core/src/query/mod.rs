@@ -19,6 +19,7 @@ mod overview;
 mod packet;
 mod packet_lines;
 pub mod packets_json;
+mod quality;
 mod reader;
 mod recording;
 pub mod report;

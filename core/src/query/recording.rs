@@ -1,5 +1,6 @@
 //! Everything that is known of a log: records go in, nothing is judged.
 
+use super::quality;
 use crate::counters::Counters;
 use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, TcpFlags, Transport};
 use crate::drops::Drops;
@@ -63,6 +64,8 @@ pub(super) struct Recording {
     pub reassembly: Reassembly,
     pub counters: Counters,
     pub drops: Drops,
+    /// What is remarkable about single packets.
+    pub passing: quality::Passing,
     pub sections: Vec<Section>,
     pub interfaces: Vec<Interface>,
     pub taps: Vec<Tap>,
@@ -132,7 +135,7 @@ impl Recording {
             .with(Facts::COMMENTED, !record.comments.is_empty())
             .with(Facts::COPY, seen.copy_of.is_some())
             .with_duplicate_ack(seen.duplicate_ack.unwrap_or(0));
-        self.store.push(&Row {
+        let row = Row {
             time,
             offset: record.offset,
             cap_len: record.data.len() as u32,
@@ -142,7 +145,9 @@ impl Recording {
             interface: record.interface,
             protocol: packet.transport.protocol().unwrap_or_default(),
             facts,
-        });
+        };
+        self.passing.note(&packet, &seen, &row, &self.flows, &self.store);
+        self.store.push(&row);
         self.wire_bytes += u64::from(record.wire_len);
         if !record.comments.is_empty() {
             if self.comments.len() < MOST_KEPT {

@@ -101,7 +101,8 @@ fn write_text(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     let length = progress.span.map_or_else(String::new, |span| format!(", {}", span.length()));
     writeln!(out, "{}: {} packets{length}", report.file, progress.packets)?;
     for quality in &report.overview.quality {
-        writeln!(out, "! {}", quality.sentence)?;
+        let sign = if quality.severity == Severity::Note { symbol(Severity::Note) } else { '!' };
+        writeln!(out, "{sign} {}", quality.sentence)?;
     }
     if report.judgement.findings.is_empty() {
         writeln!(out, "\nNothing was found that explains lost packets.")?;

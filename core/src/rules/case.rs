@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use std::fmt::Write as _;
 
 /// Host 2 connects to port 80 of host 1: the three packets with which most cases begin.
-pub(super) const OPEN: &str = "date 2021-06-01
+pub(crate) const OPEN: &str = "date 2021-06-01
 14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, options [mss 1460], length 0
 14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 101, win 512, options [mss 1460], length 0
 14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
@@ -62,7 +62,7 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
 }
 
 /// What some rules say about a script, as text: findings, and what was checked.
-pub(super) fn said(script: &str, rules: &[&str]) -> String {
+pub(crate) fn said(script: &str, rules: &[&str]) -> String {
     let script = Script::parse(script).unwrap_or_else(|error| panic!("{error}"));
     said_of(&crate::reference::encode(&script), rules)
 }

@@ -29,17 +29,21 @@ mod host;
 mod interface_drops;
 mod interface_mtu;
 mod missing_segment;
+mod path_mtu;
 mod pmtud_black_hole;
 mod predicate;
 mod queue_drop;
 mod refused;
 mod rejected;
 mod retransmission;
-mod say;
+pub(crate) mod say;
 mod syn_ack_unanswered;
 mod syn_unanswered;
 mod udp_receive_buffer;
 mod zero_window;
+
+#[cfg(test)]
+pub(crate) use case::{OPEN, said};
 
 /// A rule of the catalogue.
 pub struct Rule {
@@ -124,6 +128,7 @@ pub const RULES: &[Rule] = &[
     Rule { slug: "syn_unanswered", title: "Unanswered SYNs", judge: syn_unanswered::judge },
     Rule { slug: "syn_ack_unanswered", title: "Unanswered SYN-ACKs", judge: syn_ack_unanswered::judge },
     Rule { slug: "pmtud_black_hole", title: "Path MTU", judge: pmtud_black_hole::judge },
+    Rule { slug: "path_mtu", title: "Path MTU discovery", judge: path_mtu::judge },
     Rule { slug: "zero_window", title: "Receivers without room", judge: zero_window::judge },
     Rule { slug: "missing_segment", title: "Missing data", judge: missing_segment::judge },
     Rule { slug: "retransmission", title: "Retransmissions", judge: retransmission::judge },

@@ -1,7 +1,7 @@
 //! Numbers in the words that all rules share: `1 packet`, `9 of 30`, `33.3 %`, `bytes 1 to 75`, `262,144`.
 
 /// `1,225,736`.
-pub(super) fn number(n: u64) -> String {
+pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -14,7 +14,7 @@ pub(super) fn number(n: u64) -> String {
 }
 
 /// `1 packet`, `1,024 packets`. Takes the singular.
-pub(super) fn count(n: u64, singular: &str) -> String {
+pub(crate) fn count(n: u64, singular: &str) -> String {
     let ending = match (n, singular) {
         (1, _) => "",
         (_, s) if s.ends_with('s') || s.ends_with('x') => "es",
@@ -50,7 +50,7 @@ pub(super) fn bytes(first: u64, last: u64) -> String {
 }
 
 /// `a`, `a and b`, `a, b and c`; of more than `most`, the rest as a number.
-pub(super) fn list(items: &[String], most: usize) -> String {
+pub(crate) fn list(items: &[String], most: usize) -> String {
     let shown = &items[..items.len().min(most)];
     let rest = items.len() - shown.len();
     match (shown, rest) {
@@ -62,7 +62,7 @@ pub(super) fn list(items: &[String], most: usize) -> String {
 }
 
 /// The text with its first letter large, to begin a sentence.
-pub(super) fn capital(text: &str) -> String {
+pub(crate) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

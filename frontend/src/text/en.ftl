@@ -174,6 +174,10 @@ quality-limits = { $n ->
     [one] quality: 1 limit
    *[other] quality: { $n } limits
 }
+quality-notes = { $n ->
+    [one] quality: 1 note
+   *[other] quality: { $n } notes
+}
 capture-interfaces = Capture interfaces
 link = Link
 snaplen = Snaplen

@@ -141,6 +141,7 @@ quality = 数据质量
 quality-good = 没有限制判断的因素：抓包本身没有丢包。
 quality-lost = 质量：丢失 { $shown }
 quality-limits = 质量：{ $n } 项限制
+quality-notes = 质量：{ $n } 条说明
 capture-interfaces = 抓包接口
 link = 链路
 snaplen = 截取长度

@@ -10,7 +10,7 @@ const SEQUENCE: u16 = 0x1000;
 const ACKNOWLEDGMENT: u16 = 0x0080;
 
 pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Gre);
+    walk.enter_tunnel(Kind::Gre, "GRE");
     let header = walk.header::<4>("gre")?;
     let flags = u16::from_be_bytes([header[0], header[1]]);
     let protocol = u16::from_be_bytes([header[2], header[3]]);
@@ -51,7 +51,17 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     }
 }
 
+/// A mirror port's frames over GRE are called by what they are.
+fn is_erspan(walk: &mut Walk<'_>) {
+    if let Some(tunnel) = &mut walk.packet.tunnel
+        && tunnel.name == "GRE"
+    {
+        tunnel.name = "ERSPAN";
+    }
+}
+
 fn erspan2(walk: &mut Walk<'_>) -> Option<Next> {
+    is_erspan(walk);
     walk.enter(Kind::Named("Encapsulated Remote Switch Packet ANalysis Type II", "erspan"));
     walk.header::<8>("erspan")?;
     walk.at += 8;
@@ -60,6 +70,7 @@ fn erspan2(walk: &mut Walk<'_>) -> Option<Next> {
 
 /// The lowest bit says whether 8 bytes about the platform follow.
 fn erspan3(walk: &mut Walk<'_>) -> Option<Next> {
+    is_erspan(walk);
     walk.enter(Kind::Named("Encapsulated Remote Switch Packet ANalysis Type III", "erspan"));
     let header = walk.header::<12>("erspan")?;
     walk.at += if header[11] & 1 == 1 { 20 } else { 12 };

@@ -6,7 +6,7 @@ use crate::dissect::link;
 use crate::dissect::walk::{Kind, Next, Walk};
 
 pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Mpls);
+    walk.enter_tunnel(Kind::Mpls, "MPLS");
     let entry = walk.header::<4>("mpls")?;
     walk.at += 4;
     if entry[2] & 1 == 0 {

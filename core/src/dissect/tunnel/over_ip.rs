@@ -14,14 +14,14 @@ pub(in crate::dissect) fn authentication(walk: &mut Walk<'_>) -> Option<Next> {
 }
 
 pub(in crate::dissect) fn ether_ip(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Ethernet over IP", "etherip"));
+    walk.enter_tunnel(Kind::Named("Ethernet over IP", "etherip"), "EtherIP");
     walk.header::<2>("etherip")?;
     walk.at += 2;
     Some(Next(link::ethernet))
 }
 
 pub(in crate::dissect) fn pim(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Protocol Independent Multicast", "pim"));
+    walk.enter_tunnel(Kind::Named("Protocol Independent Multicast", "pim"), "PIM registers");
     let header = walk.header::<8>("pim")?;
     walk.at += 8;
     // Version 2, type 1; a null register carries a header without data.

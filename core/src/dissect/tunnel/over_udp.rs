@@ -30,14 +30,14 @@ fn by_port(port: u16) -> Option<Reader> {
 }
 
 fn vxlan(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Vxlan);
+    walk.enter_tunnel(Kind::Vxlan, "VXLAN");
     walk.header::<8>("vxlan")?;
     walk.at += 8;
     Some(Next(link::ethernet))
 }
 
 fn vxlan_gpe(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Vxlan);
+    walk.enter_tunnel(Kind::Vxlan, "VXLAN");
     let header = walk.header::<8>("vxlan")?;
     walk.at += 8;
     match header[3] {
@@ -51,7 +51,7 @@ fn vxlan_gpe(walk: &mut Walk<'_>) -> Option<Next> {
 }
 
 fn geneve(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Geneve);
+    walk.enter_tunnel(Kind::Geneve, "GENEVE");
     let header = walk.header::<8>("geneve")?;
     let len = 8 + usize::from(header[0] & 0x3f) * 4;
     walk.take("geneve", len)?;
@@ -65,7 +65,7 @@ fn geneve(walk: &mut Walk<'_>) -> Option<Next> {
 /// Only user data (message type 255) carries packets.
 fn gtp_u(walk: &mut Walk<'_>) -> Option<Next> {
     const USER_DATA: u8 = 255;
-    walk.enter(Kind::Gtp);
+    walk.enter_tunnel(Kind::Gtp, "GTP");
     let header = walk.header::<8>("gtp")?;
     if header[0] >> 5 != 1 || header[1] != USER_DATA {
         return None;
@@ -89,7 +89,7 @@ fn gtp_u(walk: &mut Walk<'_>) -> Option<Next> {
 
 /// GTP version 0 (GSM 09.60): a header of 20 bytes.
 fn gtp_prime(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Gtp);
+    walk.enter_tunnel(Kind::Gtp, "GTP");
     let header = walk.header::<20>("gtp")?;
     walk.at += 20;
     if header[0] >> 5 == 0 && header[0] & 0x10 != 0 && header[1] == 255 { by_version(*walk.rest().first()?) } else { None }
@@ -97,7 +97,7 @@ fn gtp_prime(walk: &mut Walk<'_>) -> Option<Next> {
 
 /// Data messages of version 2 carry PPP; the flags tell which fields there are (RFC 2661 section 3.1).
 fn l2tp(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Layer 2 Tunneling Protocol", "l2tp"));
+    walk.enter_tunnel(Kind::Named("Layer 2 Tunneling Protocol", "l2tp"), "L2TP");
     let header = walk.header::<2>("l2tp")?;
     let flags = u16::from_be_bytes(*header);
     if flags & 0x8000 != 0 || flags & 0x000f != 2 {
@@ -121,7 +121,7 @@ fn l2tp(walk: &mut Walk<'_>) -> Option<Next> {
 
 /// Authentication and origin indications may stand before the IPv6 packet (RFC 4380 section 5.1.1).
 fn teredo(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Teredo IPv6 over UDP tunneling", "teredo"));
+    walk.enter_tunnel(Kind::Named("Teredo IPv6 over UDP tunneling", "teredo"), "Teredo");
     if let [0, 1, id_len, auth_len, ..] = walk.rest() {
         walk.at += 13 + usize::from(*id_len) + usize::from(*auth_len);
     }
@@ -132,7 +132,7 @@ fn teredo(walk: &mut Walk<'_>) -> Option<Next> {
 }
 
 fn lisp_data(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Locator/ID Separation Protocol (Data)", "lisp-data"));
+    walk.enter_tunnel(Kind::Named("Locator/ID Separation Protocol (Data)", "lisp-data"), "LISP");
     walk.header::<8>("lisp-data")?;
     walk.at += 8;
     by_version(*walk.rest().first()?)
@@ -140,7 +140,7 @@ fn lisp_data(walk: &mut Walk<'_>) -> Option<Next> {
 
 /// Encapsulated control messages (type 8) carry a packet.
 fn lisp_control(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Locator/ID Separation Protocol", "lisp"));
+    walk.enter_tunnel(Kind::Named("Locator/ID Separation Protocol", "lisp"), "LISP");
     let header = walk.header::<4>("lisp")?;
     walk.at += 4;
     if header[0] >> 4 == 8 { by_version(*walk.rest().first()?) } else { None }
@@ -148,7 +148,7 @@ fn lisp_control(walk: &mut Walk<'_>) -> Option<Next> {
 
 /// Anything In Anything (draft-massar-v6ops-ayiya-02): identity and signature, then what Next Header names.
 fn ayiya(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Anything in Anything Protocol", "ayiya"));
+    walk.enter_tunnel(Kind::Named("Anything in Anything Protocol", "ayiya"), "AYIYA");
     let header = walk.header::<8>("ayiya")?;
     let len = 8 + (1_usize << (header[0] >> 4)) + usize::from(header[1] >> 4) * 4;
     walk.take("ayiya", len)?;

@@ -4,7 +4,7 @@ use crate::dissect::walk::{Kind, Next, Walk};
 use crate::dissect::{ethertype, ipv4, ipv6, link};
 
 pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Pppoe);
+    walk.enter_tunnel(Kind::Pppoe, "PPPoE");
     let header = walk.header::<6>("pppoes")?;
     walk.at += 6;
     walk.limit(usize::from(u16::from_be_bytes([header[4], header[5]])));
@@ -13,7 +13,7 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
 }
 
 pub(in crate::dissect) fn network_service(walk: &mut Walk<'_>) -> Option<Next> {
-    walk.enter(Kind::Named("Network Service Header", "nsh"));
+    walk.enter_tunnel(Kind::Named("Network Service Header", "nsh"), "NSH");
     let header = walk.header::<8>("nsh")?;
     walk.at += usize::from(header[1] & 0x3f).max(2) * 4;
     match header[3] {

@@ -7,6 +7,7 @@ use crate::hooks::{Same, use_dispatch};
 use crate::state::{AppState, Intent, Link, Sheet};
 use crate::text::{Value, t, tn};
 use crate::url::{Source, UrlState, print};
+use dropscope_core::finding::Severity;
 use gloo::timers::callback::Interval;
 use yew::prelude::*;
 
@@ -55,11 +56,12 @@ pub fn Bar(props: &Props) -> Html {
 fn quality(state: &AppState, dispatch: &UseReducerDispatcher<AppState>) -> Html {
     let Some(overview) = &state.session.overview else { return Html::default() };
     let lost: u64 = overview.interfaces.iter().map(|i| i.lost).sum();
-    let limits = overview.quality.len() as u64;
-    let words = if limits == 0 {
-        tn("quality-lost", &[("shown", Value::Text(&format::count(lost)))])
-    } else {
-        tn("quality-limits", &[("n", Value::Number(limits))])
+    let limits = overview.quality.iter().filter(|q| q.severity > Severity::Note).count() as u64;
+    let notes = overview.quality.len() as u64 - limits;
+    let words = match (limits, notes) {
+        (0, 0) => tn("quality-lost", &[("shown", Value::Text(&format::count(lost)))]),
+        (0, _) => tn("quality-notes", &[("n", Value::Number(notes))]),
+        _ => tn("quality-limits", &[("n", Value::Number(limits))]),
     };
     let about: Vec<&str> = overview.quality.iter().map(|q| q.sentence.as_str()).collect();
     let about = if about.is_empty() { t("quality-good") } else { about.join("\n") };

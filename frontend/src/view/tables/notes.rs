@@ -4,6 +4,7 @@ use crate::format;
 use crate::text::t;
 use crate::view::ViewProps;
 use crate::widget::prose::prose;
+use crate::widget::severity;
 use dropscope_core::query::Overview;
 use yew::prelude::*;
 
@@ -53,7 +54,7 @@ fn quality(o: &Overview) -> Html {
             if o.quality.is_empty() {
                 <p><span class="sign is-fine" aria-hidden="true">{ "✓" }</span>{ " " }{ t("quality-good") }</p>
             } else {
-                <ul>{ for o.quality.iter().map(|q| html! { <li data-quality={q.kind.clone()}><span class="sign is-warning" aria-hidden="true">{ "▲" }</span>{ " " }{ prose(&q.sentence) }</li> }) }</ul>
+                <ul>{ for o.quality.iter().map(|q| html! { <li data-quality={q.kind.clone()}>{ severity::sign(q.severity) }{ " " }{ prose(&q.sentence) }</li> }) }</ul>
             }
         </section>
     }

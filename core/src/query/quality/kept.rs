@@ -1,0 +1,22 @@
+//! `evicted`: what was given up, or only counted, to stay within memory.
+
+use super::super::engine::Knowledge;
+
+pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
+    let recording = known.recording;
+    let mut told = Vec::new();
+    if recording.flows.evicted() > 0 {
+        told.push(format!(
+            "State of {} quiet conversations was given up to stay within memory: if they go on, they are judged anew.",
+            recording.flows.evicted()
+        ));
+    }
+    let drops = recording.drops.beyond().saturating_add(recording.drops.skipped());
+    if drops > 0 {
+        told.push(format!("{drops} packets dropped by the kernel were counted but not kept one by one."));
+    }
+    if recording.beyond > 0 {
+        told.push(format!("{} marks and comments beyond the first 10,000 are not listed.", recording.beyond));
+    }
+    told
+}
