@@ -126,6 +126,8 @@ pub(super) struct Labelled {
     pub rto: Option<Nanos>,
     /// Whether Wireshark shows a SEQ/ACK analysis for it, and with it the initial round-trip time.
     pub shown: bool,
+    /// Since the segment that it acknowledges was captured, where that was sent but once.
+    pub round_trip: Option<Nanos>,
 }
 
 const SYN_FIN: TcpFlags = TcpFlags::SYN.or(TcpFlags::FIN);
@@ -192,6 +194,7 @@ impl Analysis {
         }
         remember(fwd, packet, labelled.labels);
         let acked = rev.unacked.acknowledge(packet.ack);
+        labelled.round_trip = acked.sent_at.map(|sent| packet.at - sent);
         labelled.shown |= acked.matched || !labelled.labels.is_empty();
         if packet.len > 0 && fwd.in_flight_known && fwd.unacked.len() > 0 {
             labelled.shown = true;

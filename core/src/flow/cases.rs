@@ -59,11 +59,11 @@ fn syns_sent_again_are_one_flow_and_a_new_isn_is_another() {
         9 C S 0 <mss 1460>
         ",
         "
-        2: retransmission, rto 1.00 s, judged LostAfterTap of 1 by SeenBefore
-        3: retransmission, rto 3.00 s, judged LostAfterTap of 1 by SeenBefore
+        2: retransmission, rto 1.00 s, judged LostAfterTap of 1 by SeenBefore; Timeout by Waited after 1.00 s
+        3: retransmission, rto 3.00 s, judged LostAfterTap of 1 by SeenBefore; Timeout by WaitDoubled after 2.00 s
         4: reused_ports
         flow 0 port 40000, complete 1, syn 1 x3
-          C 3 packets, 0 bytes, to 0, 2 sent again
+          C 3 packets, 0 bytes, to 0, 2 sent again (2 timeout)
         flow 1 port 40000, complete 1, syn 4
           C 1 packets, 0 bytes, to 0
         ",
@@ -105,11 +105,11 @@ fn syn_acks_sent_again() {
         3.01 S S. 0 ack 1
         ",
         "
-        3: retransmission, rto 1.00 s, judged LostAfterTap of 2 by SeenBefore
-        4: retransmission, rto 3.00 s, judged LostAfterTap of 2 by SeenBefore
+        3: retransmission, rto 1.00 s, judged LostAfterTap of 2 by SeenBefore; Timeout by Waited after 1.00 s
+        4: retransmission, rto 3.00 s, judged LostAfterTap of 2 by SeenBefore; Timeout by WaitDoubled after 2.00 s
         flow 0 port 40000, complete 3, syn 1, syn-ack 2 x3
           C 1 packets, 0 bytes, to 0, acked 0
-          S 3 packets, 0 bytes, to 0, 2 sent again
+          S 3 packets, 0 bytes, to 0, 2 sent again (2 timeout)
         ",
     );
 }
@@ -125,7 +125,7 @@ fn reordering_leaves_no_hole() {
         ",
         "
         5: lost_segment
-        6: out_of_order
+        6: out_of_order, judged Reordered by SoonerThanRoundTrip after 1.00 ms and 1
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
           C 5 packets, 300 bytes, to 300, acked 300, 1 out of order
           S 2 packets, 0 bytes, to 0, acked 0
@@ -148,9 +148,9 @@ fn loss_before_the_tap_is_missed_by_the_peer_and_filled() {
         "
         5: lost_segment
         8: duplicate_ack, #1
-        9: retransmission, rto 279 ms, judged LostBeforeTap by NewerTsval
+        9: retransmission, rto 279 ms, judged LostBeforeTap by NewerTsval; Timeout by Waited after 279 ms
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 6 packets, 400 bytes, to 400, acked 400, 1 sent again
+          C 6 packets, 400 bytes, to 400, acked 400, 1 sent again (1 timeout)
             hole 101-200 noticed 5 missed 7 filled 9
           S 4 packets, 0 bytes, to 0, acked 0, 1 dup acks
         ",
@@ -189,11 +189,11 @@ fn data_sent_again_and_never_acknowledged_is_stuck() {
         1.490 C . 1(1448) ack 1 <TS 249:900>
         ",
         "
-        5: retransmission, rto 210 ms, judged LostAfterTap of 4 by SeenBefore
-        6: retransmission, rto 630 ms, judged LostAfterTap of 4 by SeenBefore
-        7: retransmission, rto 1.47 s, judged LostAfterTap of 4 by SeenBefore
+        5: retransmission, rto 210 ms, judged LostAfterTap of 4 by SeenBefore; Timeout by Waited after 210 ms, tail
+        6: retransmission, rto 630 ms, judged LostAfterTap of 4 by SeenBefore; Timeout by WaitDoubled after 420 ms
+        7: retransmission, rto 1.47 s, judged LostAfterTap of 4 by SeenBefore; Timeout by WaitDoubled after 840 ms
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 6 packets, 5792 bytes, to 1448, acked 0, 3 sent again
+          C 6 packets, 5792 bytes, to 1448, acked 0, 3 sent again (3 timeout)
             stuck 1-1448 x4 from 4 to 7, 1500 bytes of IP
           S 1 packets, 0 bytes, to 0, acked 0
         ",
@@ -210,10 +210,10 @@ fn data_sent_again_and_acknowledged_is_not() {
         0.660 S . 1 ack 1449 <TS 965:165>
         ",
         "
-        5: retransmission, rto 210 ms, judged LostAfterTap of 4 by SeenBefore
-        6: retransmission, rto 630 ms, judged LostAfterTap of 4 by SeenBefore
+        5: retransmission, rto 210 ms, judged LostAfterTap of 4 by SeenBefore; Timeout by Waited after 210 ms, tail
+        6: retransmission, rto 630 ms, judged LostAfterTap of 4 by SeenBefore; Timeout by WaitDoubled after 420 ms
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 5 packets, 4344 bytes, to 1448, acked 1448, 2 sent again
+          C 5 packets, 4344 bytes, to 1448, acked 1448, 2 sent again (2 timeout), 1 tail losses for 630 ms
           S 2 packets, 0 bytes, to 0, acked 0
         ",
     );
@@ -240,8 +240,8 @@ fn a_window_that_closes_is_probed() {
         9: zero_window, zero_window_probe_ack
         10: window_update
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 6 packets, 202 bytes, to 200, acked 100
-          S 5 packets, 0 bytes, to 0, acked 0, 3 zero windows
+          C 6 packets, 202 bytes, to 200, acked 100, 2 probes
+          S 5 packets, 0 bytes, to 0, acked 0, 3 zero windows, closed x1 for 879 ms, longest 879 ms
         ",
     );
 }
@@ -289,9 +289,9 @@ fn numbers_that_wrap_are_no_fault() {
         "
         8: lost_segment
         9: duplicate_ack, #1
-        10: retransmission, rto 330 ms
+        10: retransmission, rto 330 ms, judged LostBeforeTap by LaterThanRoundTrip; Timeout by Waited after 330 ms
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 20.0 ms
-          C 6 packets, 370 bytes, to 370, acked 370, 1 sent again
+          C 6 packets, 370 bytes, to 370, acked 370, 1 sent again (1 timeout)
             hole 181-280 noticed 8 missed 9 filled 10
           S 5 packets, 100 bytes, to 100, acked 100, 1 dup acks
         ",
@@ -321,10 +321,10 @@ fn copies_on_two_interfaces_are_no_retransmissions() {
         6: duplicate_ack, #1, copy of 5
         9: out_of_order, copy of 7
         10: retransmission, rto 12.0 µs, copy of 8
-        11: retransmission, rto 288 ms, judged LostAfterTap of 8 by SeenBefore
+        11: retransmission, rto 288 ms, judged LostAfterTap of 8 by SeenBefore; TailLossProbe by NewestFirst after 288 ms, tail
         12: retransmission, rto 288 ms, copy of 11
         flow 0 port 40000, complete 15, syn 1, syn-ack 3, ack 5, rtt 11.0 ms
-          C 10 packets, 600 bytes, to 200, acked 0, 1 sent again, 5 copies
+          C 10 packets, 600 bytes, to 200, acked 0, 1 sent again, 5 copies (1 tail_loss_probe)
             stuck 101-200 x2 from 8 to 11, 140 bytes of IP
           S 2 packets, 0 bytes, to 0, acked 0, 1 copies
         ",
@@ -342,7 +342,7 @@ fn called_out_of_order_but_lost_and_sent_again_by_tsval() {
         ",
         "
         5: lost_segment
-        6: out_of_order, judged LostBeforeTap by NewerTsval
+        6: out_of_order, judged LostBeforeTap by NewerTsval after 5.00 ms
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
           C 5 packets, 300 bytes, to 300, acked 0, 1 sent again
             stuck 101-200 x1 from 6 to 6, 152 bytes of IP
@@ -362,7 +362,7 @@ fn called_retransmission_but_only_late_by_tsval() {
         ",
         "
         5: lost_segment
-        6: retransmission, rto 60.0 ms, judged Reordered by OlderTsval
+        6: retransmission, rto 60.0 ms, judged Reordered by OlderTsval after 59.0 ms and 1
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
           C 5 packets, 300 bytes, to 300, acked 0, 1 out of order
           S 1 packets, 0 bytes, to 0, acked 0
@@ -385,9 +385,9 @@ fn without_time_stamps_the_identification_tells() {
         ",
         "
         5: lost_segment
-        6: retransmission, rto 170 ms, judged Reordered by OlderIdentification
+        6: retransmission, rto 170 ms, judged Reordered by OlderIdentification after 160 ms and 1
         7: lost_segment
-        8: out_of_order, judged LostBeforeTap by NewerIdentification
+        8: out_of_order, judged LostBeforeTap by NewerIdentification after 10.0 ms
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 20.0 ms
           C 7 packets, 500 bytes, to 500, acked 0, 1 sent again, 1 out of order
             stuck 301-400 x1 from 8 to 8, 140 bytes of IP
@@ -405,9 +405,9 @@ fn sent_again_though_acknowledged() {
         0.300 C . 1(100) ack 1
         ",
         "
-        6: retransmission, spurious_retransmission, judged SentNeedlessly by Acknowledged
+        6: retransmission, spurious_retransmission, judged SentNeedlessly by Acknowledged; Timeout by Waited after 280 ms
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 4 packets, 200 bytes, to 100, acked 100, 1 sent again
+          C 4 packets, 200 bytes, to 100, acked 100, 1 sent again (1 timeout), 1 needless
           S 2 packets, 0 bytes, to 0, acked 0
         ",
     );
@@ -425,10 +425,10 @@ fn called_acked_unseen_though_all_was_seen() {
         ",
         "
         5: lost_segment
-        6: retransmission, rto 280 ms, judged LostBeforeTap by NewerTsval
+        6: retransmission, rto 280 ms, judged LostBeforeTap by NewerTsval; Timeout by Waited after 279 ms, tail
         7: ack_lost_segment, judged NothingMissing by AllSeen
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 5 packets, 350 bytes, to 300, acked 300, 1 sent again
+          C 5 packets, 350 bytes, to 300, acked 300, 1 sent again (1 timeout), 1 tail losses for 279 ms
           S 2 packets, 0 bytes, to 0, acked 0
         ",
     );
@@ -448,7 +448,7 @@ fn called_keep_alive_but_asks_a_closed_window() {
         6: keep_alive, judged ZeroWindowProbe by WindowClosed
         7: zero_window
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 4 packets, 100 bytes, to 100, acked 100
+          C 4 packets, 100 bytes, to 100, acked 100, 1 probes
           S 3 packets, 0 bytes, to 0, acked 0, 2 zero windows
         ",
     );

@@ -170,6 +170,13 @@ pub struct Side {
 }
 
 impl Side {
+    /// Segments as they are on the wire: a packet larger than the MSS was not split yet by the network card when it was
+    /// captured (TSO), or was joined before (GRO), and counts as what it is elsewhere. Without MSS of the handshake every
+    /// packet counts as one.
+    pub fn segments(&self) -> u64 {
+        u64::from(self.packets) + u64::from(self.joined)
+    }
+
     /// Bytes of IP and how many packets had that size, ascending; at most 24 sizes, of more the nearest larger one is taken.
     pub fn sizes(&self) -> &[(u32, u32)] {
         if !self.rare.sizes.is_empty() {
@@ -217,9 +224,39 @@ const MOST_SIZES: usize = 24;
 /// How one direction of a TCP conversation went; read as fields of [`Side`].
 #[derive(Clone, Debug, Default)]
 pub struct Course {
-    /// Segments sent again: labelled `retransmission`, unless they are copies or the evidence says that they were only late;
-    /// and those labelled `out_of_order` of which it says that they were sent again (see `Judgement`).
+    /// Segments sent again, as they are on the wire: labelled `retransmission`, unless they are copies or the evidence says
+    /// that they were only late; and those otherwise labelled of which it says that they were sent again (see `Judgement`).
     pub retransmissions: u32,
+    /// Those among them by what made the sender send them again, in the order of `Cause::ALL`; the others are not known.
+    pub causes: [u32; 6],
+    /// Those among them that were not needed, for the peer had them.
+    pub needless: u32,
+    /// Those among these that a D-SACK of the peer proves, and those that its echo of a time stamp does.
+    pub needless_by_dsack: u32,
+    /// See `needless_by_dsack`.
+    pub needless_by_eifel: u32,
+    /// Ends of bursts that were lost, so that only a timer or a probe could mend them, and were acknowledged then.
+    pub tail_losses: u32,
+    /// From their first sending to the last, in all.
+    pub tail_loss_time: Nanos,
+    /// Segments on the wire beyond its packets: the capture holds several as one (TSO, GRO); see [`Side::segments`].
+    pub(super) joined: u32,
+    /// Farthest that a late segment was overtaken: by how many segments (at most 300), and for how long.
+    pub most_overtaken: u16,
+    /// See `most_overtaken`.
+    pub longest_late: Option<Nanos>,
+    /// Times that it closed its window and had it closed for a while, how long in all, and the longest.
+    pub closed_runs: u32,
+    /// See `closed_runs`.
+    pub closed_time: Nanos,
+    /// See `closed_runs`.
+    pub longest_closed: Option<Nanos>,
+    /// Since when its window is closed.
+    pub closed_since: Option<Seen>,
+    /// Segments labelled `window_full`: the peer's window, not the network, made it wait.
+    pub windows_filled: u32,
+    /// What it sent to learn whether the peer's window has opened.
+    pub window_probes: u32,
     /// Packets that are second copies of one seen before, taken elsewhere: see `Observed::copy_of`.
     pub copies: u32,
     /// Segments that were late and not sent again.

@@ -13,22 +13,27 @@ use std::collections::VecDeque;
 mod analysis;
 #[cfg(test)]
 mod cases;
+mod cause;
 mod conversation;
 mod copies;
 mod judgement;
 mod labels;
 mod reassembly;
+mod repair;
 #[cfg(test)]
 pub(crate) mod script;
 mod seq;
 mod table;
+mod tally;
 mod tcp;
 mod unacked;
 
+pub use cause::{Cause, Sign};
 pub use conversation::*;
 pub use judgement::{Evidence, Judgement, Verdict};
 pub use labels::Labels;
 pub use reassembly::Reassembly;
+pub use repair::Amended;
 
 use table::{Conversations, Key};
 use tcp::{Taken, Tcp};
@@ -48,6 +53,8 @@ pub struct FlowTable {
     active: VecDeque<(FlowId, Timestamp)>,
     streams: [u32; 9],
     evicted: u64,
+    /// What the latest packet proved of earlier ones.
+    amended: Vec<Amended>,
 }
 
 /// What a packet means for its conversation.
@@ -102,6 +109,12 @@ impl FlowTable {
         self.len() == 0
     }
 
+    /// Judgements on earlier packets that the latest packet corrected, in the order of those proofs. The next packet clears
+    /// them.
+    pub fn amended(&self) -> &[Amended] {
+        &self.amended
+    }
+
     /// Conversations whose state was given up to stay within bounds: their later packets are judged as if seen anew.
     pub const fn evicted(&self) -> u64 {
         self.evicted
@@ -129,6 +142,7 @@ impl FlowTable {
         interface: InterfaceId,
         wire_len: u32,
     ) -> Observed {
+        self.amended.clear();
         let Some(ip) = &packet.ip else { return Observed::default() };
         let taken = Taken { seen: Seen { no, at }, interface };
         if let Transport::Icmp(icmp) = &packet.transport
@@ -156,7 +170,7 @@ impl FlowTable {
                     self.active.push_back((id, at));
                     Box::default()
                 });
-                let mut observed = state.observe(flow, direction, ip, header, taken);
+                let mut observed = state.observe(flow, direction, ip, header, taken, &mut self.amended);
                 if flow.reopened && flow.first.no == no {
                     observed.labels.add(Labels::REUSED_PORTS);
                     observed.shows_analysis = true;

@@ -14,7 +14,7 @@
 //!
 //! What comes out is text too: each packet with labels or judgement, then what is known of each conversation.
 
-use super::{FlowTable, Observed, Seen, Side};
+use super::{Amended, Cause, FlowTable, Judgement, Observed, Seen, Side};
 use crate::dissect::{Checksum, Icmp, Ip, Net, Packet, Protocol, Quote, Tcp, TcpFlags, TcpOptions, Transport};
 use crate::ids::{Direction, InterfaceId, PacketNo};
 use crate::time::{Nanos, Timestamp};
@@ -34,6 +34,8 @@ pub(crate) struct Script {
     pub(crate) table: FlowTable,
     /// What each packet meant.
     pub(crate) observed: Vec<Observed>,
+    /// What each packet proved of earlier ones.
+    amended: Vec<(PacketNo, Amended)>,
     isn: [u32; 2],
     port: u16,
 }
@@ -41,7 +43,8 @@ pub(crate) struct Script {
 impl Script {
     /// Runs a script; a line that cannot be read panics with its text.
     pub(crate) fn run(text: &str) -> Self {
-        let mut script = Self { table: FlowTable::default(), observed: Vec::new(), isn: [1000, 5000], port: 40_000 };
+        let mut script =
+            Self { table: FlowTable::default(), observed: Vec::new(), amended: Vec::new(), isn: [1000, 5000], port: 40_000 };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             script.line(line).unwrap_or_else(|| panic!("this line of a script cannot be read: {line}"));
         }
@@ -65,6 +68,7 @@ impl Script {
                 let (packet, interface, length) = if from == "R" { self.icmp(&rest)? } else { self.segment(side(from)?, &rest)? };
                 let no = PacketNo(self.observed.len() as u32 + 1);
                 self.observed.push(self.table.observe(&packet, no, at, InterfaceId(interface), length + 14));
+                self.amended.extend(self.table.amended().iter().map(|amended| (no, *amended)));
             }
         }
         Some(())
@@ -171,10 +175,9 @@ impl Script {
             words.extend(observed.rto.map(|rto| format!("rto {rto}")));
             words.extend(observed.copy_of.map(|original| format!("copy of {original}")));
             let judged = observed.judgement.filter(|judged| judged.verdict != super::Verdict::Copy);
-            words.extend(judged.map(|judged| {
-                let of = judged.original.map_or(String::new(), |no| format!(" of {no}"));
-                format!("judged {:?}{of} by {:?}", judged.verdict, judged.evidence)
-            }));
+            words.extend(judged.map(|judged| format!("judged {}", tell_judgement(&judged))));
+            let proofs = self.amended.iter().filter(|(by, _)| by.0 as usize == index + 1);
+            words.extend(proofs.map(|(_, amended)| format!("so {} was {}", amended.no, tell_judgement(&amended.judgement))));
             if !words.is_empty() {
                 let _ = writeln!(out, "{}: {}", index + 1, words.join(", "));
             }
@@ -210,6 +213,24 @@ impl Script {
     }
 }
 
+fn tell_judgement(judged: &Judgement) -> String {
+    let mut out = format!("{:?}", judged.verdict);
+    let _ = judged.original.map_or(Ok(()), |no| write!(out, " of {no}"));
+    let _ = write!(out, " by {:?}", judged.evidence);
+    if let (Some(cause), Some(sign)) = (judged.cause, judged.sign) {
+        let _ = write!(out, "; {cause:?} by {sign:?}");
+        let _ = judged.heard.map_or(Ok(()), |no| write!(out, " in {no}"));
+    }
+    let _ = judged.wait.map_or(Ok(()), |wait| write!(out, " after {wait}"));
+    let _ = if judged.count > 0 && judged.verdict == super::Verdict::Reordered {
+        write!(out, " and {}", judged.count)
+    } else {
+        Ok(())
+    };
+    let _ = if judged.tail { write!(out, ", tail") } else { Ok(()) };
+    out
+}
+
 fn tell_side(out: &mut String, name: &str, side: &Side) {
     if side.packets == 0 {
         return;
@@ -224,6 +245,31 @@ fn tell_side(out: &mut String, name: &str, side: &Side) {
         (side.zero_windows, "zero windows"),
     ] {
         let _ = if count > 0 { write!(out, ", {count} {what}") } else { Ok(()) };
+    }
+    let causes: Vec<String> = Cause::ALL
+        .into_iter()
+        .zip(side.causes)
+        .filter(|(_, count)| *count > 0)
+        .map(|(cause, count)| format!("{count} {}", cause.slug()))
+        .collect();
+    let _ = if causes.is_empty() { Ok(()) } else { write!(out, " ({})", causes.join(", ")) };
+    for (count, what) in [
+        (side.needless, "needless"),
+        (side.needless_by_dsack, "by dsack"),
+        (side.needless_by_eifel, "by eifel"),
+        (side.windows_filled, "windows filled"),
+        (side.window_probes, "probes"),
+    ] {
+        let _ = if count > 0 { write!(out, ", {count} {what}") } else { Ok(()) };
+    }
+    if side.tail_losses > 0 {
+        let _ = write!(out, ", {} tail losses for {}", side.tail_losses, side.tail_loss_time);
+    }
+    if let Some(longest) = side.longest_closed {
+        let _ = write!(out, ", closed x{} for {}, longest {longest}", side.closed_runs, side.closed_time);
+    }
+    if side.segments() > u64::from(side.packets) {
+        let _ = write!(out, ", {} segments", side.segments());
     }
     if side.hole_count > 0 || side.missing_bytes > 0 {
         let _ = write!(out, ", missing {} in {}", side.missing_bytes, side.hole_count);

@@ -4,13 +4,17 @@
 //! been quiet, whose facts stay.
 
 use super::analysis::{self, Analysis, Labelled};
-use super::conversation::{Flow, Hole, Seen, Side, Stuck};
+use super::cause::RoundTrip;
+use super::conversation::{Course, Flow, Hole, Seen, Side, Stuck};
 use super::copies::{Copies, Fingerprint};
-use super::judgement::{Judgement, Scene, Stamp, Verdict};
+use super::judgement::{Judgement, Scene, Stamp};
+use super::repair::{Again, Amended, Repair, Told};
 use super::seq::Reference;
+use super::tally::{full_segment, is_sent_again, note_labels, note_window, sum};
 use super::{Labels, Observed};
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::{Direction, InterfaceId};
+use crate::time::Timestamp;
 
 /// Holes kept of one direction.
 const MOST_HOLES: usize = 64;
@@ -33,6 +37,11 @@ struct End {
     copies: Copies,
     /// Of the segment that brought the highest number.
     top: Option<Stamp>,
+    /// Round trips of its data, and when the peer last acknowledged something new.
+    round_trip: RoundTrip,
+    news_at: Option<Timestamp>,
+    /// Its losses, once one was told or repaired.
+    repair: Option<Box<Repair>>,
 }
 
 /// Where and when a packet was taken.
@@ -60,6 +69,7 @@ impl Tcp {
         ip: &Ip,
         header: &Header<'_>,
         taken: Taken,
+        amended: &mut Vec<Amended>,
     ) -> Observed {
         let copy = self.ends[direction.index()].copies.find(&Fingerprint::new(ip, header), taken);
         let labelled = self.analysis.label(&analysis::Packet {
@@ -83,11 +93,13 @@ impl Tcp {
         for end in [direction, direction.reverse()] {
             flow.sides[end.index()].base = self.analysis.half(end).base;
         }
+        let full = full_segment(flow, direction, ip, header);
         let judgement = if copy.is_some() || !labelled.labels.is_empty() {
+            let end = &self.ends[direction.index()];
             let scene = Scene {
                 labels: labelled.labels,
                 copy_of: copy,
-                no: taken.seen.no,
+                seen: taken.seen,
                 direction,
                 header,
                 analysis: &self.analysis,
@@ -97,7 +109,13 @@ impl Tcp {
                 side: flow.side(direction),
                 peer: flow.side(direction.reverse()),
                 stamp: placed.stamp,
-                top: self.ends[direction.index()].top,
+                top: end.top,
+                repair: end.repair.as_deref(),
+                news_at: end.news_at,
+                round_trip: end.round_trip,
+                handshake: flow.handshake.rtt,
+                icmp_errors: &flow.icmp_errors,
+                full,
             };
             scene.judge()
         } else {
@@ -108,12 +126,26 @@ impl Tcp {
         if copy.is_some() {
             side.rare.get_mut().copies += 1;
         } else {
-            let again = is_sent_again(labelled.labels, judgement);
-            note_labels(side, labelled, again, taken.seen);
-            if again && header.payload_len > 0 {
-                self.note_stuck(side, direction, &placed, ip, header, taken.seen);
+            let segments = full.map_or(1, |full| header.payload_len.div_ceil(full).max(1));
+            if segments > 1 {
+                side.rare.get_mut().joined += segments - 1;
             }
-            self.note_bytes(flow, direction, &placed, header, labelled, taken.seen);
+            let again = is_sent_again(labelled.labels, judgement);
+            note_labels(side, labelled, judgement, again.then_some(segments), taken.seen);
+            note_window(side, header, labelled.labels, taken.seen);
+            if again {
+                if header.payload_len > 0 {
+                    self.note_stuck(side, direction, &placed, ip, header, taken.seen);
+                }
+                if let Some(judgement) = judgement {
+                    let course = side.rare.get_mut();
+                    if let Some(told) = self.note_again(course, direction, &placed, segments, judgement, taken.seen) {
+                        course.amend(&told);
+                        amended.push(told);
+                    }
+                }
+            }
+            self.note_bytes(flow, direction, &placed, header, labelled, taken.seen, amended);
         }
         Observed {
             flow: Some(flow.id),
@@ -158,6 +190,7 @@ impl Tcp {
         header: &Header<'_>,
         labelled: Labelled,
         seen: Seen,
+        amended: &mut Vec<Amended>,
     ) {
         let [a, b] = &mut flow.sides;
         let (side, peer) = match direction {
@@ -181,7 +214,7 @@ impl Tcp {
             }
         }
         if let Some(ack) = placed.ack.filter(|_| !rst) {
-            self.note_ack(peer, direction.reverse(), ack, header, labelled, seen);
+            self.note_ack(peer, direction.reverse(), ack, header, labelled, seen, amended);
         }
     }
 
@@ -202,8 +235,7 @@ impl Tcp {
             Some(stuck) if stuck.first < placed.seq => {}
             stuck => {
                 let end = header.seq.wrapping_add(header.payload_len);
-                let original = self.analysis.half(direction).unacked.holding(header.seq, end);
-                let before = original.filter(|original| original.no < seen.no);
+                let before = self.analysis.half(direction).unacked.holding(header.seq, end, seen.no);
                 let first_sent = before.map_or(seen, |original| Seen { no: original.no, at: original.at });
                 *stuck = Some(Stuck {
                     first: placed.seq,
@@ -217,7 +249,72 @@ impl Tcp {
         }
     }
 
+    /// Remembers a segment sent again, for what may be proved of it later.
+    fn note_again(
+        &mut self,
+        course: &Course,
+        direction: Direction,
+        placed: &Placed,
+        segments: u32,
+        judgement: Judgement,
+        seen: Seen,
+    ) -> Option<Amended> {
+        let oldest = course.acked_to.is_some_and(|acked| placed.seq == acked + 1);
+        let acked = course.acked_to.is_some_and(|acked| placed.end <= acked + 1);
+        let end = &mut self.ends[direction.index()];
+        let stamp = placed.stamp.tsval.filter(|_| oldest);
+        let again = Again { no: seen.no, at: seen.at, seq: placed.seq, end: placed.end, stamp, segments, acked, judgement };
+        let sent_to = end.next.unwrap_or(0).max(placed.end);
+        end.repair.get_or_insert_default().sent_again(again, sent_to)
+    }
+
+    /// What an acknowledgement tells of the losses of the direction it acknowledges.
+    fn note_repair(
+        end: &mut End,
+        sender: &mut Side,
+        ack: u64,
+        news: bool,
+        (header, labels, seen): (&Header<'_>, Labels, Seen),
+        amended: &mut Vec<Amended>,
+    ) {
+        let repeats = labels.has(Labels::DUPLICATE_ACK) && ack <= sender.sent_to;
+        let sack = &header.options.sack;
+        if sack.is_empty() && !repeats && (!news || end.repair.is_none()) {
+            return;
+        }
+        let repair = end.repair.get_or_insert_default();
+        if news {
+            let echo = header.options.timestamps.map(|(_, echo)| echo);
+            repair.news(ack, echo, seen, |told| match told {
+                Told::Amended(told) => {
+                    sender.rare.get_mut().amend(&told);
+                    amended.push(told);
+                }
+                Told::TailRepaired(cost) => {
+                    let course = sender.rare.get_mut();
+                    course.tail_losses += 1;
+                    course.tail_loss_time = sum(course.tail_loss_time, cost);
+                }
+            });
+        }
+        if repeats {
+            repair.repeats(seen);
+        }
+        if let (false, Some(reference)) = (sack.is_empty(), end.reference) {
+            let mut blocks = [(0, 0); 4];
+            let count = sack.len().min(blocks.len());
+            for (block, (left, right)) in blocks.iter_mut().zip(sack.iter()) {
+                *block = (reference.relative(*left), reference.relative(*right));
+            }
+            if let Some(told) = repair.sacks(ack, &blocks[..count], seen) {
+                sender.rare.get_mut().amend(&told);
+                amended.push(told);
+            }
+        }
+    }
+
     /// What an acknowledgement tells of the direction it acknowledges.
+    #[allow(clippy::too_many_arguments)]
     fn note_ack(
         &mut self,
         sender: &mut Side,
@@ -226,8 +323,12 @@ impl Tcp {
         header: &Header<'_>,
         labelled: Labelled,
         seen: Seen,
+        amended: &mut Vec<Amended>,
     ) {
         let end = &mut self.ends[direction.index()];
+        if let Some(round_trip) = labelled.round_trip {
+            end.round_trip.add(round_trip);
+        }
         if let Some(next) = end.next
             && ack > next
             && ack - next <= FARTHEST
@@ -239,11 +340,14 @@ impl Tcp {
                 reference.advance(header.ack);
             }
         }
-        if ack > 0 && sender.packets > 0 && sender.acked_to.is_none_or(|acked| acked < ack - 1) {
+        let news = ack > 0 && sender.packets > 0 && sender.acked_to.is_none_or(|acked| acked < ack - 1);
+        if news {
             let course = sender.rare.get_mut();
             course.acked_to = Some(ack - 1);
             course.stuck = course.stuck.filter(|stuck| stuck.first >= ack);
+            end.news_at = Some(seen.at);
         }
+        Self::note_repair(end, sender, ack, news, (header, labelled.labels, seen), amended);
         if sender.holes.is_empty() {
             return;
         }
@@ -377,32 +481,5 @@ fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>) {
         if side.header_bytes != Some(bytes) {
             side.rare.get_mut().header_bytes = Some(bytes);
         }
-    }
-}
-
-/// Whether it was sent again: as labelled, unless the evidence says otherwise.
-fn is_sent_again(labels: Labels, judgement: Option<Judgement>) -> bool {
-    match judgement.map(|judgement| judgement.verdict) {
-        Some(Verdict::Reordered) => false,
-        Some(Verdict::LostBeforeTap) => true,
-        _ => labels.has(Labels::RETRANSMISSION),
-    }
-}
-
-fn note_labels(side: &mut Side, labelled: Labelled, again: bool, seen: Seen) {
-    const COUNTED: Labels = Labels::RETRANSMISSION.or(Labels::OUT_OF_ORDER).or(Labels::DUPLICATE_ACK).or(Labels::ZERO_WINDOW);
-    let labels = labelled.labels;
-    if !labels.any(COUNTED) {
-        return;
-    }
-    let course = side.rare.get_mut();
-    course.out_of_order += u32::from(labels.any(Labels::RETRANSMISSION.or(Labels::OUT_OF_ORDER)) && !again);
-    course.duplicate_acks += u32::from(labels.has(Labels::DUPLICATE_ACK));
-    course.zero_windows += u32::from(labels.has(Labels::ZERO_WINDOW));
-    if again {
-        course.retransmissions += 1;
-        course.first_retransmission = course.first_retransmission.or(Some(seen));
-        course.last_retransmission = Some(seen);
-        course.longest_stall = course.longest_stall.max(labelled.rto);
     }
 }

@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 /// bounded, and no window in the corpus holds as many.
 pub(super) const MOST: usize = 4_096;
 
+/// Segments that a joined repeat is looked for in: 64 KiB of the smallest common size.
+const MOST_JOINED: usize = 128;
+
 /// A segment, by raw sequence numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
@@ -33,6 +36,8 @@ pub(super) struct Acked {
     pub matched: bool,
     /// Segments it removed.
     pub removed: u32,
+    /// When the last of them was captured, if none of them may have been sent twice (Karn's rule, RFC 6298 section 3).
+    pub sent_at: Option<Timestamp>,
 }
 
 /// See the module.
@@ -41,6 +46,8 @@ pub(super) struct Unacked {
     segments: VecDeque<Segment>,
     /// Whether a segment was appended that begins before the end of its predecessor.
     disordered: bool,
+    /// The last that was acknowledged.
+    last_acked: Option<Segment>,
 }
 
 impl Unacked {
@@ -70,7 +77,14 @@ impl Unacked {
     pub(super) fn acknowledge(&mut self, ack: u32) -> Acked {
         let mut acked = Acked::default();
         if self.disordered {
-            self.segments.retain(|segment| Self::keep(segment, ack, &mut acked));
+            let last_acked = &mut self.last_acked;
+            self.segments.retain(|segment| {
+                let keep = Self::keep(segment, ack, &mut acked);
+                if !keep && last_acked.is_none_or(|last| !before(segment.end, last.end)) {
+                    *last_acked = Some(*segment);
+                }
+                keep
+            });
             if self.segments.len() <= 1 {
                 self.disordered = false;
             }
@@ -79,7 +93,8 @@ impl Unacked {
                 if Self::keep(first, ack, &mut acked) {
                     break;
                 }
-                self.segments.pop_front();
+                acked.sent_at = Some(first.at);
+                self.last_acked = self.segments.pop_front();
             }
         }
         acked
@@ -94,14 +109,30 @@ impl Unacked {
         false
     }
 
-    /// The first captured segment that holds all of these numbers.
-    pub(super) fn holding(&self, seq: u32, end: u32) -> Option<&Segment> {
-        let holds = |segment: &&Segment| !before(seq, segment.seq) && !after(end, segment.end);
-        if self.disordered {
-            return self.segments.iter().find(holds);
+    /// The last time before packet `no` that a segment with the first of these numbers was captured, if it is still known.
+    pub(super) fn last_sent(&self, seq: u32, no: PacketNo) -> Option<&Segment> {
+        let has = |segment: &&Segment| segment.no < no && !before(seq, segment.seq) && before(seq, segment.end);
+        self.segments.iter().rev().find(has).or(self.last_acked.as_ref().filter(has))
+    }
+
+    /// The first segment captured before packet `no` that holds all of these numbers, or else the first of several that do
+    /// together: a repeat may be cut out of a larger segment, or joined from smaller ones (TSO, GRO).
+    pub(super) fn holding(&self, seq: u32, end: u32, no: PacketNo) -> Option<&Segment> {
+        let earlier = || self.segments.iter().filter(|segment| segment.no < no);
+        let has = |segment: &&Segment, number: u32| !before(number, segment.seq) && before(number, segment.end);
+        let mut first = earlier().find(|segment| has(segment, seq) && !after(end, segment.end));
+        if first.is_none() {
+            let start = earlier().find(|segment| has(segment, seq))?;
+            let mut reached = start.end;
+            for _ in 0..MOST_JOINED {
+                if !before(reached, end) {
+                    first = Some(start);
+                    break;
+                }
+                reached = earlier().find(|segment| has(segment, reached))?.end;
+            }
         }
-        let at = self.segments.partition_point(|segment| !after(segment.seq, seq));
-        at.checked_sub(1).and_then(|at| self.segments.get(at)).filter(holds)
+        first
     }
 }
 
@@ -121,28 +152,50 @@ mod tests {
         unacked.iter().map(|segment| (segment.seq, segment.end)).collect()
     }
 
+    #[track_caller]
+    fn acks(kept: &mut Unacked, ack: u32, matched: bool, removed: u32) {
+        let acked = kept.acknowledge(ack);
+        assert_eq!((acked.matched, acked.removed), (matched, removed));
+    }
+
     #[test]
     fn an_ack_takes_whole_segments() {
         let mut kept = unacked(&[(0, 10), (10, 20), (20, 30)]);
-        assert_eq!(kept.acknowledge(10), Acked { matched: true, removed: 1 });
-        assert_eq!(kept.acknowledge(25), Acked { matched: false, removed: 1 });
+        acks(&mut kept, 10, true, 1);
+        acks(&mut kept, 25, false, 1);
         assert_eq!(left(&kept), [(20, 30)]);
-        assert_eq!(kept.acknowledge(25), Acked::default());
+        acks(&mut kept, 25, false, 0);
     }
 
     #[test]
     fn disorder_is_looked_through_as_a_whole() {
         let mut kept = unacked(&[(20, 30), (0, 10), (40, 50)]);
-        assert!(kept.holding(2, 8).is_some() && kept.holding(5, 15).is_none());
-        assert_eq!(kept.acknowledge(10), Acked { matched: true, removed: 1 });
+        assert!(kept.holding(2, 8, PacketNo(2)).is_some() && kept.holding(5, 15, PacketNo(2)).is_none());
+        acks(&mut kept, 10, true, 1);
         assert_eq!(left(&kept), [(20, 30), (40, 50)]);
+    }
+
+    #[test]
+    fn a_repeat_joined_from_several_is_found_and_one_with_a_gap_is_not() {
+        let kept = unacked(&[(0, 10), (10, 20), (20, 30), (40, 50)]);
+        assert_eq!(kept.holding(5, 30, PacketNo(2)).map(|segment| segment.seq), Some(0));
+        assert!(kept.holding(25, 45, PacketNo(2)).is_none());
+        assert!(kept.holding(5, 30, PacketNo(1)).is_none(), "nothing was captured before packet 1");
+    }
+
+    #[test]
+    fn what_was_acknowledged_last_is_still_known() {
+        let mut kept = unacked(&[(0, 10), (10, 20)]);
+        acks(&mut kept, 20, true, 2);
+        assert_eq!(kept.last_sent(10, PacketNo(2)).map(|segment| segment.seq), Some(10));
+        assert!(kept.last_sent(0, PacketNo(2)).is_none());
     }
 
     #[test]
     fn numbers_may_wrap_within_the_list() {
         let mut kept = unacked(&[(u32::MAX - 9, 0), (0, 10)]);
-        assert!(kept.holding(u32::MAX - 4, u32::MAX).is_some() && kept.holding(0, 10).is_some());
-        assert_eq!(kept.acknowledge(5), Acked { matched: false, removed: 1 });
+        assert!(kept.holding(u32::MAX - 4, u32::MAX, PacketNo(2)).is_some() && kept.holding(0, 10, PacketNo(2)).is_some());
+        acks(&mut kept, 5, false, 1);
         assert_eq!(left(&kept), [(0, 10)]);
     }
 }

@@ -1,7 +1,9 @@
 //! `retransmission`: TCP sent segments again, and no rule before this one says why.
 //!
 //! **What.** A retransmission is a symptom: a segment or its acknowledgement was lost, or was late. Bytes that this capture had
-//! already seen were lost *behind* the capture point (or their ACK was); bytes that it had not seen were lost *before* it.
+//! already seen were lost *behind* the capture point (or their ACK was); bytes that it had not seen were lost *before* it. What
+//! made the sender send again (a timer, a probe, the receiver's or a router's word) is told beside, and what was sent needlessly
+//! or only cut smaller is not counted as loss.
 //!
 //! **When.** Conversations with retransmissions that no cause explains, told once for each pair of hosts and direction, with the
 //! longest stall. Severity follows what it cost: a stall of 3 s or data that never got through is critical, a second or 2 % of the
@@ -9,7 +11,9 @@
 //!
 //! **Near misses.** Packets captured twice are copies, not retransmissions. A capture of one direction cannot tell.
 //!
-//! **Sources.** Wireshark packet-tcp.c for the label, RFC 6298 for the timer; DIAGNOSIS R1 to R5.
+//! **Sources.** Wireshark packet-tcp.c for the label; `flow::Judgement` for the causes (RFC 6298, RFC 6675, RFC 8985) and for
+//! what was needless (RFC 2883, RFC 3522); DIAGNOSIS R1 to R5. The lab `tbf-overlimit`: the kernel counts 56 segments sent
+//! again (TcpRetransSegs), as does this.
 
 use super::draft::{Draft, command, packet, reason};
 use super::group::{self, PathGroup};
@@ -17,7 +21,7 @@ use super::{Explained, Outcome, View, say};
 use crate::anchor::{Anchor, Place};
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
-use crate::flow::{Flow, Side};
+use crate::flow::{Cause, Flow, Side};
 use crate::ids::Direction;
 use crate::time::Nanos;
 
@@ -26,7 +30,7 @@ const SLUG: &str = "retransmission";
 /// Judges every TCP conversation.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let tcp = || view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp);
-    let segments: u64 = tcp().flat_map(|flow| &flow.sides).map(|side| u64::from(side.packets)).sum();
+    let segments: u64 = tcp().flat_map(|flow| &flow.sides).map(Side::segments).sum();
     if segments == 0 {
         return Outcome::cannot_tell("No TCP segment was captured.");
     }
@@ -59,7 +63,11 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
 fn finding(group: &PathGroup<'_>) -> Finding {
     let sides = || group.hits.iter().map(|(flow, direction)| flow.side(*direction));
     let again: u64 = sides().map(|side| u64::from(side.retransmissions)).sum();
-    let segments: u64 = sides().map(|side| u64::from(side.packets)).sum();
+    let segments: u64 = sides().map(Side::segments).sum();
+    let needless: u64 = sides().map(|side| u64::from(side.needless)).sum();
+    // What a router asked for in smaller pieces is how the path's MTU is found, not a fault.
+    let cut: u64 = sides().map(|side| u64::from(side.causes[Cause::PathMtu as usize])).sum();
+    let lost = again.saturating_sub(needless + cut);
     // Time stamps that run backwards tell no wait.
     let stall = sides().filter_map(|side| side.longest_stall).filter(|stall| stall.get() > 0).max();
     // Never acknowledged, though sent three times or more: somebody waits in vain.
@@ -67,9 +75,9 @@ fn finding(group: &PathGroup<'_>) -> Finding {
     let stuck = group.hits.iter().find_map(|(flow, direction)| Some((*flow, *direction, is_stuck(flow.side(*direction))?)));
     let upstream: u64 = sides().flat_map(|side| &side.holes).filter(|hole| hole.filled.is_some()).count() as u64;
     let long = stall.unwrap_or_default();
-    let severity = match (stuck.is_some() || long >= Nanos::from_secs(3), long >= Nanos::from_secs(1) || again * 50 >= segments) {
+    let severity = match (stuck.is_some() || long >= Nanos::from_secs(3), long >= Nanos::from_secs(1) || lost * 50 >= segments) {
         (true, _) => Severity::Critical,
-        (_, true) if again >= 3 || long >= Nanos::from_secs(1) => Severity::Warning,
+        (_, true) if lost >= 3 || long >= Nanos::from_secs(1) => Severity::Warning,
         _ => Severity::Note,
     };
     let worst = group
@@ -100,6 +108,8 @@ fn finding(group: &PathGroup<'_>) -> Finding {
         ),
         group.hits.iter().map(|(flow, _)| Place::Flow(flow.id).into()),
     )];
+    reasons.extend(causes(group, again).map(|text| reason(text, [])));
+    reasons.extend(tail_losses(group).map(|text| reason(text, [])));
     if let Some(stall) = worst_side.longest_stall {
         reasons.push(reason(
             format!("The longest wait was {stall}, between {} and {}.", worst.0.client, worst.0.server),
@@ -118,6 +128,11 @@ fn finding(group: &PathGroup<'_>) -> Finding {
     }
     reasons.push(reason(
         match upstream {
+            _ if cut == again => "A router had called them too large for its next link, and the sender took its word.".to_owned(),
+            _ if needless == again => {
+                "The receiver had all of them: no data was lost; its acknowledgement was, or came after the sender had waited long enough."
+                    .to_owned()
+            }
             0 => "The capture had already seen these bytes: they, or their acknowledgements, were lost behind the capture point."
                 .to_owned(),
             n if n >= again => {
@@ -158,6 +173,59 @@ fn finding(group: &PathGroup<'_>) -> Finding {
         subject: group.subject(),
     }
     .finding()
+}
+
+/// What made the senders send again: `Of 10 segments sent again 4 by timeout, 5 fast, 1 as tail loss probe; 2 needlessly
+/// (D-SACK).`
+fn causes(group: &PathGroup<'_>, again: u64) -> Option<String> {
+    let sum = |count: fn(&Side) -> u32| -> u64 {
+        group.hits.iter().map(|(flow, direction)| u64::from(count(flow.side(*direction)))).sum()
+    };
+    let named = [
+        (sum(|side| side.causes[Cause::Timeout as usize]), "by timeout"),
+        (sum(|side| side.causes[Cause::AfterTimeout as usize]), "in the wake of a timeout"),
+        (sum(|side| side.causes[Cause::Fast as usize]), "fast"),
+        (sum(|side| side.causes[Cause::Rack as usize]), "by RACK"),
+        (sum(|side| side.causes[Cause::TailLossProbe as usize]), "as tail loss probe"),
+        (sum(|side| side.causes[Cause::PathMtu as usize]), "in smaller pieces, as a router had called them too large"),
+    ];
+    let known: u64 = named.iter().map(|(count, _)| count).sum();
+    let mut parts: Vec<String> =
+        named.iter().filter(|(count, _)| *count > 0).map(|(count, how)| format!("{} {how}", say::number(*count))).collect();
+    if parts.is_empty() {
+        return None;
+    }
+    if again > known {
+        parts.push(format!("{} for a reason that the capture does not show", say::number(again - known)));
+    }
+    let needless = sum(|side| side.needless);
+    let proofs: Vec<&str> =
+        [(sum(|side| side.needless_by_dsack), "D-SACK"), (sum(|side| side.needless_by_eifel), "the echoed time stamp")]
+            .into_iter()
+            .filter_map(|(count, proof)| (count > 0).then_some(proof))
+            .collect();
+    let needless = match (needless, proofs.is_empty()) {
+        (0, _) => String::new(),
+        (n, true) => format!("; {} needlessly", say::number(n)),
+        (n, false) => format!("; {} needlessly ({})", say::number(n), proofs.join(", ")),
+    };
+    Some(format!("Of {} sent again {}{needless}.", say::count(again, "segment"), parts.join(", ")))
+}
+
+/// What the ends of bursts cost, which no later segment could show to be missing.
+fn tail_losses(group: &PathGroup<'_>) -> Option<String> {
+    let sides = || group.hits.iter().map(|(flow, direction)| flow.side(*direction));
+    let count: u64 = sides().map(|side| u64::from(side.tail_losses)).sum();
+    let nanos = sides().map(|side| side.tail_loss_time.get()).fold(0, i64::saturating_add);
+    let time = Nanos::new(nanos);
+    let what = if count == 1 { "was the end" } else { "were the ends" };
+    (count > 0).then(|| {
+        format!(
+            "{} {what} of what had been sent (tail loss): nothing after it could show that it was missing, so the sender had to wait \
+             for its timer or probe, {time} in all.",
+            say::count(count, "loss"),
+        )
+    })
 }
 
 #[cfg(test)]
