@@ -266,7 +266,15 @@ impl Firewall {
     fn poll_legacy(&mut self, at: usize, out: &mut Sample) -> io::Result<()> {
         let family = self.legacy[at].family;
         if self.legacy[at].names.is_none() {
-            self.legacy[at].names = TableNames::open(family)?;
+            match TableNames::open(family) {
+                Ok(names) => self.legacy[at].names = names,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let why = io::Error::other("only root and CAP_DAC_READ_SEARCH list its tables");
+                    self.limit("iptables-legacy", &why, out);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
         }
         let names = self.legacy[at].names.as_mut().map_or_else(|| Ok(Vec::new()), TableNames::read)?;
         if names.is_empty() && self.legacy[at].known.is_empty() {
