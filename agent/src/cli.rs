@@ -5,11 +5,12 @@
 use crate::check::{CheckArgs, check};
 use crate::lab::{LabArgs, lab};
 use crate::live::{LiveArgs, live};
+use crate::manual::{self, CompletionsArgs, ManArgs};
 use crate::packets::{PacketsArgs, packets};
 use crate::record::{self, RecordArgs};
 use crate::serve::{self, Browser, Server};
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ pub(crate) const UNREADABLE: u8 = 3;
 /// Without a command it serves the page with the reference case, ready to explore.
 #[derive(Parser)]
 #[command(name = "dropscope", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -105,6 +106,12 @@ enum Command {
     /// carries the right to do everything; a link made by sharing opens one capture and nothing else.
     #[command(after_help = "Example:\n  dropscope serve --listen 10.0.0.5 --port 8080 --data /srv/dropscope")]
     Serve(ServeArgs),
+    /// Print what a shell reads to complete commands and options.
+    #[command(after_help = "Example:\n  dropscope completions bash > /usr/share/bash-completion/completions/dropscope")]
+    Completions(CompletionsArgs),
+    /// Print a manual page.
+    #[command(after_help = "Examples:\n  dropscope man record | man -l -\n  dropscope man --folder /usr/share/man/man1")]
+    Man(ManArgs),
 }
 
 #[derive(Args)]
@@ -182,11 +189,18 @@ pub fn main() -> ExitCode {
         Some(Command::Reference(args)) => reference(&args),
         Some(Command::Record(args)) => record::record(&args),
         Some(Command::Serve(args)) => review_server(&args),
+        Some(Command::Completions(args)) => manual::completions(&args),
+        Some(Command::Man(args)) => manual::man(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("dropscope: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The command line, as data.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn reference_page(args: &ServerArgs) -> Result<ExitCode> {
@@ -277,11 +291,10 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod input;
 mod lab;
 mod live;
 mod log_file;
+mod manual;
 mod packets;
 mod record;
 mod recorder;
