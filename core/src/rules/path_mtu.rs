@@ -52,7 +52,12 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         }
     }
     if groups.is_empty() {
-        return Outcome::clear("No router said that a packet was too large, but where told elsewhere.");
+        let elsewhere = view.flows.iter().any(|flow| flow.icmp_errors.iter().any(is_too_big));
+        return Outcome::clear(if elsewhere {
+            "The only packets that a router called too large have a cause that is told elsewhere."
+        } else {
+            "No router said that a packet was too large."
+        });
     }
     let mut outcome = Outcome::default();
     let explained = groups.values().flatten().filter(|met| met.explains_all());
@@ -243,6 +248,6 @@ clear retransmission: The only retransmissions are those of 1 conversation whose
 
     #[test]
     fn without_such_an_error_there_is_nothing_to_tell() {
-        check("path_mtu", OPEN, "clear: No router said that a packet was too large, but where told elsewhere.");
+        check("path_mtu", OPEN, "clear: No router said that a packet was too large.");
     }
 }
