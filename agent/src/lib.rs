@@ -7,6 +7,7 @@ mod lab;
 mod live;
 mod log_file;
 mod manual;
+mod metrics;
 mod packets;
 mod record;
 mod recorder;

@@ -2,6 +2,7 @@
 
 use crate::cli::{ServerArgs, announce, runtime};
 use crate::log_file::LogFile;
+use crate::metrics::Endpoint;
 use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
 use crate::recording::{Opened, Plan, Recording, ended};
 use crate::rights::Rights;
@@ -36,14 +37,19 @@ pub(crate) fn live(args: &LiveArgs) -> Result<ExitCode> {
     let listener = settings.listen()?;
     let own_port = listener.local_addr().context("the port that was opened cannot be read")?.port();
     let plan = args.capture.plan(Some(own_port))?;
+    let endpoint = args.capture.endpoint()?;
     let ready =
         Ready::open(listener, settings, plan, args.output.as_deref(), args.capture.rights()?, args.server.browser(), &[])?;
-    runtime()?.block_on(show(ready, args))
+    runtime()?.block_on(show(ready, endpoint, args))
 }
 
-async fn show(ready: Ready, args: &LiveArgs) -> Result<ExitCode> {
+async fn show(ready: Ready, endpoint: Option<Endpoint>, args: &LiveArgs) -> Result<ExitCode> {
     let stop = serve::asked_to_stop();
+    let review = ready.server.review();
     let live = Live::begin(ready, "Dropscope is live:")?;
+    if let Some(endpoint) = endpoint {
+        endpoint.serve(live.recording.metrics(), live.recording.growth(), Some(review))?;
+    }
     tokio::pin!(stop);
     let is_stopped = tokio::select! {
         () = &mut stop => true,

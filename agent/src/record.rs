@@ -2,6 +2,7 @@
 
 use crate::cli::{runtime, size};
 use crate::log_file::LogFile;
+use crate::metrics::Endpoint;
 use crate::recorder::Summary;
 use crate::recording::{Plan, Recording, ended};
 use crate::rights::Rights;
@@ -12,6 +13,7 @@ use crate::source::netns::NetnsError;
 use crate::source::watch::WatchSettings;
 use anyhow::{Context as _, Result};
 use clap::Args;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,6 +48,9 @@ pub(crate) struct CaptureArgs {
     /// A source not to read: see `dropscope record --help`. May be repeated.
     #[arg(long, value_name = "SOURCE")]
     without: Vec<String>,
+    /// Tell Prometheus of Dropscope's own work at http://ADDRESS/metrics, for example 127.0.0.1:9477.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
     /// User to go on as once everything is open, when started by root. Without it, whoever called sudo; without sudo, the
     /// user dropscope or nobody.
     #[arg(long, value_name = "USER")]
@@ -71,6 +76,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
     let path =
         args.output.clone().unwrap_or_else(|| PathBuf::from(format!("dropscope-{}.pcapng", compact_time(SystemTime::now()))));
     let rights = args.capture.rights()?;
+    let endpoint = args.capture.endpoint()?;
     let opened = plan.open(&rights)?;
     let log = LogFile::create(&path, &rights)?;
     // Every thread that is started from here on holds nothing.
@@ -82,6 +88,9 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
         let recording = opened.begin(log)?;
         say_what_is_recorded(&plan, &limits, &path);
         say_what_is_held(&rights);
+        if let Some(endpoint) = endpoint {
+            endpoint.serve(recording.metrics(), recording.growth(), None)?;
+        }
         tokio::select! {
             () = stop => {}
             () = run_out(args.capture.duration) => {}
@@ -95,6 +104,11 @@ impl CaptureArgs {
     /// What is given up once everything is open.
     pub(crate) fn rights(&self) -> Result<Rights> {
         Rights::choose(self.user.as_deref())
+    }
+
+    /// Opens the port of `--metrics`.
+    pub(crate) fn endpoint(&self) -> Result<Option<Endpoint>> {
+        self.metrics.map(Endpoint::open).transpose()
     }
 
     /// What these arguments mean on this host.
@@ -274,6 +288,7 @@ mod tests {
                 no_promiscuous: false,
                 ring: 1 << 20,
                 without: Vec::new(),
+                metrics: None,
                 user: None,
                 filter: vec!["tcp".into(), "port".into(), "80".into()],
             }

@@ -12,6 +12,7 @@
 //! ```
 
 use crate::log_file::LogFile;
+use crate::metrics::Metrics;
 use crate::source::capture::{Direction, Packet};
 use crate::source::catalogue::Registry;
 use crate::source::clock::realtime_ns;
@@ -24,6 +25,7 @@ use dropscope_core::log::{Encoder, PacketToWrite, TooLong};
 use dropscope_core::time::Timestamp;
 use dropscope_review::Growth;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -49,6 +51,8 @@ pub(crate) struct Opening {
     pub(crate) captures: Vec<Described>,
     /// What cannot be read, in full sentences.
     pub(crate) limits: Vec<String>,
+    /// Where each event is counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A capture as the log describes it.
@@ -122,8 +126,9 @@ impl Recorder {
     /// When no thread can be had.
     pub(crate) fn start(log: LogFile, opening: Opening, events: Receiver<Event>) -> io::Result<Self> {
         let (tell, growth) = watch::channel(Growth::default());
+        let metrics = Arc::clone(&opening.metrics);
         let writer = Writer::begin(log, opening, tell);
-        let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&events))?;
+        let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&events, &metrics))?;
         Ok(Self { thread, growth })
     }
 
@@ -202,11 +207,14 @@ impl Writer {
         writer
     }
 
-    fn run(mut self, events: &Receiver<Event>) -> Summary {
+    fn run(mut self, events: &Receiver<Event>, metrics: &Metrics) -> Summary {
         loop {
             let wait = self.flush_at.map_or(SYNC_EVERY, |at| at.saturating_duration_since(Instant::now()));
             match events.recv_timeout(wait) {
-                Ok(event) => self.take(event),
+                Ok(event) => {
+                    metrics.see(&event);
+                    self.take(event);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             }

@@ -3,13 +3,16 @@
 //! Everything that needs rights is opened in [`Recording::open`]; nothing is read before [`Opened::begin`].
 
 use crate::log_file::LogFile;
+use crate::metrics::Metrics;
 use crate::recorder::{Described, Opening, Recorder, Summary};
 use crate::rights::Rights;
 use crate::source::capture::{CaptureError, CaptureSettings, Running};
 use crate::source::watch::{Confine, Watch, WatchSettings};
 use crate::source::{Capture, Event, Target, host_identity};
 use anyhow::{Context as _, Result};
+use dropscope_core::ids::NetnsId;
 use dropscope_review::Growth;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -32,6 +35,8 @@ pub(crate) struct Plan {
 pub(crate) struct Opened {
     captures: Vec<Capture>,
     watch: Watch,
+    /// Names of the watched namespaces.
+    namespaces: BTreeMap<NetnsId, String>,
     send: SyncSender<Event>,
     receive: Receiver<Event>,
 }
@@ -42,6 +47,7 @@ pub(crate) struct Recording {
     captures: Vec<Running>,
     watch: Watch,
     recorder: Recorder,
+    metrics: Arc<Metrics>,
 }
 
 impl Plan {
@@ -68,7 +74,8 @@ impl Plan {
         let sources = WatchSettings { confine: Some(confine), ..self.sources.clone() };
         let mut watch = Watch::open(&self.watched, &sources, &send)?;
         watch.limits.splice(0..0, without);
-        Ok(Opened { captures, watch, send, receive })
+        let namespaces = self.watched.iter().map(|target| (target.netns, target.name.clone())).collect();
+        Ok(Opened { captures, watch, namespaces, send, receive })
     }
 }
 
@@ -80,21 +87,29 @@ impl Opened {
 
     /// Begins to record into `log`.
     pub(crate) fn begin(self, log: LogFile) -> Result<Recording> {
+        let places: Vec<_> = self.captures.iter().map(|capture| (capture.netns, capture.interface.as_str())).collect();
+        let metrics = Arc::new(Metrics::new(self.namespaces, &places));
         let opening = Opening {
             host: host_identity::read(),
             captures: self.captures.iter().map(Described::of).collect(),
             limits: self.watch.limits.clone(),
+            metrics: Arc::clone(&metrics),
         };
         let recorder = Recorder::start(log, opening, self.receive).context("no thread for the recorder can be had")?;
         let start = |capture: Capture| capture.start(self.send.clone()).context("no thread for a capture can be had");
         let captures = self.captures.into_iter().map(start).collect::<Result<_>>()?;
         self.watch.start();
         // The recorder ends when the last sender is gone; `send` goes here, the others with their threads.
-        Ok(Recording { captures, watch: self.watch, recorder })
+        Ok(Recording { captures, watch: self.watch, recorder, metrics })
     }
 }
 
 impl Recording {
+    /// What it counts of its own work.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// How far the log is on disk, and when it ends.
     pub(crate) fn growth(&self) -> tokio::sync::watch::Receiver<Growth> {
         self.recorder.growth()

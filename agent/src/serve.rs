@@ -36,6 +36,7 @@ pub(crate) struct Server {
     listener: TcpListener,
     address: SocketAddr,
     store: Arc<Store>,
+    review: Review,
     owner: Token,
     settings: Settings,
 }
@@ -66,12 +67,20 @@ impl Server {
         let store = Store::open(&data).with_context(|| format!("the data folder {} cannot be used", data.display()))?;
         let address = listener.local_addr().context("the port that was opened cannot be read")?;
         let owner = Token::random().context("the operating system gives no randomness for a token")?;
-        Ok(Self { listener, address, store: Arc::new(store), owner, settings })
+        let store = Arc::new(store);
+        let limits = Limits { upload_bytes: settings.max_upload.unwrap_or(Limits::default().upload_bytes), ..Limits::default() };
+        let review = Review::new(Arc::clone(&store), &owner, limits);
+        Ok(Self { listener, address, store, review, owner, settings })
     }
 
     /// Its captures.
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Its calls.
+    pub(crate) fn review(&self) -> Review {
+        self.review.clone()
     }
 
     /// The owner's link to a capture, or to the empty page.
@@ -98,9 +107,7 @@ impl Server {
 
     /// Answers until `stop` comes, then lets open connections end, for a moment.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-        let limits =
-            Limits { upload_bytes: self.settings.max_upload.unwrap_or(Limits::default().upload_bytes), ..Limits::default() };
-        let review = Review::new(self.store, &self.owner, limits);
+        let review = self.review;
         let router = review.clone().router(web::page(), Guard::new(self.settings.names));
         self.listener.set_nonblocking(true).context("the port cannot be waited on")?;
         let listener = tokio::net::TcpListener::from_std(self.listener).context("the port cannot be waited on")?;

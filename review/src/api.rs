@@ -87,6 +87,11 @@ impl Review {
         let _ = self.0.viewers.acquire_many(all).await;
     }
 
+    /// How many follow a capture now.
+    pub fn viewers(&self) -> usize {
+        self.0.limits.viewers.saturating_sub(self.0.viewers.available_permits())
+    }
+
     /// What the bearer of these headers may do; `None` without a token.
     fn rights(&self, headers: &HeaderMap) -> Result<Option<Rights>, ApiError> {
         let Some(presented) = presented_token(headers) else { return Ok(None) };
