@@ -6,6 +6,10 @@
 //! A module imports only from modules to its left:
 //! `time, ids, anchor, finding → log → dissect → flow, counters, drops → store → rules → filter, timeline → query`.
 
+#[cfg(all(test, target_arch = "wasm32"))]
+#[macro_use]
+extern crate dropscope_wasm_test;
+
 pub mod anchor;
 pub mod counters;
 pub mod dissect;

@@ -1,11 +1,15 @@
 //! Filters over a kept capture: text in, packets out; and what is said about text that is no filter.
 
+#[cfg(target_arch = "wasm32")]
+#[macro_use]
+extern crate dropscope_wasm_test;
+#[macro_use]
+mod kept;
+
 use dropscope_core::query::{Answer, Engine, Query, Rows, Selection};
-use std::path::Path;
 
 fn engine() -> (Engine, Vec<u8>) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/mtu-100-srv.pcap");
-    let log = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let log = kept::file("mtu-100-srv.pcap").to_vec();
     let mut engine = Engine::new();
     engine.push(&log);
     engine.finish();
@@ -152,7 +156,7 @@ fn what_is_no_filter_is_pointed_at_and_the_nearest_field_proposed() {
         let proposal = error.suggestion.map(|name| format!(" Perhaps `{name}`.")).unwrap_or_default();
         text.push_str(&format!("{filter}\n{marker}\n{}{proposal}\n\n", error.message));
     }
-    insta::assert_snapshot!(text);
+    assert_kept!("what_is_no_filter_is_pointed_at_and_the_nearest_field_proposed", text);
 }
 
 /// Whatever the decode tree names can be typed: a click on it makes a filter.

@@ -3,6 +3,12 @@
 //! `data/labs/README.md` says where they come from. Each snapshot is read before it is accepted: one finding a cause, no ordinary
 //! traffic accused.
 
+#[cfg(target_arch = "wasm32")]
+#[macro_use]
+extern crate dropscope_wasm_test;
+#[macro_use]
+mod kept;
+
 use dropscope_core::finding::{Quiet, Severity};
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::Record;
@@ -11,11 +17,9 @@ use dropscope_core::reference;
 use dropscope_core::rules::Judgement;
 use dropscope_core::script::{Script, Scripted};
 use std::fmt::Write as _;
-use std::path::Path;
 
 fn read(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/labs").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    kept::file(&format!("labs/{name}")).to_vec()
 }
 
 /// The capture's packets among what the host's tools told.
@@ -64,7 +68,7 @@ macro_rules! labs {
             let watched = judged(&log_of($lab));
             let alone = judged(&read(concat!($lab, ".pcap")));
             let both = format!("# with counters\n{}\n# the capture alone\n{}", told(watched.findings()), told(alone.findings()));
-            insta::assert_snapshot!($lab, both);
+            assert_kept!($lab, both);
         }
     )*};
 }

@@ -1,5 +1,9 @@
 //! What is read of files that others write: each case is a file laid out by hand and what it says.
 
+#[cfg(target_arch = "wasm32")]
+#[macro_use]
+extern crate dropscope_wasm_test;
+
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::{NOT_A_PACKET, Record};
 

@@ -1,5 +1,9 @@
 //! Logs of every format version open, now and later.
 
+#[cfg(target_arch = "wasm32")]
+#[macro_use]
+extern crate dropscope_wasm_test;
+
 mod common;
 
 use common::told;

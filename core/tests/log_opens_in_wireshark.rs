@@ -1,5 +1,7 @@
 //! What the encoder writes is a pcapng file that Wireshark's own tools read, with the same packets, times and comments.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 mod common;
 
 use std::process::Command;

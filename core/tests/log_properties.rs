@@ -1,6 +1,8 @@
 //! What holds for every log: the cut does not matter, what was written is read, a cut or broken log keeps what came before,
 //! and another implementation reads and writes the same.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 mod common;
 
 use common::{BEGIN_NS, interface, told};

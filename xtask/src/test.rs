@@ -65,10 +65,18 @@ fn wasm(sum: &mut Sum, path: &OsStr) -> Result<()> {
     };
     say("tests in WebAssembly, in headless Chromium");
     let runner = setup::target_folder().join("debug/wasm-bindgen-test-runner");
-    let mut cargo = Command::new("cargo");
-    cargo.args(["test", "--no-fail-fast", "-p", "dropscope-frontend", "--target", WASM]);
-    cargo.env("PATH", path).env("CHROMEDRIVER", &driver).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
-    sum.run(cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", &runner))
+    let mut in_chromium = |package: &str| {
+        let before = sum.passed;
+        let mut cargo = Command::new("cargo");
+        cargo.args(["test", "--no-fail-fast", "-p", package, "--target", WASM]);
+        cargo.env("PATH", path).env("CHROMEDRIVER", &driver).env("WASM_BINDGEN_TEST_TIMEOUT", "300");
+        cargo.env("WASM_BINDGEN_USE_BROWSER", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", &runner);
+        sum.run(&mut cargo)?;
+        say(&format!("{} tests of {package} passed in Chromium", sum.passed - before));
+        Ok(())
+    };
+    in_chromium("dropscope-core")?;
+    in_chromium("dropscope-frontend")
 }
 
 /// The real page in a real browser, against the real agent in real namespaces.

@@ -53,6 +53,7 @@ pub(crate) use samples::sample;
 mod tests {
     use super::samples::{SAMPLES, SYN, bytes};
     use super::*;
+    #[cfg(not(target_arch = "wasm32"))]
     use proptest::prelude::*;
 
     #[test]
@@ -151,6 +152,7 @@ mod tests {
         read_all(239, &syn, syn.len() as u32);
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     proptest! {
         #[test]
         fn no_mutated_packet_on_any_link_panics(
