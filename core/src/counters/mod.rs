@@ -8,7 +8,7 @@ mod series;
 pub use series::{Point, Series, Step};
 
 use crate::ids::{CounterId, NetnsId};
-use crate::log::block::{Backend, Catalogue, Chain, FirewallRule, Host, InterfaceFacts, Namespace, RuleSet, Snapshot};
+use crate::log::block::{Backend, Catalogue, Chain, Counter, FirewallRule, Host, InterfaceFacts, Namespace, RuleSet, Snapshot};
 use crate::time::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     series: BTreeMap<CounterId, Series>,
+    /// From the second section on: what its catalogue's numbers stand for here.
+    numbers: Option<BTreeMap<u32, CounterId>>,
+    /// From the second section on: the counters of this recording by what they are.
+    named: BTreeMap<Name, CounterId>,
     snapshots: Vec<Timestamp>,
     hosts: BTreeMap<String, Host>,
     rule_sets: BTreeMap<(NetnsId, Backend), RuleSet>,
@@ -26,10 +30,37 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// A section begins, in which counters are numbered anew. `goes_on` says that it is the same recording's next segment:
+    /// then its counters are those of before.
+    pub fn begin_section(&mut self, goes_on: bool) {
+        if self.series.is_empty() {
+            return;
+        }
+        if !goes_on {
+            self.named.clear();
+        } else if self.numbers.is_none() {
+            self.named = self.series.iter().map(|(id, series)| (name_of(&series.counter), *id)).collect();
+        }
+        self.numbers = Some(BTreeMap::new());
+    }
+
     /// Takes descriptions of counters.
     pub fn describe(&mut self, catalogue: Catalogue) {
         for counter in catalogue.counters {
-            self.series.entry(CounterId(counter.id)).or_insert_with(|| Series::new(counter));
+            let Some(numbers) = &mut self.numbers else {
+                self.series.entry(CounterId(counter.id)).or_insert_with(|| Series::new(counter));
+                continue;
+            };
+            let name = name_of(&counter);
+            let id = self.named.get(&name).copied().unwrap_or_else(|| {
+                // Its own number where that is free: then findings name it as they did while it was recorded.
+                let taken = self.series.contains_key(&CounterId(counter.id));
+                let next = || self.series.last_key_value().map_or(0, |(last, _)| last.0.saturating_add(1));
+                CounterId(if taken { next() } else { counter.id })
+            });
+            numbers.insert(counter.id, id);
+            self.named.insert(name, id);
+            self.series.entry(id).or_insert_with(|| Series::new(counter));
         }
     }
 
@@ -38,7 +69,11 @@ impl Counters {
         let at = Timestamp::from_nanos(snapshot.at_ns);
         self.snapshots.push(at);
         for &(id, value) in &snapshot.values {
-            match self.series.get_mut(&CounterId(id)) {
+            let id = match &self.numbers {
+                None => Some(CounterId(id)),
+                Some(numbers) => numbers.get(&id).copied(),
+            };
+            match id.and_then(|id| self.series.get_mut(&id)) {
                 Some(series) => series.record(at, value),
                 None => self.undescribed += 1,
             }
@@ -182,6 +217,14 @@ impl Counters {
     pub fn removed_rules(&self) -> impl Iterator<Item = (NetnsId, Backend, &RemovedRule)> {
         self.removed_rules.iter().map(|((netns, backend, _), gone)| (*netns, *backend, gone))
     }
+}
+
+/// What tells a counter from every other: key, namespace, interface, processor, rule, object.
+type Name = (String, Option<u64>, Option<u32>, Option<u32>, Option<String>, Option<String>);
+
+fn name_of(counter: &Counter) -> Name {
+    let Counter { key, netns, ifindex, cpu, rule, object, .. } = counter;
+    (key.clone(), *netns, *ifindex, *cpu, rule.clone(), object.clone())
 }
 
 /// A firewall rule that was deleted while the log was written.

@@ -57,6 +57,34 @@ pub struct Section {
     pub comments: Vec<String>,
 }
 
+/// Which part of a recording a section is. The recorder writes segments, each a whole pcapng section that can be read alone;
+/// put one after the other they are one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The recording's name: 16 hexadecimal digits, drawn when it began.
+    pub recording: String,
+    /// The segment's number in it, from 1.
+    pub number: u64,
+}
+
+impl Segment {
+    /// The section comment that says so, as [`Section::segment`] reads it.
+    pub fn comment(&self) -> String {
+        format!("dropscope recording={} segment={}", self.recording, self.number)
+    }
+}
+
+impl Section {
+    /// Which segment of which recording this is, where the agent said so.
+    pub fn segment(&self) -> Option<Segment> {
+        self.comments.iter().find_map(|comment| {
+            let mut words = comment.strip_prefix("dropscope ")?.split_ascii_whitespace();
+            let mut value = |key: &str| words.by_ref().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+            Some(Segment { recording: value("recording")?.to_owned(), number: value("segment")?.parse().ok()? })
+        })
+    }
+}
+
 /// The file formats that can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileFormat {

@@ -28,8 +28,12 @@ pub(super) struct Tap {
     pub cut: u32,
     /// Whether nobody here can read its link type.
     pub unknown_link: bool,
-    /// Lost by the capture, by the latest Interface Statistics Block.
+    /// Lost by the capture, by its Interface Statistics Blocks.
     pub lost_by_statistics: u64,
+    /// Its count in the latest of them, and the last counts before it began anew: a recorder that was started again counts
+    /// from zero.
+    counted: u64,
+    counted_before: u64,
     /// Lost by the capture, by what packets say of those before them.
     pub lost_by_packets: u64,
     /// When losses were noticed: from the time before to the time of noticing.
@@ -89,7 +93,12 @@ impl Recording {
     pub(super) fn take(&mut self, record: Record<'_>) {
         match record {
             Record::Packet(packet) => self.take_packet(&packet),
-            Record::Section(section) => keep(&mut self.sections, section, &mut self.beyond),
+            Record::Section(section) => {
+                let of = |section: &Section| section.segment().map(|segment| segment.recording);
+                let goes_on = of(&section).is_some_and(|new| self.sections.last().and_then(of) == Some(new));
+                self.counters.begin_section(goes_on);
+                keep(&mut self.sections, section, &mut self.beyond);
+            }
             Record::Interface(interface) => {
                 self.taps.push(Tap { unknown_link: dissect::link(interface.link_type).is_none(), ..Tap::default() });
                 self.interfaces.push(interface);
@@ -177,7 +186,12 @@ impl Recording {
     fn take_statistics(&mut self, statistics: &Statistics) {
         self.saw(statistics.time);
         let Some(tap) = self.taps.get_mut(statistics.interface.0 as usize) else { return };
-        let lost = statistics.if_dropped.unwrap_or(0).saturating_add(statistics.os_dropped.unwrap_or(0));
+        let counted = statistics.if_dropped.unwrap_or(0).saturating_add(statistics.os_dropped.unwrap_or(0));
+        if counted < tap.counted {
+            tap.counted_before = tap.counted_before.saturating_add(tap.counted);
+        }
+        tap.counted = counted;
+        let lost = counted.saturating_add(tap.counted_before);
         if lost > tap.lost_by_statistics {
             tap.note_loss(tap.counted_at, statistics.time);
         }

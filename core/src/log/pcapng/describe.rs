@@ -8,6 +8,9 @@ use crate::log::link;
 use crate::log::record::{FileFormat, Interface, Section, Statistics};
 use crate::time::Timestamp;
 
+/// Interfaces of one recording that are looked for in its next segments; a host that watches more has other worries.
+const MOST_GOING_ON: usize = 1024;
+
 /// What an interface's packets are read by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SectionInterface {
@@ -61,20 +64,24 @@ impl PcapNg {
             _ => {}
         })?;
         self.order = Some(order);
-        self.earlier_interfaces = self.earlier_interfaces.saturating_add(self.interfaces.len() as u32);
         self.interfaces.clear();
+        let recording = section.segment().map(|segment| segment.recording);
+        if recording != self.recording {
+            self.of_recording.clear();
+            self.recording = recording;
+        }
         Ok(section)
     }
 
-    /// Describes the section's next interface.
-    pub(super) fn interface(&mut self, order: ByteOrder, body: &[u8]) -> Result<Interface, Stop> {
+    /// Describes the section's next interface; `None` for one that goes on from an earlier segment of the same recording.
+    pub(super) fn interface(&mut self, order: ByteOrder, body: &[u8]) -> Result<Option<Interface>, Stop> {
         const FIXED: usize = 8;
         if body.len() < FIXED {
             return Err(too_short("an interface description", body, FIXED));
         }
         let link_type = u32::from(order.u16(body, 0));
         let mut interface = Interface {
-            id: InterfaceId(self.earlier_interfaces.saturating_add(self.interfaces.len() as u32)),
+            id: InterfaceId(self.next_interface),
             number: self.interfaces.len() as u32,
             link_type,
             snaplen: order.u32(body, 4),
@@ -106,8 +113,10 @@ impl PcapNg {
             }
             _ => {}
         })?;
+        let known = self.of_recording.iter().find(|known| Interface { id: known.id, ..interface.clone() } == **known);
+        let known = known.map(|known| known.id);
         self.interfaces.push(SectionInterface {
-            id: interface.id,
+            id: known.unwrap_or(interface.id),
             link_type,
             snaplen: interface.snaplen,
             longest_packet: link::longest_packet(link_type),
@@ -115,7 +124,14 @@ impl PcapNg {
             ticks_per_second: interface.ticks_per_second,
             offset_ns: offset_seconds.saturating_mul(1_000_000_000),
         });
-        Ok(interface)
+        if known.is_some() {
+            return Ok(None);
+        }
+        self.next_interface = self.next_interface.saturating_add(1);
+        if self.recording.is_some() && self.of_recording.len() < MOST_GOING_ON {
+            self.of_recording.push(interface.clone());
+        }
+        Ok(Some(interface))
     }
 
     /// What the capture counted; `None` for an interface that was not described.

@@ -13,7 +13,7 @@ use super::MAX_BLOCK_LEN;
 use super::block::record_from_body;
 use super::bytes::{ByteOrder, padded};
 use super::decode::{Position, Stop};
-use super::record::Record;
+use super::record::{Interface, Record};
 use describe::SectionInterface;
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -46,8 +46,12 @@ pub(super) struct PcapNg {
     order: Option<ByteOrder>,
     /// Those of the current section, in order of their pcapng numbers.
     interfaces: Vec<SectionInterface>,
-    /// Interfaces of the sections before.
-    earlier_interfaces: u32,
+    /// The number the next new interface gets.
+    next_interface: u32,
+    /// The recording that the current section is a segment of.
+    recording: Option<String>,
+    /// That recording's interfaces so far: they go on from segment to segment.
+    of_recording: Vec<Interface>,
 }
 
 impl PcapNg {
@@ -127,7 +131,12 @@ impl PcapNg {
             },
             SYSTEMD_JOURNAL_EXPORT => packet::numbered_block(body, 0, position, sink)?,
             SECTION_HEADER => sink(Record::Section(self.section(order, body)?)),
-            INTERFACE_DESCRIPTION => sink(Record::Interface(self.interface(order, body)?)),
+            INTERFACE_DESCRIPTION => {
+                // One that goes on from the segment before was told there.
+                if let Some(interface) = self.interface(order, body)? {
+                    sink(Record::Interface(interface));
+                }
+            }
             INTERFACE_STATISTICS => match self.statistics(order, body)? {
                 Some(statistics) => sink(Record::Statistics(statistics)),
                 None => sink(Record::Skipped { block_type, length }),
