@@ -1,7 +1,7 @@
 //! `dropscope check`: what is wrong in a capture, on the terminal and for continuous integration.
 
 use crate::cli::UNREADABLE;
-use crate::input::Input;
+use crate::input::{Input, by_recording};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use dropscope_core::finding::{Finding, Severity};
@@ -10,13 +10,13 @@ use dropscope_core::query::report::{self, Report};
 use dropscope_core::query::{Engine, Overview, Quality};
 use dropscope_core::rules::{Judgement, RULES};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `check`.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// Captures; - for standard input.
+    /// Captures; - for standard input. A folder of segments, or segments in their order, are one capture.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print one JSON object, whose shape is stable.
@@ -33,7 +33,7 @@ pub(crate) struct CheckArgs {
 
 /// What makes the command fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Alarm {
+pub(crate) enum Alarm {
     /// Anything of this severity or worse.
     From(Severity),
     /// Anything this rule finds.
@@ -41,7 +41,8 @@ enum Alarm {
 }
 
 impl Alarm {
-    fn is_raised_by(&self, finding: &Finding) -> bool {
+    /// Whether this finding is meant.
+    pub(crate) fn is_raised_by(&self, finding: &Finding) -> bool {
         match self {
             Self::From(severity) => finding.severity >= *severity,
             Self::Rule(slug) => finding.rule == *slug,
@@ -59,7 +60,7 @@ struct Read {
 
 /// Reads every capture and says what is wrong.
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let read: Vec<Read> = args.files.iter().map(|file| read(file)).collect();
+    let read: Vec<Read> = by_recording(&args.files).iter().map(|files| read(files)).collect();
     let reports: Vec<Report<'_>> = read.iter().map(Read::report).collect();
     let joined = |one: fn(&Report<'_>) -> String| reports.iter().map(one).collect::<Vec<_>>().join("\n");
     let text = if args.json {
@@ -84,10 +85,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     })
 }
 
-fn read(file: &Path) -> Read {
+/// Reads one capture: a file, or the segments it was recorded in.
+fn read(files: &[PathBuf]) -> Read {
     let mut engine = Engine::new();
     let mut troubles = Vec::new();
-    let fed = Input::open(file).and_then(|input| {
+    let fed = Input::open_all(files).and_then(|input| {
         input.each_chunk(|bytes| {
             engine.push(bytes);
             Ok(())
@@ -113,7 +115,12 @@ fn read(file: &Path) -> Read {
     }));
     let Judgement { findings, checked } = engine.findings();
     let judgement = Judgement { findings: findings.clone(), checked: checked.clone() };
-    let file = if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() };
+    let file = match files {
+        [one] if one.as_os_str() == "-" => "standard input".into(),
+        [one] => one.display().to_string(),
+        [first, .., last] => format!("{} to {}", first.display(), last.display()),
+        [] => String::new(),
+    };
     Read { file, overview, judgement, is_readable }
 }
 
@@ -123,7 +130,11 @@ impl Read {
     }
 }
 
-fn alarm(word: &str) -> Result<Alarm, String> {
+/// The alarm that `--fail-on` or `finding:` names.
+///
+/// # Errors
+/// When there is no such severity or rule: which there are.
+pub(crate) fn alarm(word: &str) -> Result<Alarm, String> {
     let severity = [Severity::Note, Severity::Warning, Severity::Critical].into_iter().find(|one| one.to_string() == word);
     let rule = RULES.iter().map(|rule| rule.slug).find(|slug| *slug == word);
     severity.map(Alarm::From).or(rule.map(Alarm::Rule)).ok_or_else(|| {
@@ -145,12 +156,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_or_no_capture_is_told_once() {
-        let missing = read(Path::new("/no/such/file.pcap"));
+        let missing = read(&["/no/such/file.pcap".into()]);
         assert!(!missing.is_readable);
         let sentences: Vec<&str> = missing.overview.quality.iter().map(|one| one.sentence.as_str()).collect();
         assert_eq!(sentences.len(), 1, "{sentences:?}");
         assert!(sentences[0].starts_with("/no/such/file.pcap cannot be read"), "{sentences:?}");
-        let wrong = read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")));
+        let wrong = read(&[concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()]);
         assert_eq!((wrong.is_readable, wrong.overview.quality.len()), (false, 1), "{:?}", wrong.overview.quality);
     }
 }

@@ -3,6 +3,7 @@
 //! Exit status: 0 fine, 1 failed (for `check`: findings at or above `--fail-on`), 2 wrong use, 3 input that cannot be read.
 
 use crate::check::{CheckArgs, check};
+use crate::input::{by_recording, files_of};
 use crate::lab::{LabArgs, lab};
 use crate::live::{LiveArgs, live};
 use crate::manual::{self, CompletionsArgs, ManArgs};
@@ -51,6 +52,9 @@ const RECORD_EXAMPLES: &str = "\
 Examples:
   sudo dropscope record -i eth0 -o web.pcapng --duration 30 'host 10.0.0.7'
   sudo dropscope record -i any -s 128 --netns 4711
+  sudo dropscope record --keep 10m -o /var/log/drops      for ever, the last ten minutes
+  sudo dropscope record --keep 2G --trigger 'nstat.TcpExtListenDrops>10/s' --trigger finding:critical
+  sudo dropscope record --keep 1h --trigger 'rule:--dport 443 -j DROP' --trigger 'drop:NETFILTER_DROP>5/s'
   ssh web-1 sudo dropscope record -i eth0 -o - | wireshark -k -i -";
 
 const CHECK_EXAMPLES: &str = "\
@@ -116,7 +120,7 @@ enum Command {
 
 #[derive(Args)]
 struct OpenArgs {
-    /// Captures: pcap or pcapng, also compressed.
+    /// Captures: pcap or pcapng, also compressed. A folder of segments, or segments in their order, are one capture.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -218,10 +222,15 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let server = Server::open(args.server.settings())?;
         let mut links = Vec::new();
-        for file in &args.files {
+        for files in by_recording(&args.files) {
+            let Some(file) = files.first() else { continue };
             let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-            let path = std::path::absolute(file).with_context(|| format!("{} cannot be found", file.display()))?;
-            match server.store().add_file(&name, &path) {
+            let mut paths = Vec::new();
+            for file in files.iter().map(|file| files_of(file)) {
+                paths.extend(file?.iter().map(std::path::absolute));
+            }
+            let paths: Vec<PathBuf> = paths.into_iter().collect::<Result<_, _>>().context("this folder cannot be found")?;
+            match server.store().add_files(&name, &paths) {
                 Ok(id) => links.push(server.link(Some(&id))),
                 Err(error) => {
                     eprintln!("dropscope: {} cannot be read: {error}", file.display());

@@ -1,7 +1,9 @@
-//! Captures that commands read: files, and standard input for `-`; compressed ones are unpacked on the way.
+//! Captures that commands read: files, folders of segments, and standard input for `-`; compressed ones are unpacked on the
+//! way.
 
-use anyhow::{Context as _, Result};
-use dropscope_core::log::{UnpackError, Unpacker};
+use anyhow::{Context as _, Result, bail};
+use dropscope_core::log::record::{Record, Segment};
+use dropscope_core::log::{Decoder, UnpackError, Unpacker};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,8 +13,8 @@ const CHUNK: usize = 1 << 20;
 
 /// A capture that can be read as often as needed.
 pub(crate) enum Input {
-    /// A file, read from its beginning each time.
-    File(PathBuf),
+    /// A file, or the segments of one recording in their order, read from the beginning each time.
+    Files(Vec<PathBuf>),
     /// Standard input, which can be read only once and so is kept.
     Kept(Vec<u8>),
 }
@@ -23,13 +25,27 @@ impl Input {
     /// # Errors
     /// When it cannot be read at all.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        if path.as_os_str() == "-" {
+        Self::open_all(&[path.to_owned()])
+    }
+
+    /// The input that these files are, one after the other.
+    ///
+    /// # Errors
+    /// When one cannot be read at all.
+    pub(crate) fn open_all(paths: &[PathBuf]) -> Result<Self> {
+        if paths == [PathBuf::from("-")] {
             let mut kept = Vec::new();
             io::stdin().lock().read_to_end(&mut kept).context("standard input cannot be read")?;
             return Ok(Self::Kept(kept));
         }
-        File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        Ok(Self::File(path.to_owned()))
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(files_of(path)?);
+        }
+        for file in &files {
+            File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        }
+        Ok(Self::Files(files))
     }
 
     /// Hands its bytes over, uncompressed, from the first to the last. What is broken in the compression is the answer;
@@ -57,23 +73,76 @@ impl Input {
     fn each_packed_chunk<E>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>> {
         match self {
             Self::Kept(bytes) => Ok(bytes.chunks(CHUNK).try_for_each(take)),
-            Self::File(path) => {
-                let failed = || format!("{} cannot be read", path.display());
-                let mut file = File::open(path).with_context(failed)?;
+            Self::Files(paths) => {
                 let mut chunk = vec![0; CHUNK];
-                loop {
-                    match file.read(&mut chunk) {
-                        Ok(0) => return Ok(Ok(())),
-                        Ok(length) => {
-                            if let Err(enough) = take(&chunk[..length]) {
-                                return Ok(Err(enough));
+                for path in paths {
+                    let failed = || format!("{} cannot be read", path.display());
+                    let mut file = File::open(path).with_context(failed)?;
+                    loop {
+                        match file.read(&mut chunk) {
+                            Ok(0) => break,
+                            Ok(length) => {
+                                if let Err(enough) = take(&chunk[..length]) {
+                                    return Ok(Err(enough));
+                                }
                             }
+                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                            Err(error) => return Err(error).with_context(failed),
                         }
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error).with_context(failed),
                     }
                 }
+                Ok(Ok(()))
             }
         }
     }
+}
+
+/// The files that `path` stands for: itself, or the segments in the folder that it is.
+///
+/// # Errors
+/// When it is a folder without any.
+pub(crate) fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let segments = crate::segments::list(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    if segments.is_empty() {
+        bail!(
+            "{} cannot be read: it is a folder without any segment of a recording (00000001-20261122-131500.pcapng)",
+            path.display()
+        );
+    }
+    Ok(segments.into_iter().map(|segment| segment.path).collect())
+}
+
+/// Puts files that follow one another as segments of one recording together; each other file stands for itself.
+pub(crate) fn by_recording(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
+    let mut groups: Vec<(Option<Segment>, Vec<PathBuf>)> = Vec::new();
+    for path in paths {
+        let segment = segment_of(path);
+        match (&segment, groups.last_mut()) {
+            (Some(new), Some((Some(last), group))) if last.recording == new.recording && last.number < new.number => {
+                group.push(path.clone());
+                *last = new.clone();
+            }
+            _ => groups.push((segment, vec![path.clone()])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Which segment a file says it is in its head.
+fn segment_of(path: &Path) -> Option<Segment> {
+    if path.as_os_str() == "-" || path.is_dir() {
+        return None;
+    }
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(4096).read_to_end(&mut head).ok()?;
+    let mut found = None;
+    Decoder::new().push(&head, |record| {
+        if let Record::Section(section) = record {
+            found = section.segment();
+        }
+    });
+    found
 }

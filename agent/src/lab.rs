@@ -164,5 +164,10 @@ fn plan(net: &Net) -> Result<Plan> {
     let target = |namespace: &dropscope_labs::Namespace| Target::resolve(namespace.name());
     let server = target(&net.server)?;
     let watched = vec![server.clone(), target(&net.between)?];
-    Ok(Plan { watched, captures: vec![(server, CaptureSettings::of("eth0"))], sources: WatchSettings::default() })
+    Ok(Plan {
+        watched,
+        captures: vec![(server, CaptureSettings::of("eth0"))],
+        sources: WatchSettings::default(),
+        triggers: Vec::new(),
+    })
 }

@@ -2,7 +2,9 @@
 
 mod check;
 pub mod cli;
+mod finding_watch;
 mod input;
+mod keep;
 mod lab;
 mod live;
 mod log_file;
@@ -13,6 +15,9 @@ mod record;
 mod recorder;
 mod recording;
 mod rights;
+mod segments;
 mod serve;
 pub mod source;
+mod sync;
+mod trigger;
 mod web;

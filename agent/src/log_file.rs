@@ -1,12 +1,14 @@
-//! Where a log goes: a file, to which whole blocks are appended, or standard output.
+//! Where a log goes: a file, to which whole blocks are appended, a folder of segments, or standard output.
 
 use crate::rights::Rights;
+use crate::segments::Segments;
+use crate::sync::Syncer;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::Arc;
 
 /// The end of a log that is being written.
 #[derive(Debug)]
@@ -18,7 +20,8 @@ pub(crate) struct LogFile {
 
 #[derive(Debug)]
 enum Sink {
-    File { file: File, sync: Option<SyncSender<()>> },
+    File { file: Arc<File>, sync: Syncer },
+    Segments(Box<Segments>),
     Pipe(io::Stdout),
 }
 
@@ -37,12 +40,37 @@ impl LogFile {
             if let Err(error) = rights.hand_over(&file, path) {
                 tracing::debug!("the log stays root's: {error}");
             }
-            Ok(Sink::File { file, sync: None })
+            Ok(Sink::File { file: Arc::new(file), sync: Syncer::default() })
         };
         Ok(Self { sink: open().with_context(|| format!("the log {} cannot be written", path.display()))?, length: 0 })
     }
 
-    /// Bytes that are in it.
+    /// A log in segments.
+    pub(crate) fn in_segments(segments: Segments) -> Self {
+        Self { sink: Sink::Segments(Box::new(segments)), length: 0 }
+    }
+
+    /// The segments, of a log that has some.
+    pub(crate) fn segments(&mut self) -> Option<&mut Segments> {
+        match &mut self.sink {
+            Sink::Segments(segments) => Some(segments),
+            Sink::File { .. } | Sink::Pipe(_) => None,
+        }
+    }
+
+    /// Begins the next segment of a log that has some, with these blocks.
+    ///
+    /// # Errors
+    /// What the operating system answered; the segment before then goes on.
+    pub(crate) fn begin_segment(&mut self, head: &[u8]) -> io::Result<()> {
+        if let Some(segments) = self.segments() {
+            segments.begin_next(head)?;
+            self.length += head.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Bytes that were written to it.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
@@ -60,6 +88,7 @@ impl LogFile {
                     return Err(error);
                 }
             }
+            Sink::Segments(segments) => segments.append(blocks)?,
             Sink::Pipe(pipe) => {
                 pipe.write_all(blocks)?;
                 pipe.flush()?;
@@ -70,14 +99,11 @@ impl LogFile {
     }
 
     /// Has what was appended put on the disk soon, so that a power cut does not take it; does not wait for it.
-    pub(crate) fn sync_soon(&mut self) {
-        if let Sink::File { file, sync } = &mut self.sink {
-            if sync.is_none() {
-                // Started by the recorder, so that it holds no more rights than that.
-                *sync = file.try_clone().and_then(sync_in_background).ok();
-            }
-            // One that is still under way takes this along, or the next one does.
-            let _ = sync.as_ref().map(|sync| sync.try_send(()));
+    pub(crate) fn sync_soon(&self) {
+        match &self.sink {
+            Sink::File { file, sync } => sync.soon(file),
+            Sink::Segments(segments) => segments.sync_soon(),
+            Sink::Pipe(_) => {}
         }
     }
 
@@ -88,22 +114,10 @@ impl LogFile {
     pub(crate) fn sync(&self) -> io::Result<()> {
         match &self.sink {
             Sink::File { file, .. } => file.sync_all(),
+            Sink::Segments(segments) => segments.sync(),
             Sink::Pipe(_) => Ok(()),
         }
     }
-}
-
-/// `fdatasync` may take as long as it likes, and whoever writes packets must not wait for it.
-fn sync_in_background(file: File) -> io::Result<SyncSender<()>> {
-    let (ask, asked) = sync_channel(1);
-    std::thread::Builder::new().name("log-sync".into()).spawn(move || {
-        while asked.recv().is_ok() {
-            if let Err(error) = file.sync_data() {
-                tracing::debug!("the log was not put on the disk: {error}");
-            }
-        }
-    })?;
-    Ok(ask)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! `dropscope record`, and what it shares with `dropscope live`: what to capture where.
 
 use crate::cli::{runtime, size};
+use crate::keep::KeepArgs;
 use crate::log_file::LogFile;
 use crate::metrics::Endpoint;
 use crate::recorder::Summary;
 use crate::recording::{Plan, Recording, ended};
 use crate::rights::Rights;
+use crate::segments::{Segments, compact_time};
 use crate::serve;
 use crate::source::Target;
 use crate::source::capture::CaptureSettings;
@@ -16,7 +18,7 @@ use clap::Args;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// What to capture, and what to read beside it.
 #[derive(Args)]
@@ -65,20 +67,32 @@ pub(crate) struct CaptureArgs {
 pub(crate) struct RecordArgs {
     #[command(flatten)]
     capture: CaptureArgs,
-    /// The log to write; - for standard output. Without it, dropscope-TIME.pcapng in this folder.
-    #[arg(short, long, value_name = "FILE")]
+    /// The log to write; - for standard output. With --keep, the folder of its segments: a recording that ended there, however
+    /// it ended, goes on. Without it, dropscope-TIME.pcapng in this folder, or with --keep the folder dropscope.
+    #[arg(short, long, value_name = "FILE|FOLDER")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    keeping: KeepArgs,
 }
 
 /// Records without a page.
 pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
-    let plan = args.capture.plan(None)?;
-    let path =
-        args.output.clone().unwrap_or_else(|| PathBuf::from(format!("dropscope-{}.pcapng", compact_time(SystemTime::now()))));
-    let rights = args.capture.rights()?;
+    let plan = Plan { triggers: args.keeping.triggers().to_vec(), ..args.capture.plan(None)? };
+    let bounds = args.keeping.bounds()?;
+    let path = args.output.clone().unwrap_or_else(|| match bounds {
+        Some(_) => PathBuf::from("dropscope"),
+        None => PathBuf::from(format!("dropscope-{}.pcapng", compact_time(SystemTime::now()))),
+    });
+    let mut rights = args.capture.rights()?;
+    if bounds.is_some() {
+        rights.will_record_into(&path)?;
+    }
     let endpoint = args.capture.endpoint()?;
     let opened = plan.open(&rights)?;
-    let log = LogFile::create(&path, &rights)?;
+    let log = match bounds {
+        Some(bounds) => LogFile::in_segments(Segments::open(&path, bounds)?),
+        None => LogFile::create(&path, &rights)?,
+    };
     // Every thread that is started from here on holds nothing.
     rights.drop_here(&[])?;
     runtime()?.block_on(async {
@@ -157,7 +171,12 @@ impl CaptureArgs {
             (target, settings)
         };
         let captures = captures.into_iter().map(settings).collect();
-        Ok(Plan { watched, captures, sources: WatchSettings { without: self.without.clone(), ..WatchSettings::default() } })
+        Ok(Plan {
+            watched,
+            captures,
+            sources: WatchSettings { without: self.without.clone(), ..WatchSettings::default() },
+            triggers: Vec::new(),
+        })
     }
 }
 
@@ -227,29 +246,13 @@ pub(crate) async fn run_out(duration: Option<Duration>) {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(char, f64); 3] = [('s', 1.0), ('m', 60.0), ('h', 3600.0)];
     let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)));
     let (digits, factor) = unit.unwrap_or((text, 1.0));
     let seconds = digits.parse::<f64>().ok().map(|number| number * factor);
     let length = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|length| !length.is_zero());
     length.ok_or_else(|| format!("`{text}` is not a time such as 30, 90s, 10m or 2h"))
-}
-
-/// `20261122-131500`, in UTC.
-fn compact_time(at: SystemTime) -> String {
-    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days to date, from the first of March of year 0: http://howardhinnant.github.io/date_algorithms.html#civil_from_days
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
 #[cfg(test)]
@@ -263,14 +266,6 @@ mod tests {
         }
         for text in ["", "s", "0", "-1", "NaN", "inf", "1e300", "3d"] {
             assert!(duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_log_is_named_by_the_time_in_utc() {
-        // date -u -d @SECONDS +%Y%m%d-%H%M%S
-        for (seconds, text) in [(0, "19700101-000000"), (951_782_400, "20000229-000000"), (1_795_353_599, "20261122-131959")] {
-            assert_eq!(compact_time(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
     }
 

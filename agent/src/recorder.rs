@@ -3,7 +3,8 @@
 //! Capture threads and sources send it what they have over one bounded channel. It encodes whatever comes, in the order in
 //! which it comes, and writes whole blocks at least every [`FLUSH_EVERY`]; then it raises the published length, which wakes the
 //! viewers. It waits for nobody but the disk. While the disk takes nothing it keeps [`MOST_PENDING`] bytes; what comes after
-//! those is counted, and told in the log once there is room again.
+//! those is counted, and told in the log once there is room again. A log in segments begins each with everything a reader
+//! needs; there a full disk takes the oldest segments first.
 //!
 //! ```text
 //! events ─▶ encode ─▶ pending blocks ─▶ write ─▶ published length
@@ -11,6 +12,7 @@
 //!                        └────┘ more than MOST_PENDING: counted as lost, told later
 //! ```
 
+use crate::finding_watch;
 use crate::log_file::LogFile;
 use crate::metrics::Metrics;
 use crate::source::capture::{Direction, Packet};
@@ -18,6 +20,7 @@ use crate::source::catalogue::Registry;
 use crate::source::clock::realtime_ns;
 use crate::source::sample::{Family, Name};
 use crate::source::{Batch, Capture, CaptureStatistics, Event, Sample};
+use crate::trigger::{CounterTriggers, Fired, Trigger};
 use dropscope_core::ids::{InterfaceId, NetnsId};
 use dropscope_core::log::block::{CounterKind, Host, Mark, Station, Unit};
 use dropscope_core::log::record::{FileFormat, Interface, Record, Section, Statistics, Watched};
@@ -26,7 +29,7 @@ use dropscope_core::time::Timestamp;
 use dropscope_review::Growth;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -36,11 +39,13 @@ pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Blocks are written earlier when there are so many bytes of them.
 const FLUSH_AT: usize = 256 << 10;
 /// What is written is asked onto the disk itself this often: what a power cut may cost.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+const SYNC_EVERY: Duration = Duration::from_millis(500);
 /// A disk that takes nothing is tried again after so long.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
 /// Bytes of blocks that are kept while the disk takes nothing.
 const MOST_PENDING: usize = 8 << 20;
+/// Triggers by finding that may wait; then the engine waits.
+const MOST_FOUND: usize = 16;
 
 /// What a log begins with.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub(crate) struct Opening {
     pub(crate) limits: Vec<String>,
     /// Where each event is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// What freezes the minutes around it, in a log of segments.
+    pub(crate) triggers: Vec<Trigger>,
 }
 
 /// A capture as the log describes it.
@@ -157,59 +164,121 @@ struct Lane {
 
 struct Writer {
     log: LogFile,
+    /// What each section begins with.
+    section: Section,
     encoder: Encoder,
     registry: Registry,
     lanes: Vec<Lane>,
     pending: Vec<u8>,
     flush_at: Option<Instant>,
-    sync_at: Instant,
+    /// When what was written since the last time is to be put on the disk.
+    sync_at: Option<Instant>,
     tell: watch::Sender<Growth>,
     /// Since when the disk takes nothing, and what it says.
     stuck: Option<(Instant, io::Error)>,
     /// Whether records were left out while it did, so that everything has to be said again.
     gap: bool,
+    triggers: CounterTriggers,
+    /// Triggers by finding that happened.
+    found: Receiver<Fired>,
 }
 
 impl Writer {
     fn begin(log: LogFile, opening: Opening, tell: watch::Sender<Growth>) -> Self {
-        let os = format!("Linux {}", opening.host.kernel);
         let section = Section {
             format: FileFormat::PcapNg,
             hardware: Some(opening.host.machine.clone()),
-            os: Some(os.clone()),
+            os: Some(format!("Linux {}", opening.host.kernel)),
             application: Some(opening.host.agent.clone()),
             comments: Vec::new(),
         };
-        let mut pending = Vec::with_capacity(2 * FLUSH_AT);
-        let mut encoder = Encoder::begin(&section, &mut pending);
-        let mut lanes = Vec::new();
-        for capture in opening.captures {
-            let id = encoder.interface(&capture.interface(&os), &mut pending);
-            let counted = CaptureStatistics::default();
-            lanes.push(Lane { capture, id, packets: 0, counted, lost_before: 0, unwritten: 0 });
-        }
+        let lane = |(number, capture)| Lane {
+            capture,
+            id: InterfaceId(number),
+            packets: 0,
+            counted: CaptureStatistics::default(),
+            lost_before: 0,
+            unwritten: 0,
+        };
         let mut registry = Registry::new(opening.host);
         for limit in opening.limits {
             registry.limit(limit);
         }
+        let (tell_found, found) = sync_channel(MOST_FOUND);
         let now = Instant::now();
-        let mut writer =
-            Self { log, encoder, registry, lanes, pending, flush_at: Some(now), sync_at: now, tell, stuck: None, gap: false };
-        for record in writer.registry.restate(realtime_ns()) {
-            writer.record(&record);
-        }
+        let mut writer = Self {
+            log,
+            encoder: Encoder::begin(&section, &mut Vec::new()),
+            section,
+            registry,
+            lanes: (0..).zip(opening.captures).map(lane).collect(),
+            pending: Vec::with_capacity(2 * FLUSH_AT),
+            flush_at: Some(now),
+            sync_at: None,
+            tell,
+            stuck: None,
+            gap: false,
+            triggers: CounterTriggers::of(&opening.triggers),
+            found,
+        };
+        writer.begin_section();
         let names: Vec<&str> = writer.lanes.iter().map(|lane| lane.capture.name.as_str()).collect();
-        let began = match names.as_slice() {
+        let mut began = match names.as_slice() {
             [] => "Recording of counters began.".to_owned(),
             names => format!("Recording on {} began.", names.join(", ")),
         };
+        if let Some(reopened) = writer.log.segments().and_then(|segments| segments.reopened.take()) {
+            began = format!("{began} {reopened}");
+        }
         writer.mark("recording_started", began, None);
+        writer.look_for_findings(opening.triggers, tell_found);
         writer
+    }
+
+    /// Has the engine read the log behind this recorder, where a trigger asks for what it finds.
+    fn look_for_findings(&mut self, mut triggers: Vec<Trigger>, tell: SyncSender<Fired>) {
+        triggers.retain(|trigger| trigger.finding().is_some());
+        if let Some(segments) = self.log.segments().filter(|_| !triggers.is_empty())
+            && let Err(error) = finding_watch::start(segments.folder(), triggers, segments.progress(), tell)
+        {
+            self.mark("source_failed", format!("Triggers by finding do not work: {error}."), None);
+        }
+    }
+
+    /// Begins a section: the log's first, or its next segment. A segment that cannot be begun leaves the one before going on.
+    fn begin_section(&mut self) {
+        let Some(segment) = self.log.segments().map(|segments| segments.next()) else {
+            let head = self.head(Vec::new());
+            return self.pending.extend(head);
+        };
+        let head = self.head(vec![segment.comment()]);
+        let begun = self.log.begin_segment(&head);
+        if let Err(error) = begun {
+            tracing::warn!("no new segment can be begun: {error}; the one before goes on");
+        }
+    }
+
+    /// Everything a section has to begin with: its head, the captures, and what holds now.
+    fn head(&mut self, comments: Vec<String>) -> Vec<u8> {
+        let pending = std::mem::take(&mut self.pending);
+        self.encoder = Encoder::begin(&Section { comments, ..self.section.clone() }, &mut self.pending);
+        let os = self.section.os.clone().unwrap_or_default();
+        for lane in &mut self.lanes {
+            lane.id = self.encoder.interface(&lane.capture.interface(&os), &mut self.pending);
+        }
+        for record in self.registry.restate(realtime_ns()) {
+            self.record(&record);
+        }
+        for lane in self.lanes.iter().filter(|lane| lane.counted.at_ns != 0) {
+            self.encoder.statistics(&lane.statistics(), &mut self.pending);
+        }
+        std::mem::replace(&mut self.pending, pending)
     }
 
     fn run(mut self, events: &Receiver<Event>, metrics: &Metrics) -> Summary {
         loop {
-            let wait = self.flush_at.map_or(SYNC_EVERY, |at| at.saturating_duration_since(Instant::now()));
+            let next = self.flush_at.into_iter().chain(self.sync_at).min();
+            let wait = next.map_or(SYNC_EVERY, |at| at.saturating_duration_since(Instant::now()));
             match events.recv_timeout(wait) {
                 Ok(event) => {
                     metrics.see(&event);
@@ -218,10 +287,17 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
+            while let Ok(fired) = self.found.try_recv() {
+                self.fire(&fired);
+            }
             let now = Instant::now();
             let is_due = self.flush_at.is_some_and(|at| at <= now) || (self.pending.len() >= FLUSH_AT && self.stuck.is_none());
             if is_due && !self.flush() {
                 return self.end();
+            }
+            if self.sync_at.is_some_and(|at| at <= now) {
+                self.sync_at = None;
+                self.log.sync_soon();
             }
         }
     }
@@ -254,9 +330,25 @@ impl Writer {
     }
 
     fn sample(&mut self, sample: Sample) {
+        for fired in self.triggers.judge(&sample) {
+            self.fire(&fired);
+        }
         for record in self.registry.records(sample) {
             self.record(&record);
         }
+    }
+
+    /// Freezes the time around a trigger, and says so.
+    fn fire(&mut self, fired: &Fired) {
+        let Some(segments) = self.log.segments() else { return };
+        let kept = match segments.freeze(&fired.trigger) {
+            Ok(place) => place,
+            Err(error) => format!("what was recorded around it could not be frozen: {error}"),
+        };
+        let text = format!("Trigger {}: {}; {kept}.", fired.trigger, fired.what);
+        tracing::warn!("{text}");
+        self.mark("trigger", text, None);
+        self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
     }
 
     fn statistics(&mut self, now: CaptureStatistics) {
@@ -339,14 +431,26 @@ impl Writer {
         self.pending.shrink_to(2 * FLUSH_AT);
         self.flush_at = None;
         self.tell.send_modify(|growth| growth.bytes = self.log.length());
-        if self.sync_at <= Instant::now() {
-            self.sync_at = Instant::now() + SYNC_EVERY;
-            self.log.sync_soon();
-        }
+        self.sync_at.get_or_insert_with(|| Instant::now() + SYNC_EVERY);
+        self.go_on_in_segments();
         if let Some((since, error)) = self.stuck.take() {
             self.tell_of_gap(since, &error);
         }
         true
+    }
+
+    /// Begins the next segment when it is time, and says what the log had to give up.
+    fn go_on_in_segments(&mut self) {
+        let Some(segments) = self.log.segments() else { return };
+        let discarded = segments.take_discarded();
+        if segments.is_due() {
+            self.begin_section();
+        }
+        for text in discarded {
+            tracing::warn!("{text}");
+            self.mark("data_discarded", text, None);
+            self.flush_at = Some(Instant::now());
+        }
     }
 
     /// Says in the log what is missing from it, and again what still holds.
@@ -375,8 +479,8 @@ impl Writer {
         let is_written = self.stuck.as_ref().is_none_or(|(_, error)| error.kind() != io::ErrorKind::BrokenPipe)
             && self.flush()
             && self.stuck.is_none();
-        // A mark of a gap may have come of that flush.
-        let is_written = is_written && (self.pending.is_empty() || self.flush());
+        // A mark of a gap, or a new segment, may have come of that flush.
+        let is_written = is_written && (self.pending.is_empty() || (self.flush() && self.stuck.is_none()));
         if let Err(error) = self.log.sync() {
             tracing::debug!("the log was not put on the disk: {error}");
         }
@@ -384,6 +488,9 @@ impl Writer {
             let why = self.stuck.as_ref().map(|(_, error)| error.to_string()).unwrap_or_default();
             format!("the last {} bytes could not be written: {why}", self.pending.len())
         });
+        if let Some(segments) = self.log.segments() {
+            segments.end();
+        }
         let why = trouble.clone().map_or_else(|| "The recording ended.".to_owned(), |why| format!("The recording ended; {why}."));
         self.tell.send_modify(|growth| growth.ended = Some(why));
         let captures = self.lanes.iter().map(|lane| (lane.capture.name.clone(), lane.packets, lane.lost())).collect();

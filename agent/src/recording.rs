@@ -6,19 +6,25 @@ use crate::log_file::LogFile;
 use crate::metrics::Metrics;
 use crate::recorder::{Described, Opening, Recorder, Summary};
 use crate::rights::Rights;
+use crate::source::SOURCES;
 use crate::source::capture::{CaptureError, CaptureSettings, Running};
 use crate::source::watch::{Confine, Watch, WatchSettings};
 use crate::source::{Capture, Event, Target, host_identity};
-use anyhow::{Context as _, Result};
+use crate::trigger::{Trigger, unknown_counter};
+use anyhow::{Context as _, Result, bail};
 use dropscope_core::ids::NetnsId;
 use dropscope_review::Growth;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 /// Events that may wait for the recorder. A batch holds at most 1,024 packets, so that this bounds memory; what does not fit
 /// waits in the kernel's ring, which counts what it loses.
 const MOST_WAITING: usize = 32;
+
+/// How long a first reading of all counters may take, when a trigger's name is looked up.
+const FIRST_READING: Duration = Duration::from_secs(3);
 
 /// What to record.
 #[derive(Clone, Debug)]
@@ -29,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) captures: Vec<(Target, CaptureSettings)>,
     /// How the sources are read.
     pub(crate) sources: WatchSettings,
+    /// What freezes the minutes around it, in a log of segments.
+    pub(crate) triggers: Vec<Trigger>,
 }
 
 /// A recording for which everything is open.
@@ -37,6 +45,7 @@ pub(crate) struct Opened {
     watch: Watch,
     /// Names of the watched namespaces.
     namespaces: BTreeMap<NetnsId, String>,
+    triggers: Vec<Trigger>,
     send: SyncSender<Event>,
     receive: Receiver<Event>,
 }
@@ -55,6 +64,7 @@ impl Plan {
     ///
     /// The threads that do so keep what `rights` leave them; the calling thread's are its own business.
     pub(crate) fn open(&self, rights: &Rights) -> Result<Opened> {
+        self.check_triggers()?;
         let (send, receive) = sync_channel(MOST_WAITING);
         let mut without = Vec::new();
         let mut captures: Vec<Capture> = Vec::new();
@@ -75,7 +85,37 @@ impl Plan {
         let mut watch = Watch::open(&self.watched, &sources, &send)?;
         watch.limits.splice(0..0, without);
         let namespaces = self.watched.iter().map(|target| (target.netns, target.name.clone())).collect();
-        Ok(Opened { captures, watch, namespaces, send, receive })
+        Ok(Opened { captures, watch, namespaces, triggers: self.triggers.clone(), send, receive })
+    }
+
+    /// Reads the counters once, where a trigger names one: a name that is wrong would never fire.
+    fn check_triggers(&self) -> Result<()> {
+        if self.triggers.iter().all(|trigger| trigger.counter().is_none()) {
+            return Ok(());
+        }
+        let (send, receive) = sync_channel(MOST_WAITING);
+        // No reason of a drop is a name that has to be known, and loading the program for them takes longest.
+        let mut settings = self.sources.clone();
+        settings.without.push("kernel_drops".into());
+        let watch = Watch::open(&self.watched, &settings, &send)?;
+        watch.start();
+        let mut known = BTreeSet::new();
+        let deadline = Instant::now() + FIRST_READING;
+        // Each thread's first sample has all its sources; those of the whole host come one by one.
+        for _ in 0..self.watched.len() + SOURCES.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(Event::Sample(sample)) = receive.recv_timeout(left) else { break };
+            known.extend(sample.readings.iter().map(|reading| reading.name.key.to_string()));
+            if self.triggers.iter().all(|trigger| unknown_counter(trigger, &known).is_none()) {
+                break;
+            }
+        }
+        drop(receive);
+        watch.stop();
+        match self.triggers.iter().find_map(|trigger| unknown_counter(trigger, &known)) {
+            None => Ok(()),
+            Some(why) => bail!("{why}"),
+        }
     }
 }
 
@@ -94,6 +134,7 @@ impl Opened {
             captures: self.captures.iter().map(Described::of).collect(),
             limits: self.watch.limits.clone(),
             metrics: Arc::clone(&metrics),
+            triggers: self.triggers,
         };
         let recorder = Recorder::start(log, opening, self.receive).context("no thread for the recorder can be had")?;
         let start = |capture: Capture| capture.start(self.send.clone()).context("no thread for a capture can be had");

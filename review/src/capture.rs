@@ -1,5 +1,6 @@
 //! A capture on this server: a file that may still grow.
 
+use crate::files::Files;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ pub struct Capture {
     /// Its name for people: a file's or an interface's.
     pub name: String,
     /// Where its bytes are.
-    pub path: PathBuf,
+    pub(crate) files: Files,
     /// When it came here, nanoseconds since the Unix epoch.
     pub created_ns: i64,
     /// What its first bytes say it is.
@@ -79,22 +80,22 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// A file that nobody writes any more.
+    /// Files that nobody writes any more: one, or the segments of one log in their order.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn finished(id: CaptureId, name: String, path: &Path, created_ns: i64) -> std::io::Result<Self> {
-        let bytes = std::fs::metadata(path)?.len();
-        let format = Format::of_file(path)?;
+    /// When they cannot be read.
+    pub fn finished(id: CaptureId, name: String, paths: &[PathBuf], created_ns: i64) -> std::io::Result<Self> {
+        let (files, bytes) = Files::all(paths)?;
+        let format = Format::of_file(files.first().ok_or(std::io::ErrorKind::NotFound)?)?;
         let ended = Some("This is all of the file.".to_owned());
         // The sender is gone at once: `changed` then never fires, and the value stays readable.
         let (_, growth) = watch::channel(Growth { bytes, ended });
-        Ok(Self { id, name, path: path.to_owned(), created_ns, format, growth })
+        Ok(Self { id, name, files, created_ns, format, growth })
     }
 
     /// A pcapng log that is being written; whoever writes it tells by `growth` how far it is on disk.
     pub fn live(id: CaptureId, name: String, path: &Path, created_ns: i64, growth: watch::Receiver<Growth>) -> Self {
-        Self { id, name, path: path.to_owned(), created_ns, format: Format::PcapNg, growth }
+        Self { id, name, files: Files::one(path), created_ns, format: Format::PcapNg, growth }
     }
 
     /// How far it is now.

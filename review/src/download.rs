@@ -2,13 +2,12 @@
 
 use crate::capture::Capture;
 use crate::error::ApiError;
+use crate::files::Reader;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 /// Bytes read at once.
@@ -24,8 +23,8 @@ pub(crate) async fn download(capture: &Capture, headers: &HeaderMap) -> Result<R
         Range::Part { first, end } => (StatusCode::PARTIAL_CONTENT, first, end),
         Range::Beyond => return Err(ApiError::range(size)),
     };
-    let path = capture.path.clone();
-    let file = blocking(move || File::open(path)).await.map_err(|error| ApiError::io("Opening the capture", &error))?;
+    let files = capture.files.clone();
+    let file = blocking(move || files.open()).await.map_err(|error| ApiError::io("Opening the capture", &error))?;
 
     let mut response = (status, Body::from_stream(pieces(Arc::new(file), first, end))).into_response();
     let answer = response.headers_mut();
@@ -44,24 +43,10 @@ pub(crate) async fn download(capture: &Capture, headers: &HeaderMap) -> Result<R
     Ok(response)
 }
 
-/// Reads up to `length` bytes at `offset`; fewer only at the end of the file.
-pub(crate) async fn read_at(file: &Arc<File>, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+/// Reads up to `length` bytes at `offset`; fewer only at the end of the capture.
+pub(crate) async fn read_at(file: &Arc<Reader>, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let file = Arc::clone(file);
-    blocking(move || {
-        let mut bytes = vec![0; length];
-        let mut have = 0;
-        while have < length {
-            match file.read_at(&mut bytes[have..], offset + have as u64) {
-                Ok(0) => break,
-                Ok(n) => have += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        bytes.truncate(have);
-        Ok(bytes)
-    })
-    .await
+    blocking(move || file.read_at(offset, length)).await
 }
 
 /// Runs what may wait for the disk where it holds up nobody else.
@@ -69,7 +54,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Resul
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn pieces(file: Arc<File>, first: u64, end: u64) -> impl stream::Stream<Item = io::Result<Bytes>> {
+fn pieces(file: Arc<Reader>, first: u64, end: u64) -> impl stream::Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(first, move |at| {
         let file = Arc::clone(&file);
         async move {

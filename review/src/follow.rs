@@ -11,11 +11,11 @@
 use crate::block::{self, Cut, Order};
 use crate::capture::{Capture, Format, Growth};
 use crate::download::{blocking, read_at};
+use crate::files::Reader;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Serialize;
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -72,8 +72,8 @@ async fn tell(viewer: &mut Viewer, capture: &Capture, from: u64) -> Result<(), G
         let message = format!("The capture has {size} bytes; it cannot be followed from byte {from}.");
         return viewer.refuse("range", message, "Follow it from 0: it may be another capture than before.").await;
     }
-    let path = capture.path.clone();
-    let Ok(file) = blocking(move || File::open(path)).await else {
+    let files = capture.files.clone();
+    let Ok(file) = blocking(move || files.open()).await else {
         let message = "The capture's file is no longer where it was.".to_owned();
         return viewer.refuse("not_found", message, "Put it back, or open it again.").await;
     };
@@ -130,7 +130,7 @@ enum Piece {
 }
 
 /// The next message's worth of bytes from `at` on, of a file that may be read up to `size`.
-async fn next_piece(file: &Arc<File>, at: u64, size: u64, last: bool, cutter: Option<&mut Order>) -> std::io::Result<Piece> {
+async fn next_piece(file: &Arc<Reader>, at: u64, size: u64, last: bool, cutter: Option<&mut Order>) -> std::io::Result<Piece> {
     let left = usize::try_from(size - at).unwrap_or(usize::MAX);
     let mut bytes = read_at(file, at, left.min(CHUNK)).await?;
     if bytes.is_empty() {

@@ -10,6 +10,7 @@ mod block;
 mod capture;
 mod download;
 mod error;
+mod files;
 mod follow;
 mod guard;
 mod store;

@@ -86,8 +86,16 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn add_file(&self, name: &str, path: &Path) -> io::Result<CaptureId> {
+        self.add_files(name, &[path.to_owned()])
+    }
+
+    /// Shows finished files, which are one log when put one after the other, from their own places.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn add_files(&self, name: &str, paths: &[PathBuf]) -> io::Result<CaptureId> {
         let id = CaptureId::random()?;
-        let capture = Capture::finished(id.clone(), name.to_owned(), path, now_ns())?;
+        let capture = Capture::finished(id.clone(), name.to_owned(), paths, now_ns())?;
         self.insert(capture, Vec::new(), false);
         Ok(id)
     }
@@ -141,7 +149,7 @@ impl Store {
         let home = self.home(&id);
         std::fs::rename(part, &home)?;
         sync_folder(&self.folder.join("captures"))?;
-        self.insert(Capture::finished(id, name.to_owned(), &home.join("log"), created_ns)?, readers, true);
+        self.insert(Capture::finished(id, name.to_owned(), &[home.join("log")], created_ns)?, readers, true);
         Ok(token)
     }
 
@@ -225,7 +233,7 @@ impl Store {
 
 fn read_kept(home: &Path, id: &CaptureId) -> io::Result<Entry> {
     let kept: Kept = serde_json::from_slice(&std::fs::read(home.join("capture.json"))?).map_err(io::Error::other)?;
-    let capture = Capture::finished(id.clone(), kept.name, &home.join("log"), kept.created_ns)?;
+    let capture = Capture::finished(id.clone(), kept.name, &[home.join("log")], kept.created_ns)?;
     Ok(Entry { capture: Arc::new(capture), readers: kept.readers, kept: true })
 }
 

@@ -78,6 +78,24 @@ impl Rights {
         self.writes.push(folder.to_owned());
     }
 
+    /// Has a folder of segments written after the drop. One that is made here is the chosen user's.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn will_record_into(&mut self, folder: &Path) -> Result<()> {
+        let made = !folder.exists();
+        let make = || {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            match &self.person {
+                Some(person) if made => person.own(&File::open(folder)?),
+                _ => Ok(()),
+            }
+        };
+        make().with_context(|| format!("the folder {} cannot be recorded into", folder.display()))?;
+        self.will_write(folder);
+        Ok(())
+    }
+
     /// Gives a log to whoever typed the command, or to the chosen user where it is read again after the drop. Another one stays
     /// root's: it is open, and packets are nobody else's business.
     pub(crate) fn hand_over(&self, log: &File, path: &Path) -> io::Result<()> {

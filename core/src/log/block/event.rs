@@ -122,7 +122,8 @@ pub struct Mark {
     #[cbor(default)]
     pub at_ns: i64,
     /// `recording_started`, `recording_stopped`, `interface_appeared`, `interface_vanished`, `interface_up`,
-    /// `interface_down`, `mtu_changed`, `rules_changed`, `capture_lost`, `source_failed`, `note`.
+    /// `interface_down`, `mtu_changed`, `rules_changed`, `capture_lost`, `data_discarded` (part of the log was removed for want of room), `trigger` (what was waited
+    /// for happened), `source_failed`, `note`.
     #[n(1)]
     #[cbor(default)]
     pub kind: String,

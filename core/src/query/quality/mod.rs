@@ -15,6 +15,7 @@ mod capture_lost;
 mod clock;
 mod copies;
 mod cut_short;
+mod discarded;
 mod handshake;
 mod kept;
 mod link;
@@ -38,6 +39,7 @@ struct Kind {
 /// All kinds, in the order in which they are told.
 const KINDS: &[Kind] = &[
     Kind { name: "capture_lost", severity: Severity::Warning, tell: capture_lost::tell },
+    Kind { name: "data_discarded", severity: Severity::Warning, tell: discarded::tell },
     Kind { name: "cut_short", severity: Severity::Warning, tell: cut_short::tell },
     Kind { name: "snaplen", severity: Severity::Warning, tell: snaplen::tell },
     Kind { name: "one_direction", severity: Severity::Warning, tell: one_direction::tell },

@@ -1,0 +1,97 @@
+//! Freezing: the segments around a trigger get a second name (a hard link) in a folder that says when and why, and so outlive
+//! the recording's bounds. Nothing is copied, and a segment that is still being written is frozen while it grows.
+
+use super::{Segments, compact_time, describe};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A freeze that is under way: segments that begin before `until` still belong to it.
+#[derive(Debug)]
+pub(super) struct Freeze {
+    folder: PathBuf,
+    until: SystemTime,
+}
+
+impl Segments {
+    /// Freezes the time around now under a name that says why; answers where, in words. One that is under way goes on for
+    /// longer instead.
+    ///
+    /// # Errors
+    /// What the operating system answered. What could be frozen is.
+    pub(crate) fn freeze(&mut self, why: &str) -> io::Result<String> {
+        let now = SystemTime::now();
+        let until = now + self.bounds.freeze;
+        if let Some(freeze) = self.freeze.as_mut().filter(|freeze| freeze.until > now) {
+            freeze.until = until;
+            return Ok(format!("the freeze in {} goes on", freeze.folder.display()));
+        }
+        while existing(&self.folder).len() >= self.bounds.most_frozen.max(1) {
+            let Some(name) = remove_oldest(&self.folder) else { break };
+            self.discarded.push(format!("There are {} freezes: the oldest, {name}, was removed.", self.bounds.most_frozen));
+        }
+        let name = format!("{}-{}", compact_time(now), file_name(why));
+        let folder = self.folder.join("frozen").join(name);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let from = now.checked_sub(self.bounds.freeze).unwrap_or(SystemTime::UNIX_EPOCH);
+        // A segment ended when the next one began; the last has not ended.
+        let ends = self.stored.iter().skip(1).map(|next| Some(next.begun)).chain([None]);
+        let around = self.stored.iter().zip(ends).filter(|(_, end)| end.is_none_or(|end| end >= from));
+        let mut frozen = Ok(());
+        for (one, _) in around {
+            frozen = frozen.and(link(&one.path, &folder));
+        }
+        let place = format!("the minutes around it are kept in {}", folder.display());
+        self.freeze = Some(Freeze { folder, until });
+        frozen.map(|()| place)
+    }
+
+    /// Freezes the segment that was just begun, if a freeze is under way.
+    pub(super) fn freeze_current(&mut self) {
+        let (Some(freeze), Some(last)) = (&self.freeze, self.stored.back()) else { return };
+        if last.begun > freeze.until {
+            self.freeze = None;
+        } else if let Err(error) = link(&last.path, &freeze.folder) {
+            self.discarded.push(format!("{} could not be frozen: {error}.", describe(last)));
+        }
+    }
+}
+
+/// How many names a file has: more than one when it is frozen, and then removing it frees nothing.
+pub(super) fn names(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(1, |metadata| metadata.nlink())
+}
+
+/// Removes the oldest freeze, and answers its name.
+pub(super) fn remove_oldest(folder: &Path) -> Option<String> {
+    let oldest = existing(folder).into_iter().next()?;
+    if let Err(error) = std::fs::remove_dir_all(&oldest) {
+        tracing::warn!("{} cannot be removed: {error}", oldest.display());
+        return None;
+    }
+    Some(oldest.file_name()?.to_string_lossy().into_owned())
+}
+
+/// The freezes, oldest first: their names begin with the time.
+fn existing(folder: &Path) -> Vec<PathBuf> {
+    let items = std::fs::read_dir(folder.join("frozen")).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = items.map(|item| item.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+fn link(segment: &Path, folder: &Path) -> io::Result<()> {
+    let Some(name) = segment.file_name() else { return Ok(()) };
+    match std::fs::hard_link(segment, folder.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+/// What is left of an expression in a file's name: `nstat.TcpExtListenDrops_10_s`.
+fn file_name(why: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { ' ' };
+    let words: String = why.chars().map(plain).collect();
+    words.split_whitespace().collect::<Vec<_>>().join("_").chars().take(80).collect()
+}

@@ -1,0 +1,395 @@
+//! A log in segments: a folder of pcapng files, of which the oldest give way.
+//!
+//! ```text
+//! FOLDER/00000041-20261122-131400.pcapng     whole
+//! FOLDER/00000042-20261122-131500.pcapng     being written
+//! FOLDER/frozen/20261122-131507-firewall_drop/00000041-…  the same files by another name (hard links)
+//! ```
+//! Each segment is a pcapng section that can be read alone; all of them, one after the other, are one log. What is bounded is
+//! bounded by removing the oldest segments, and so is a disk that is full. A frozen segment keeps its bytes for as long as its
+//! other name is there. A process that was killed leaves a last segment that may end inside a block: it is cut there when the
+//! folder is opened again, and a new segment begins.
+
+mod frozen;
+mod name;
+
+pub(crate) use name::{compact_time, list};
+
+use crate::sync::Syncer;
+use anyhow::{Context as _, Result, bail};
+use dropscope_core::log::Decoder;
+use dropscope_core::log::record::{End, Record, Segment};
+use frozen::Freeze;
+use nix::fcntl::{Flock, FlockArg};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+
+/// How large segments become, and what is kept of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// A segment of so many bytes is followed by the next.
+    pub(crate) segment_bytes: u64,
+    /// So is one of this age.
+    pub(crate) segment_time: Duration,
+    /// Bytes that are kept at most, the segment being written included.
+    pub(crate) keep_bytes: Option<u64>,
+    /// Segments that ended so long ago are removed.
+    pub(crate) keep_time: Option<Duration>,
+    /// How much before and after a trigger is frozen.
+    pub(crate) freeze: Duration,
+    /// Freezes that are kept at most.
+    pub(crate) most_frozen: usize,
+}
+
+/// How far a log in segments is on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The number of the segment that is being written; 0 before the first.
+    pub(crate) number: u64,
+    /// Bytes of it that are written, whole blocks.
+    pub(crate) bytes: u64,
+    /// Whether nothing more will come.
+    pub(crate) ended: bool,
+}
+
+/// A segment that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Its number in the recording, from 1.
+    pub(crate) number: u64,
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// When it was begun.
+    pub(crate) begun: SystemTime,
+}
+
+/// What whoever sends the segments elsewhere has of them. Shared, so that what was not sent yet is removed last and told.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// The first segment that is not wholly there yet.
+    pub(crate) next: AtomicU64,
+}
+
+/// The folder of a recording, open for writing.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    folder: PathBuf,
+    bounds: Bounds,
+    recording: String,
+    stored: VecDeque<Stored>,
+    /// The last of `stored`, once one was begun by this process.
+    file: Option<Arc<File>>,
+    /// What that one began with.
+    head_bytes: u64,
+    directory: Arc<File>,
+    sync: Syncer,
+    freeze: Option<Freeze>,
+    tell: watch::Sender<Progress>,
+    sent: Option<Arc<Sent>>,
+    /// What was lost of the log and is to be told, in full sentences.
+    discarded: Vec<String>,
+    /// What was found when the folder was opened, in a full sentence.
+    pub(crate) reopened: Option<String>,
+    // Last: whoever comes next may begin only when everything else is closed.
+    _lock: Flock<File>,
+}
+
+impl Segments {
+    /// Opens the folder, making it where it is missing. A recording that was broken off in it is closed at its last whole
+    /// block and goes on.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or somebody else records into it.
+    pub(crate) fn open(folder: &Path, bounds: Bounds) -> Result<Self> {
+        let cannot = || format!("the folder {} cannot be recorded into", folder.display());
+        // Packets are nobody else's business.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
+        let directory = File::open(folder).with_context(cannot)?;
+        let lock = match Flock::lock(directory.try_clone().with_context(cannot)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                bail!("another dropscope records into {}; give this one a folder of its own with -o", folder.display())
+            }
+            Err((_, error)) => return Err(error).with_context(cannot),
+        };
+        name::remove_unfinished(folder).with_context(cannot)?;
+        let mut stored: VecDeque<Stored> = name::list(folder).with_context(cannot)?.into();
+        let mut found = None;
+        let mut cut = 0;
+        // A segment that was begun and never written to is no segment.
+        while let Some(last) = stored.back_mut() {
+            let closed = close(&last.path).with_context(|| format!("{} cannot be closed", last.path.display()))?;
+            cut += last.bytes - closed.bytes;
+            last.bytes = closed.bytes;
+            if closed.bytes > 0 {
+                found = closed.recording;
+                break;
+            }
+            std::fs::remove_file(&last.path).with_context(cannot)?;
+            stored.pop_back();
+        }
+        let reopened = stored.back().map(|last| match cut {
+            0 => format!("It goes on after segment {}.", last.number),
+            cut => format!("It goes on after segment {}, of which {cut} bytes of half a block were removed.", last.number),
+        });
+        let recording = match found {
+            Some(recording) => recording,
+            None => random_name().context("the operating system gives no randomness for the recording's name")?,
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            bounds,
+            recording,
+            stored,
+            file: None,
+            head_bytes: 0,
+            directory: Arc::new(directory),
+            sync: Syncer::default(),
+            freeze: None,
+            tell: watch::channel(Progress::default()).0,
+            sent: None,
+            discarded: Vec::new(),
+            reopened,
+            _lock: lock,
+        })
+    }
+
+    /// Where they lie.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How far it is on disk.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.tell.subscribe()
+    }
+
+    #[expect(dead_code, reason = "streaming to a server comes next")]
+    /// Has segments that are not sent yet removed last, and told when they are.
+    pub(crate) fn guard(&mut self, sent: Arc<Sent>) {
+        self.sent = Some(sent);
+    }
+
+    /// Which segment comes next.
+    pub(crate) fn next(&self) -> Segment {
+        Segment { recording: self.recording.clone(), number: self.stored.back().map_or(1, |last| last.number + 1) }
+    }
+
+    /// Whether it is time for the next one.
+    pub(crate) fn is_due(&self) -> bool {
+        let Some(last) = self.stored.back().filter(|_| self.file.is_some()) else { return true };
+        let age = SystemTime::now().duration_since(last.begun).unwrap_or_default();
+        // One that holds nothing but its head has nothing to be followed for.
+        last.bytes > self.head_bytes && (last.bytes >= self.bounds.segment_bytes || age >= self.bounds.segment_time)
+    }
+
+    /// Begins the next segment with the blocks of its head; what is appended from here on goes there. It shows itself in the
+    /// folder only once its head is in it, so that each can be read whatever happens.
+    ///
+    /// # Errors
+    /// What the operating system answered; the segment before then goes on.
+    pub(crate) fn begin_next(&mut self, head: &[u8]) -> io::Result<()> {
+        let Segment { number, .. } = self.next();
+        let begun = SystemTime::now();
+        let file_name = name::of(number, begun);
+        let (part, path) = (self.folder.join(format!(".{file_name}")), self.folder.join(file_name));
+        let file = self.making_room(|| {
+            let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+            file.write_all_at(head, 0)?;
+            Ok(file)
+        });
+        let file = file.and_then(|file| std::fs::rename(&part, &path).map(|()| file)).inspect_err(|_| {
+            let _ = std::fs::remove_file(&part);
+        })?;
+        if let Some(before) = self.file.replace(Arc::new(file)) {
+            self.sync.soon(&before);
+        }
+        self.sync.soon(&self.directory);
+        self.sync_soon();
+        self.stored.push_back(Stored { number, path, bytes: head.len() as u64, begun });
+        self.head_bytes = head.len() as u64;
+        self.freeze_current();
+        self.publish();
+        Ok(())
+    }
+
+    /// Appends whole blocks to the segment being written: all of them or none. On a full disk the oldest segments give way.
+    ///
+    /// # Errors
+    /// What the operating system answered, with nothing left that could give way.
+    pub(crate) fn append(&mut self, blocks: &[u8]) -> io::Result<()> {
+        let file = self.file.clone().ok_or_else(|| io::Error::other("no segment was begun"))?;
+        let at = self.stored.back().map_or(0, |last| last.bytes);
+        self.making_room(|| {
+            file.write_all_at(blocks, at).inspect_err(|_| {
+                // Half a block must not stay: a reader would take it for damage.
+                let _ = file.set_len(at);
+            })
+        })?;
+        if let Some(last) = self.stored.back_mut() {
+            last.bytes += blocks.len() as u64;
+        }
+        self.remove_what_is_over();
+        self.publish();
+        Ok(())
+    }
+
+    /// Has what was appended put on the disk soon.
+    pub(crate) fn sync_soon(&self) {
+        if let Some(file) = &self.file {
+            self.sync.soon(file);
+        }
+    }
+
+    /// Puts everything on the disk.
+    ///
+    /// # Errors
+    /// What the operating system answered.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| file.sync_all())
+    }
+
+    /// Says that nothing more will come.
+    pub(crate) fn end(&self) {
+        self.tell.send_modify(|progress| progress.ended = true);
+    }
+
+    /// What was lost of the log since the last call, in full sentences.
+    pub(crate) fn take_discarded(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.discarded)
+    }
+
+    fn publish(&self) {
+        let Some(last) = self.stored.back() else { return };
+        self.tell.send_modify(|progress| (progress.number, progress.bytes) = (last.number, last.bytes));
+    }
+
+    /// Does what needs room, removing the oldest data until there is some.
+    fn making_room<T>(&mut self, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match work() {
+                Err(error) if is_full(&error) && self.give_way(&error.to_string()) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Removes the oldest segment that frees something, or else the oldest freeze. False when there is nothing left.
+    fn give_way(&mut self, why: &str) -> bool {
+        let last = self.stored.back().map(|last| last.number);
+        let oldest = self.stored.iter().position(|one| Some(one.number) != last && frozen::names(&one.path) == 1);
+        let Some(one) = oldest.and_then(|at| self.stored.remove(at)) else {
+            return match frozen::remove_oldest(&self.folder) {
+                Some(name) => {
+                    self.discarded.push(format!("The log could not be written ({why}): the freeze {name} was removed to go on."));
+                    true
+                }
+                None => false,
+            };
+        };
+        let unsent = if self.is_sent(&one) { "" } else { ", which was not sent yet," };
+        let text = format!("The log could not be written ({why}): {}{unsent} was removed to go on.", describe(&one));
+        remove(&one);
+        self.discarded.push(text);
+        true
+    }
+
+    /// Removes what is more than is kept. The segment being written always stays.
+    fn remove_what_is_over(&mut self) {
+        let now = SystemTime::now();
+        while self.stored.len() > 1 {
+            let all: u64 = self.stored.iter().map(|one| one.bytes).sum();
+            let too_many = self.bounds.keep_bytes.is_some_and(|most| all > most);
+            // A segment ended when the next began.
+            let ended = self.stored[1].begun;
+            let too_old =
+                self.bounds.keep_time.is_some_and(|most| now.duration_since(ended).is_ok_and(|since_end| since_end > most));
+            if !too_many && !too_old {
+                return;
+            }
+            // The one that is on its way to somebody stays whole: its first half is there already.
+            let sending = self.sent.as_ref().map(|sent| sent.next.load(Ordering::Acquire));
+            let Some(at) = self.stored.iter().position(|one| Some(one.number) != sending) else { return };
+            if at + 1 == self.stored.len() {
+                return;
+            }
+            let Some(one) = self.stored.remove(at) else { return };
+            if !self.is_sent(&one) {
+                self.discarded.push(format!("The spool is full: {} was removed before it was sent.", describe(&one)));
+            }
+            remove(&one);
+        }
+    }
+
+    fn is_sent(&self, one: &Stored) -> bool {
+        self.sent.as_ref().is_none_or(|sent| one.number < sent.next.load(Ordering::Acquire))
+    }
+}
+
+/// A segment for people: `segment 41 (67,108,864 bytes from 20261122-131400 on)`.
+fn describe(one: &Stored) -> String {
+    format!("segment {} ({} bytes from {} on)", one.number, one.bytes, compact_time(one.begun))
+}
+
+fn remove(one: &Stored) {
+    if let Err(error) = std::fs::remove_file(&one.path) {
+        tracing::warn!("{} cannot be removed: {error}", one.path.display());
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+struct Closed {
+    bytes: u64,
+    recording: Option<String>,
+}
+
+/// Cuts a segment after its last whole block.
+fn close(path: &Path) -> io::Result<Closed> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut decoder = Decoder::new();
+    let mut recording = None;
+    let mut chunk = vec![0; 1 << 20];
+    let mut take = |record: Record<'_>| {
+        if let Record::Section(section) = record {
+            recording = section.segment().map(|segment| segment.recording);
+        }
+    };
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            length => decoder.push(&chunk[..length], &mut take),
+        }
+    }
+    let bytes = match decoder.finish(&mut take) {
+        Ok(()) => decoder.bytes_read(),
+        // After a power cut the end may be zeros instead of missing.
+        Err(End::CutShort { at, .. } | End::Damaged { at, .. }) => at,
+        Err(End::Unsupported { .. }) => 0,
+    };
+    if bytes < decoder.bytes_read() {
+        file.set_len(bytes)?;
+        file.sync_all()?;
+    }
+    Ok(Closed { bytes, recording })
+}
+
+fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(io::Error::from)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests;

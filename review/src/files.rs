@@ -1,0 +1,118 @@
+//! The bytes of a capture: one file, or several that are one log when put one after the other.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where a capture's bytes are.
+#[derive(Clone, Debug)]
+pub(crate) struct Files(Arc<[Part]>);
+
+#[derive(Debug)]
+struct Part {
+    path: PathBuf,
+    begins_at: u64,
+}
+
+impl Files {
+    /// One file, which may still grow.
+    pub(crate) fn one(path: &Path) -> Self {
+        Self(Arc::new([Part { path: path.to_owned(), begins_at: 0 }]))
+    }
+
+    /// Finished files in their order, and how many bytes they are in all.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub(crate) fn all(paths: &[PathBuf]) -> io::Result<(Self, u64)> {
+        let mut bytes = 0;
+        let mut parts = Vec::new();
+        for path in paths {
+            parts.push(Part { path: path.clone(), begins_at: bytes });
+            bytes += std::fs::metadata(path)?.len();
+        }
+        Ok((Self(parts.into()), bytes))
+    }
+
+    /// The first.
+    pub(crate) fn first(&self) -> Option<&Path> {
+        self.0.first().map(|part| part.path.as_path())
+    }
+
+    /// Opens them for reading.
+    ///
+    /// # Errors
+    /// When the first is not there.
+    pub(crate) fn open(&self) -> io::Result<Reader> {
+        let first = File::open(self.first().ok_or(io::ErrorKind::NotFound)?)?;
+        Ok(Reader { files: self.clone(), open: Mutex::new((0, Arc::new(first))) })
+    }
+}
+
+/// Reads a capture's bytes by their place in the whole. One file is open at a time: there may be thousands.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    files: Files,
+    open: Mutex<(usize, Arc<File>)>,
+}
+
+impl Reader {
+    /// Reads up to `length` bytes at `offset`; fewer only at the end.
+    ///
+    /// # Errors
+    /// What the operating system answered.
+    pub(crate) fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut have = 0;
+        while have < length {
+            let at = offset + have as u64;
+            let nth = self.files.0.partition_point(|part| part.begins_at <= at).saturating_sub(1);
+            let (begins_at, end) = (self.files.0[nth].begins_at, self.files.0.get(nth + 1).map(|next| next.begins_at));
+            let most = end.map_or(length - have, |end| (length - have).min(usize::try_from(end - at).unwrap_or(usize::MAX)));
+            match self.file(nth)?.read_at(&mut bytes[have..have + most], at - begins_at) {
+                Ok(0) if end.is_some() => return Err(io::Error::other("a segment is shorter than it was")),
+                Ok(0) => break,
+                Ok(n) => have += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(have);
+        Ok(bytes)
+    }
+
+    fn file(&self, nth: usize) -> io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.0 != nth {
+            *open = (nth, Arc::new(File::open(&self.files.0[nth].path)?));
+        }
+        Ok(Arc::clone(&open.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_files_are_read_as_if_they_were_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let contents: [&[u8]; 4] = [b"abc", b"", b"defgh", b"i"];
+        let paths: Vec<PathBuf> = (0..contents.len()).map(|nth| folder.path().join(nth.to_string())).collect();
+        for (path, content) in paths.iter().zip(contents) {
+            std::fs::write(path, content).unwrap();
+        }
+        let (files, bytes) = Files::all(&paths).unwrap();
+        assert_eq!(bytes, 9);
+        let whole = contents.concat();
+        let reader = files.open().unwrap();
+        for from in 0..=9 {
+            for length in 0..12 {
+                let expected = &whole[from..whole.len().min(from + length)];
+                assert_eq!(reader.read_at(from as u64, length).unwrap(), expected, "{length} bytes from {from}");
+            }
+        }
+    }
+}
