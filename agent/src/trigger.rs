@@ -133,7 +133,7 @@ impl Trigger {
 pub(crate) fn unknown_counter(trigger: &Trigger, known: &BTreeSet<String>) -> Option<String> {
     const MAY_COME: [&str; 7] = ["firewall.", "ethtool.", "socket.", "drop.", "qdisc.", "conntrack.", "capture."];
     let key = trigger.counter()?;
-    if known.contains(key) || known.is_empty() || MAY_COME.iter().any(|family| key.starts_with(family)) {
+    if known.contains(key) || MAY_COME.iter().any(|family| key.starts_with(family)) {
         return None;
     }
     let mut nearest: Vec<(usize, &String)> = known.iter().map(|name| (distance(key, name), name)).collect();
