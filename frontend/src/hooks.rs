@@ -70,6 +70,17 @@ pub fn use_answer(query: Option<Query>) -> Option<Same<Answer>> {
         use_effect_with(epoch.session, move |_| set.set(None));
     }
     let asks = query.is_some();
+    {
+        // The engine looks at a bounded piece for each question: asked again, it goes on.
+        let (slot, query) = (slot.clone(), query.clone());
+        use_effect_with((*answer).clone(), move |answer| {
+            if let (Some(query), Some(answer)) = (query, answer)
+                && !answer.is_complete()
+            {
+                slot.ask(query);
+            }
+        });
+    }
     use_effect_with((query, epoch), move |(query, _)| {
         if let Some(query) = query {
             slot.ask(query.clone());

@@ -18,6 +18,7 @@ mod conversation;
 mod copies;
 mod judgement;
 mod labels;
+mod pace;
 mod reassembly;
 mod repair;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use cause::{Cause, Sign};
 pub use conversation::*;
 pub use judgement::{Evidence, Judgement, Verdict};
 pub use labels::Labels;
+pub use pace::{Pace, Paced};
 pub use reassembly::Reassembly;
 pub use repair::Amended;
 

@@ -26,6 +26,8 @@ pub enum Answer {
     Flows(FlowRows),
     /// To `Query::Ladder`.
     Ladder(Ladder),
+    /// To `Query::Course`.
+    Course(Box<Course>),
     /// To `Query::Timeline`.
     Timeline(Timeline),
     /// To `Query::Counters`.
@@ -41,6 +43,18 @@ pub enum Answer {
         /// The sentence.
         why: String,
     },
+}
+
+impl Answer {
+    /// Whether it is all there is to say: the same question, asked again, goes on where this answer stopped.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Packets(packets) => packets.complete,
+            Self::Timeline(timeline) => timeline.complete,
+            Self::Course(course) => course.complete,
+            _ => true,
+        }
+    }
 }
 
 /// How far reading has come. Sent without being asked, at most once a frame.
@@ -332,6 +346,61 @@ pub struct Timeline {
     /// When the filter cannot be understood.
     #[serde(default)]
     pub filter_error: Option<FilterError>,
+}
+
+/// How one conversation went over time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Course {
+    /// As of this revision.
+    pub revision: u64,
+    /// The conversation.
+    pub flow: FlowRow,
+    /// What the columns divide.
+    pub span: Span,
+    /// How many there are.
+    pub columns: u32,
+    /// Whether all packets of it have been looked at.
+    pub complete: bool,
+    /// Packets looked at so far, inside the span.
+    pub packets: u32,
+    /// Whether the handshake told how windows are scaled; else they are as in the header.
+    pub scaled: bool,
+    /// From the client, and from the server.
+    pub sides: [CourseSide; 2],
+}
+
+/// One direction of a course, as seen where the capture was taken. Columns without anything are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CourseSide {
+    /// Round trips to the receiver and back, in nanoseconds, by acknowledgement; none of what was sent again (Karn's rule).
+    pub rtt: Vec<Reach>,
+    /// The same by TSecr (RFC 7323).
+    pub rtt_echoed: Vec<Reach>,
+    /// Bytes sent that are neither acknowledged nor told by SACK.
+    pub in_flight: Vec<Reach>,
+    /// The receiver's window in bytes.
+    pub window: Vec<Reach>,
+    /// Bytes on the wire, by column.
+    pub wire: Vec<(u32, u64)>,
+    /// Bytes of data acknowledged for the first time, by column.
+    pub delivered: Vec<(u32, u64)>,
+    /// All of `wire`.
+    pub wire_bytes: u64,
+    /// All of `delivered`.
+    pub delivered_bytes: u64,
+}
+
+/// The values of one column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Which column, from 0.
+    pub column: u32,
+    /// The smallest value.
+    pub low: u64,
+    /// The largest.
+    pub high: u64,
+    /// The last: it holds until the next point.
+    pub last: u64,
 }
 
 /// One track.

@@ -66,6 +66,15 @@ pub enum Query {
         /// Which of its packets.
         rows: Rows,
     },
+    /// How one conversation went over time. → [`super::Course`]
+    Course {
+        /// Which.
+        flow: FlowId,
+        /// From when to when; `None` for all of it.
+        span: Option<Span>,
+        /// Into how many columns the span is divided, at most 1,024.
+        columns: u32,
+    },
     /// Tracks over time. → [`super::Timeline`]
     Timeline {
         /// From when to when; `None` for all there is.

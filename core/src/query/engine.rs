@@ -1,5 +1,6 @@
 //! The engine: bytes of a log in, answers out.
 
+use super::course::{self, Courses};
 use super::offload::Offload;
 use super::recording::Recording;
 use super::scan::Scans;
@@ -29,6 +30,7 @@ pub struct Engine {
     decoder: Decoder,
     recording: Recording,
     scans: Scans,
+    courses: Courses,
     judgement: Judgement,
     named: Named,
     sums: quality::Sums,
@@ -128,6 +130,7 @@ impl Engine {
     pub fn ask(&mut self, query: &Query, source: &mut dyn ByteSource) -> Answer {
         self.judge_if_due();
         let mut scans = std::mem::take(&mut self.scans);
+        let mut courses = std::mem::take(&mut self.courses);
         let progress = || self.progress();
         let known = &self.knowledge(&progress);
         let answer = match query {
@@ -141,6 +144,7 @@ impl Engine {
             Query::Packet { no } => packet::packet(known, *no, source),
             Query::Flows { rows, sort, span } => Answer::Flows(flows::flows(known, *rows, *sort, *span)),
             Query::Ladder { flow, rows } => ladder::ladder(known, &mut scans, *flow, *rows, source),
+            Query::Course { flow, span, columns } => course::course(known, &mut courses, *flow, *span, *columns, source),
             Query::Timeline { span, columns, filter } => tracks::timeline(known, &mut scans, *span, *columns, filter, source),
             Query::Counters { span } => Answer::Counters(counters::tables(known, *span)),
             Query::Drops { span, rows } => Answer::Drops(drops::rows(known, *span, *rows, source)),
@@ -148,6 +152,7 @@ impl Engine {
             Query::FilterHelp { filter, cursor } => Answer::FilterHelp(help::help(filter, *cursor)),
         };
         self.scans = scans;
+        self.courses = courses;
         answer
     }
 

@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod chips;
 mod counters;
+mod course;
 mod drops;
 mod engine;
 mod flows;
