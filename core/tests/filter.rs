@@ -186,3 +186,23 @@ fn every_field_of_the_decode_tree_is_a_filter_field() {
         .collect();
     assert_eq!(unknown, Vec::<String>::new());
 }
+
+/// Our own fields, over a lab in which a queue dropped segments.
+#[test]
+fn judgements_are_fields() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/labs/tbf-overlimit.pcap");
+    let log = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut engine = Engine::new();
+    engine.push(&log);
+    engine.finish();
+    let all = passing(&mut engine, &log, "tcp.analysis.retransmission");
+    assert!(!all.is_empty());
+    assert_eq!(passing(&mut engine, &log, "judgement == \"lost_after_tap\" and tcp.analysis.retransmission"), all);
+    let by_cause: Vec<String> = ["fast", "rack", "timeout"]
+        .iter()
+        .map(|cause| passing(&mut engine, &log, &format!("judgement.cause == \"{cause}\"")))
+        .collect();
+    let fast = "31 33 36 41 50 52 55 68 73 75 95 97 109 111 123 125 136 138 150 152 164 166";
+    assert_eq!(by_cause, [fast, "29 39 46 49 60 63 80 82 84 174", ""]);
+    assert_eq!(passing(&mut engine, &log, "judgement.tail_loss"), "");
+}

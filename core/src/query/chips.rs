@@ -71,6 +71,9 @@ pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, read: Option
             ),
         );
     }
+    if let Some(Chip { text, severity, about }) = row.judged.and_then(super::judged::chip) {
+        add(text, severity, about);
+    }
     let facts = row.facts;
     let offloaded = || {
         let sender = packet.and_then(|packet| packet.ip).map(|ip| ip.src);

@@ -12,6 +12,7 @@ mod drops;
 mod engine;
 mod flows;
 mod help;
+mod judged;
 mod ladder;
 mod locate;
 mod names;

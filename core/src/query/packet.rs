@@ -2,7 +2,7 @@
 
 use super::engine::Knowledge;
 use super::reader::{ByteSource, Reader, dissected};
-use super::{Answer, Node, PacketDetail, rows};
+use super::{Answer, Node, PacketDetail, judged, rows};
 use crate::dissect::{self, Packet, Protocol, TcpFlags, Transport};
 use crate::ids::PacketNo;
 use crate::store::Row;
@@ -117,6 +117,7 @@ fn analysis(known: &Knowledge<'_>, no: PacketNo, row: &Row, packet: &Packet<'_>)
         node.trouble = true;
         children.push(node);
     }
+    children.extend(judged::nodes(known, no, row));
     for hole in flow.side(direction).holes.iter().filter(|hole| hole.noticed.no == no) {
         let what = match (hole.filled, hole.acked, hole.missed_by_peer) {
             (Some(filled), ..) => format!("they came later, in packet {}", filled.no),

@@ -154,9 +154,16 @@ impl Recording {
             interface: record.interface,
             protocol: packet.transport.protocol().unwrap_or_default(),
             facts,
+            judged: seen.judgement.map(Into::into),
         };
         self.passing.note(&packet, &seen, &row, &self.flows, &self.store);
         self.store.push(&row);
+        if let Some(judgement) = seen.judgement {
+            self.store.give_reasons(judgement);
+        }
+        for amended in self.flows.amended() {
+            self.store.amend(amended.no, amended.judgement);
+        }
         self.wire_bytes += u64::from(record.wire_len);
         if !record.comments.is_empty() {
             if self.comments.len() < MOST_KEPT {

@@ -3,7 +3,8 @@
 //! **What.** A receiver announces window 0 when its buffer is full; the sender probes until there is room again. It looks like a
 //! stall on the network and is none.
 //!
-//! **When.** Segments that announce window 0 without SYN, FIN or RST, told once for each service and the side that closed its window.
+//! **When.** Segments that announce window 0 without SYN, FIN or RST, told once for each service and the side that closed its window,
+//! with how long it stayed closed: from the first such segment to the next with a window above 0.
 //!
 //! **Near misses.** A full but open window ("window full"); a RST, whose window is always 0.
 //!
@@ -15,8 +16,9 @@ use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Picture, Severity};
-use crate::flow::Flow;
+use crate::flow::{Flow, Side};
 use crate::ids::Direction;
+use crate::time::Nanos;
 
 const SLUG: &str = "zero_window";
 
@@ -41,7 +43,44 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
         let times: u64 = group.hits.iter().map(|(flow, direction)| u64::from(flow.side(*direction).zero_windows)).sum();
         let (first, direction) = group.hits[0];
         let receiver = first.sender(direction);
+        let sides = || group.hits.iter().map(|(flow, direction)| (*flow, flow.side(*direction), flow.side(direction.reverse())));
+        // Whoever had not opened its window again by the end of its conversation kept it closed until then.
+        let left_closed = |flow: &Flow, side: &Side| side.closed_since.map(|since| flow.last.at - since.at);
+        let closed = sides()
+            .map(|(flow, side, _)| side.closed_time.get().saturating_add(left_closed(flow, side).unwrap_or_default().get()))
+            .fold(0, i64::saturating_add);
+        let closed = Nanos::new(closed);
+        let longest = sides().filter_map(|(flow, side, _)| side.longest_closed.max(left_closed(flow, side))).max();
+        let runs: u64 = sides().map(|(_, side, _)| u64::from(side.closed_runs)).sum();
+        let probes: u64 = sides().map(|(_, _, sender)| u64::from(sender.window_probes)).sum();
+        let filled: u64 = sides().map(|(_, _, sender)| u64::from(sender.windows_filled)).sum();
+        let unopened = sides().filter(|(_, side, _)| side.closed_since.is_some()).count() as u64;
         let anchors = || group.hits.iter().map(|(flow, _)| Place::Flow(flow.id).into());
+        let mut reasons = vec![reason(
+            format!(
+                "{receiver} announced window 0 to {}: no data may be sent until it announces room again.",
+                first.sender(direction.reverse())
+            ),
+            anchors(),
+        )];
+        if let Some(longest) = longest.filter(|longest| longest.get() > 0) {
+            let end = match unopened {
+                0 => String::new(),
+                _ if runs == unopened => "; it was not seen to open again".to_owned(),
+                n => format!("; {n} of those times it was not seen to open again"),
+            };
+            let text =
+                format!("Its window was closed {}, {closed} in all and {longest} at the longest{end}.", say::count(runs, "time"));
+            reasons.push(reason(text, []));
+        }
+        if probes + filled > 0 {
+            let text = format!(
+                "The sender filled the window with {} and asked for room with {}: those are no losses.",
+                say::count(filled, "segment"),
+                say::count(probes, "probe")
+            );
+            reasons.push(reason(text, []));
+        }
         outcome.findings.push(
             Draft {
                 rule: SLUG,
@@ -49,22 +88,17 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
                 severity: Severity::Warning,
                 confidence: Confidence::Strong,
                 sentence: format!(
-                    "{} announced a full receive buffer {} in {}: its application reads too slowly, and {} had to wait.",
+                    "{} announced a full receive buffer {} in {}: its application reads too slowly, and {} had to wait{}.",
                     say::capital(&group.from),
                     say::count(times, "time"),
                     say::count(group.hits.len() as u64, "conversation"),
-                    group.to
+                    group.to,
+                    if closed.get() > 0 { format!(" {closed}") } else { String::new() }
                 ),
                 span: group.span(),
                 count: times,
                 evidence: anchors().take(16).collect(),
-                reasons: vec![reason(
-                    format!(
-                        "{receiver} announced window 0 to {}: no data may be sent until it announces room again.",
-                        first.sender(direction.reverse())
-                    ),
-                    anchors(),
-                )],
+                reasons,
                 confidence_reason: "The receiver itself says that it has no room.".into(),
                 rival: "Loss at the same time: then segments would be sent again that are not probes of one byte.".into(),
                 confirm: command(
@@ -96,6 +130,22 @@ mod tests {
             &format!("{OPEN}{DATA}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0\n"),
             "warning strong: 10.0.0.2 announced a full receive buffer 1 time in 1 conversation: its application reads too slowly, and 10.0.0.1 had to \
              wait.",
+        );
+    }
+
+    #[test]
+    fn how_long_it_had_no_room_is_told() {
+        check(
+            "zero_window",
+            &format!(
+                "{OPEN}{DATA}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0
+14:40:01.204 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 512, ack 1, win 512, length 0
+14:40:01.205 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0
+14:40:03.504 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 512, length 0
+"
+            ),
+            "warning strong: 10.0.0.2 announced a full receive buffer 2 times in 1 conversation: its application reads too slowly, and 10.0.0.1 \
+             had to wait 2.50 s.",
         );
     }
 

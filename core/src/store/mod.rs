@@ -7,13 +7,17 @@
 //! Left out on purpose: everything that can be had again by dissecting the packet.
 
 mod column;
+mod judged;
 mod tree;
 
 pub use column::Column;
+pub use judged::Judged;
 pub use tree::{Kind, Summary, Tree};
 
+use judged::Judgements;
+
 use crate::dissect::Protocol;
-use crate::flow::Labels;
+use crate::flow::{Judgement, Labels};
 use crate::ids::{Direction, FlowId, InterfaceId, PacketNo};
 use crate::time::Timestamp;
 
@@ -89,6 +93,8 @@ pub struct Row {
     pub protocol: Protocol,
     /// Small facts.
     pub facts: Facts,
+    /// What we hold it to be, where that was asked: see [`Store::judgement`].
+    pub judged: Option<Judged>,
 }
 
 /// Packets that share one base offset; the columns hold 32-bit distances from it.
@@ -110,6 +116,7 @@ pub struct Store {
     interfaces: Column<u8>,
     protocols: Column<u8>,
     facts: Column<u16>,
+    judgements: Judgements,
     tree: Tree,
     /// Packets more than 4 GiB behind the first of their run, as when hours of counters lie between: packet and offset.
     far_offsets: Vec<(PacketNo, u64)>,
@@ -149,6 +156,7 @@ impl Store {
         }
         self.protocols.push(row.protocol as u8);
         self.facts.push(row.facts.0);
+        self.judgements.push(row.judged);
         self.tree.push(timed.then_some(time), row.wire_len, row.labels, row.facts);
         if timed {
             self.disordered |= self.latest.is_some_and(|latest| time < latest);
@@ -200,6 +208,7 @@ impl Store {
             interface,
             protocol: protocol(self.protocols.get(index)?),
             facts: Facts(self.facts.get(index)?),
+            judged: self.judgements.get(index),
         })
     }
 
@@ -258,6 +267,26 @@ impl Store {
         (Labels::from_bits(self.labels.get(index).unwrap_or(0)), Facts(self.facts.get(index).unwrap_or(0)))
     }
 
+    /// What a packet is held to be, with the reasons; those of the first 131,072 judgements are kept.
+    pub fn judgement(&self, no: PacketNo) -> Option<Judgement> {
+        self.judgements.reasons(no)
+    }
+
+    /// Keeps the reasons why the latest packet is held to be what its row says.
+    pub fn give_reasons(&mut self, judgement: Judgement) {
+        self.judgements.give_reasons(judgement);
+    }
+
+    /// The earlier packets whose judgement this packet corrected, and what they are held to be since.
+    pub fn corrected_by(&self, no: PacketNo) -> impl Iterator<Item = (PacketNo, Judgement)> {
+        self.judgements.corrected_by(no)
+    }
+
+    /// Corrects what an earlier packet is held to be.
+    pub fn amend(&mut self, no: PacketNo, judgement: Judgement) {
+        self.judgements.amend(no, judgement);
+    }
+
     /// Notes that the kernel dropped this packet.
     pub fn mark_dropped(&mut self, no: PacketNo) {
         if let Some(index) = index(no) {
@@ -300,6 +329,7 @@ fn protocol(number: u8) -> Protocol {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::Verdict;
 
     fn row(n: u32) -> Row {
         Row {
@@ -313,6 +343,7 @@ mod tests {
             interface: InterfaceId(n % 300),
             protocol: PROTOCOLS[n as usize % PROTOCOLS.len()],
             facts: Facts::default().with(Facts::RESET, n.is_multiple_of(11)),
+            judged: n.is_multiple_of(13).then_some(Judged { verdict: Verdict::Reordered, cause: None, tail: false }),
         }
     }
 
@@ -339,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_packet_takes_at_most_32_bytes() {
-        let columns = 8 + 4 + 4 + 4 + 4 + 2 + 1 + 1 + 2;
+        let columns = 8 + 4 + 4 + 4 + 4 + 2 + 1 + 1 + 2 + 1;
         let shared = 8.0 / OFFSET_RUN as f64 + Tree::bytes_a_packet();
         assert!(f64::from(columns) + shared <= 32.0, "{shared}");
     }

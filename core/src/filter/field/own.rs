@@ -1,9 +1,9 @@
-//! Fields of our own: kernel drops, findings, copies.
+//! Fields of our own: kernel drops, findings, copies, judgements.
 
 use super::{Field, Known, Subject, field};
 use crate::filter::value::{Type, Value};
 use crate::log::block::KernelDrop;
-use crate::store::Facts;
+use crate::store::{Facts, Judged};
 
 /// The fields.
 pub(super) static FIELDS: &[Field] = &[
@@ -38,7 +38,30 @@ pub(super) static FIELDS: &[Field] = &[
         }
         Known::Yes
     }),
+    changing(
+        "judgement",
+        Type::Text,
+        "what we hold a TCP segment to be, beside Wireshark's label: lost_after_tap (Dropscope)",
+        |s, out| judged(s, |judged| out(Value::Text(judged.verdict.slug()))),
+    ),
+    changing("judgement.cause", Type::Text, "what made the sender send again: timeout, fast, rack, … (Dropscope)", |s, out| {
+        judged(s, |judged| judged.cause.into_iter().for_each(|cause| out(Value::Text(cause.slug()))))
+    }),
+    changing("judgement.tail_loss", Type::Presence, "the end of what had been sent was lost (Dropscope)", |s, out| {
+        judged(s, |judged| {
+            if judged.tail {
+                out(Value::Present(&[]));
+            }
+        })
+    }),
 ];
+
+fn judged(s: &Subject<'_>, give: impl FnOnce(Judged)) -> Known {
+    if let Some(judged) = s.row.judged {
+        give(judged);
+    }
+    Known::Yes
+}
 
 const fn changing(name: &'static str, kind: Type, about: &'static str, get: super::Get) -> Field {
     Field { changes: true, ..field(name, kind, about, get) }
