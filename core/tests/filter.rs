@@ -190,8 +190,7 @@ fn every_field_of_the_decode_tree_is_a_filter_field() {
 /// Our own fields, over a lab in which a queue dropped segments.
 #[test]
 fn judgements_are_fields() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/labs/tbf-overlimit.pcap");
-    let log = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let log = kept::file("labs/tbf-overlimit.pcap").to_vec();
     let mut engine = Engine::new();
     engine.push(&log);
     engine.finish();

@@ -4,11 +4,9 @@
 
 mod common;
 
-use std::process::Command;
-
 #[test]
 fn tshark_and_capinfos_open_what_the_encoder_writes() {
-    let Some(version) = tool("tshark", &["--version"]) else { return };
+    let Some(version) = common::tool("tshark", &["--version"]) else { return };
     assert!(version.starts_with("TShark"), "{version}");
     let path = std::env::temp_dir().join(format!("dropscope-encoder-{}.pcapng", std::process::id()));
     std::fs::write(&path, common::one_of_each()).expect("the log is written");
@@ -27,8 +25,8 @@ fn tshark_and_capinfos_open_what_the_encoder_writes() {
     for field in fields {
         arguments.extend(["-e", field]);
     }
-    let packets = tool("tshark", &arguments);
-    let summary = tool("capinfos", &["-M", "-c", "-t", "-I", file]);
+    let packets = common::tool("tshark", &arguments);
+    let summary = common::tool("capinfos", &["-M", "-c", "-t", "-I", file]);
     std::fs::remove_file(&path).expect("the log was there");
 
     assert_eq!(
@@ -40,20 +38,5 @@ fn tshark_and_capinfos_open_what_the_encoder_writes() {
     let summary = summary.expect("capinfos comes with tshark");
     for line in ["Number of packets:   3", "Number of stat entries = 1", "Time precision = nanoseconds (9)", "Name = tun0"] {
         assert!(summary.contains(line), "{line} is not in\n{summary}");
-    }
-}
-
-/// What a tool printed; `None` where it is not installed, which CI does not put up with.
-fn tool(name: &str, arguments: &[&str]) -> Option<String> {
-    match Command::new(name).args(arguments).output() {
-        Ok(output) => {
-            assert!(output.status.success(), "{name} failed: {}", String::from_utf8_lossy(&output.stderr));
-            Some(String::from_utf8(output.stdout).expect("its output is UTF-8"))
-        }
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "{name} is needed in CI: {error}");
-            eprintln!("skipped: {name} is not installed");
-            None
-        }
     }
 }

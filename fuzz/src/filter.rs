@@ -101,6 +101,7 @@ impl Packets {
             interface: record.interface,
             protocol: packet.transport.protocol().unwrap_or_default(),
             facts: Facts::default().with(Facts::MORE_ADDRESSES, packet.outer.is_some() || quotes),
+            judged: observed.judgement.map(Into::into),
         });
         self.bytes.push(record.data.to_vec());
     }

@@ -2,6 +2,8 @@
 
 use super::script::Script;
 
+mod judged;
+
 #[track_caller]
 fn check(script: &str, told: &str) {
     let clean = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
@@ -425,10 +427,10 @@ fn called_acked_unseen_though_all_was_seen() {
         ",
         "
         5: lost_segment
-        6: retransmission, rto 280 ms, judged LostBeforeTap by NewerTsval; Timeout by Waited after 279 ms, tail
+        6: retransmission, rto 280 ms, judged LostBeforeTap by NewerTsval; Timeout by Waited after 279 ms
         7: ack_lost_segment, judged NothingMissing by AllSeen
         flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
-          C 5 packets, 350 bytes, to 300, acked 300, 1 sent again (1 timeout), 1 tail losses for 279 ms
+          C 5 packets, 350 bytes, to 300, acked 300, 1 sent again (1 timeout)
           S 2 packets, 0 bytes, to 0, acked 0
         ",
     );

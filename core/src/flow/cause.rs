@@ -172,7 +172,8 @@ impl Moment {
             return Some((Cause::TailLossProbe, Sign::NewestFirst));
         }
         let since = self.since_news.map_or(self.wait, |news| news.min(self.wait));
-        if since >= self.timer() && !self.is_answer() {
+        // A timer takes the oldest; what else it left outstanding comes in its wake.
+        if since >= self.timer() && !self.is_answer() && (self.oldest || !self.before_timeout) {
             return Some((Cause::Timeout, self.waited()));
         }
         if self.before_timeout {

@@ -177,6 +177,11 @@ impl Side {
         u64::from(self.packets) + u64::from(self.joined)
     }
 
+    /// Whether its window was closed then; only the last time that it was is known.
+    pub(super) fn had_closed(&self, at: Timestamp) -> bool {
+        self.closed_since.is_some_and(|since| since.at <= at) || self.last_closed.is_some_and(|closed| closed.contains(at))
+    }
+
     /// Bytes of IP and how many packets had that size, ascending; at most 24 sizes, of more the nearest larger one is taken.
     pub fn sizes(&self) -> &[(u32, u32)] {
         if !self.rare.sizes.is_empty() {
@@ -253,6 +258,8 @@ pub struct Course {
     pub longest_closed: Option<Nanos>,
     /// Since when its window is closed.
     pub closed_since: Option<Seen>,
+    /// The last time that it was closed and opened again.
+    pub(super) last_closed: Option<Span>,
     /// Segments labelled `window_full`: the peer's window, not the network, made it wait.
     pub windows_filled: u32,
     /// What it sent to learn whether the peer's window has opened.

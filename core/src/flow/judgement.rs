@@ -1,7 +1,7 @@
 //! What we hold a segment to be, beside Wireshark's label, and by which evidence.
 //!
 //! The label goes by times and numbers alone; here speak the bytes that were seen, TSval (RFC 7323), the IP identification,
-//! and what the peer acknowledged selectively. There is a judgement only where a label or a copy asks for one. A later packet
+//! and what the peer acknowledged selectively. There is a judgement only where a label, a copy or a repeat asks for one. A later packet
 //! may prove that a segment was sent again needlessly: then its judgement is amended (`repair`). Not judged here: losses that
 //! nothing after them has shown yet.
 
@@ -72,11 +72,13 @@ pub enum Verdict {
     NoLossTold,
     /// It answers the SYN of this conversation, though with another number than an answer before.
     SameConversation,
+    /// Sent again, as the peer's window was closed when it came first.
+    Refused,
 }
 
 impl Verdict {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Copy,
         Self::Reordered,
         Self::LostBeforeTap,
@@ -87,6 +89,7 @@ impl Verdict {
         Self::ZeroWindowProbe,
         Self::NoLossTold,
         Self::SameConversation,
+        Self::Refused,
     ];
 
     /// Its name in filters: `judgement == "reordered"`.
@@ -102,12 +105,13 @@ impl Verdict {
             Self::ZeroWindowProbe => "zero_window_probe",
             Self::NoLossTold => "no_loss_told",
             Self::SameConversation => "same_conversation",
+            Self::Refused => "refused",
         }
     }
 
     /// Whether the segment was sent a second time by its sender.
     pub const fn is_sent_again(self) -> bool {
-        matches!(self, Self::LostBeforeTap | Self::LostAfterTap | Self::SentNeedlessly)
+        matches!(self, Self::LostBeforeTap | Self::LostAfterTap | Self::SentNeedlessly | Self::Refused)
     }
 }
 
@@ -221,10 +225,17 @@ impl Scene<'_> {
             return Some(Judgement { original: self.copy_of, ..say(Verdict::Copy, Evidence::SamePacket)? });
         }
         let window_closed = self.analysis.half(self.direction.reverse()).window_closed();
-        let repeats = self.labels.any(Labels::RETRANSMISSION.or(Labels::OUT_OF_ORDER));
+        let overlooked = self.labels.is_empty() && self.header.payload_len > 0 && self.end <= self.side.sent_to + 1;
+        let repeats = overlooked || self.labels.any(Labels::RETRANSMISSION.or(Labels::OUT_OF_ORDER));
         let one_byte = self.labels.any(Labels::RETRANSMISSION) && self.header.payload_len == 1;
-        if window_closed && (one_byte || self.labels.any(Labels::KEEP_ALIVE)) {
+        let follows = self.labels.any(Labels::LOST_SEGMENT) && self.seq <= self.side.sent_to + 1;
+        let another = follows && self.header.payload_len == 1;
+        if window_closed && (one_byte || another || self.labels.any(Labels::KEEP_ALIVE)) {
             return say(Verdict::ZeroWindowProbe, Evidence::WindowClosed);
+        }
+        if self.labels.any(Labels::REUSED_PORTS) && self.header.flags.has(TcpFlags::SYN.or(TcpFlags::ACK)) && self.ack == Some(1)
+        {
+            return say(Verdict::SameConversation, Evidence::AnswersSyn);
         }
         // One byte sent again looks like a keep-alive; but a keep-alive repeats what was acknowledged.
         let alive = self.labels.any(Labels::KEEP_ALIVE)
@@ -243,7 +254,7 @@ impl Scene<'_> {
                 say(Verdict::NothingMissing, Evidence::AllSeen)
             };
         }
-        if self.labels.any(Labels::LOST_SEGMENT) && self.seq <= self.side.sent_to + 1 {
+        if follows {
             return say(Verdict::NothingMissing, Evidence::AllSeen);
         }
         if self.labels.any(Labels::DUPLICATE_ACK)
@@ -251,10 +262,6 @@ impl Scene<'_> {
             && self.ack.is_some_and(|ack| ack > self.peer.sent_to)
         {
             return say(Verdict::NoLossTold, Evidence::NothingOutstanding);
-        }
-        if self.labels.any(Labels::REUSED_PORTS) && self.header.flags.has(TcpFlags::SYN.or(TcpFlags::ACK)) && self.ack == Some(1)
-        {
-            return say(Verdict::SameConversation, Evidence::AnswersSyn);
         }
         None
     }
@@ -281,6 +288,9 @@ impl Scene<'_> {
                 let (verdict, evidence) = match (acknowledged, sacked) {
                     (true, _) => (Verdict::SentNeedlessly, Evidence::Acknowledged),
                     (_, true) => (Verdict::SentNeedlessly, Evidence::Sacked),
+                    _ if self.since(None).is_some_and(|at| self.peer.had_closed(at)) => {
+                        (Verdict::Refused, Evidence::WindowClosed)
+                    }
                     _ => (Verdict::LostAfterTap, Evidence::SeenBefore),
                 };
                 let unacked = &self.analysis.half(self.direction).unacked;
@@ -290,8 +300,12 @@ impl Scene<'_> {
             }
         };
         judgement.wait = self.since(hole).map(|since| self.seen.at - since);
-        if judgement.verdict.is_sent_again() {
+        if judgement.verdict == Verdict::Refused {
+            // It waited for room, not for a timer.
+        } else if judgement.verdict.is_sent_again() {
             self.tell_cause(&mut judgement);
+            // What came past here later may have arrived, and its ACK would have told of this one.
+            judgement.tail &= hole.is_none();
         } else if let Some(hole) = hole {
             let later = self.analysis.half(self.direction).unacked.iter().rev();
             let overtaking =

@@ -9,7 +9,7 @@ use super::judgement::{Evidence, Judgement, Verdict};
 use super::repair::Amended;
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::Direction;
-use crate::time::Nanos;
+use crate::time::{Nanos, Span};
 
 /// Bytes of data that fill a segment of this direction, where the handshake told: neither end can send more (RFC 9293 section
 /// 3.7.1; the options of every segment are part of it, RFC 6691).
@@ -83,6 +83,7 @@ pub(super) fn note_window(side: &mut Side, header: &Header<'_>, labels: Labels, 
         course.closed_time = sum(course.closed_time, length);
         course.longest_closed = course.longest_closed.max(Some(length));
         course.closed_since = None;
+        course.last_closed = Some(Span::new(closed.at, seen.at));
     }
 }
 

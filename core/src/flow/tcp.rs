@@ -94,7 +94,9 @@ impl Tcp {
             flow.sides[end.index()].base = self.analysis.half(end).base;
         }
         let full = full_segment(flow, direction, ip, header);
-        let judgement = if copy.is_some() || !labelled.labels.is_empty() {
+        // A repeat that the label overlooks, as where numbers wrap to 0.
+        let repeats = header.payload_len > 0 && placed.end <= flow.side(direction).sent_to + 1;
+        let judgement = if copy.is_some() || repeats || !labelled.labels.is_empty() {
             let end = &self.ends[direction.index()];
             let scene = Scene {
                 labels: labelled.labels,
@@ -171,6 +173,11 @@ impl Tcp {
             Direction::AToB => (a, b),
             Direction::BToA => (b, a),
         };
+        let opens_anew = header.flags.has(TcpFlags::SYN.or(TcpFlags::ACK)) && own == Some(header.seq);
+        if opens_anew && fwd.reference.is_some_and(|reference| reference.relative(header.seq) != 0) {
+            // A SYN-ACK with another number: those before it count no more, and what lies between is no gap.
+            (fwd.reference, fwd.next) = (None, None);
+        }
         let reference = fwd.reference.get_or_insert_with(|| Reference::new(own.unwrap_or(header.seq)));
         let seq = reference.relative(header.seq);
         let length = header.payload_len + u32::from(header.flags.any(TcpFlags::SYN.or(TcpFlags::FIN)));

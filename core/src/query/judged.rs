@@ -21,6 +21,7 @@ pub(super) fn chip(judged: Judged) -> Option<Chip> {
         Verdict::ZeroWindowProbe => ("asks for room", Severity::Note),
         Verdict::NoLossTold => ("no loss", Severity::Note),
         Verdict::SameConversation => ("same conversation", Severity::Note),
+        Verdict::Refused => ("had no room", Severity::Note),
     };
     let cause = judged.cause.map_or(String::new(), |cause| format!(": {}", short(cause)));
     let tail = if judged.tail { " The end of what had been sent was lost (tail loss)." } else { "" };
@@ -92,6 +93,7 @@ fn what(verdict: Verdict) -> &'static str {
         Verdict::ZeroWindowProbe => "asks whether the receiver's closed window has opened: nothing was lost",
         Verdict::NoLossTold => "repeats an acknowledgement, which is no sign of loss here",
         Verdict::SameConversation => "answers the SYN of this conversation: the ports are not used anew",
+        Verdict::Refused => "sent again, for the receiver had no room when it came first: nothing was lost on the way",
     }
 }
 
@@ -125,7 +127,7 @@ fn why(judgement: &Judgement) -> String {
         }
         Evidence::PeerHasThem => "the peer acknowledges bytes that were never captured".into(),
         Evidence::AllSeen => "all bytes up to there were captured".into(),
-        Evidence::WindowClosed => "the peer's last window was 0".into(),
+        Evidence::WindowClosed => "the peer had announced a window of 0".into(),
         Evidence::NothingOutstanding => "all that the other side had sent was acknowledged already".into(),
         Evidence::AnswersSyn => "it acknowledges the number of the SYN that opened this conversation".into(),
     }

@@ -217,3 +217,18 @@ pub(crate) fn told<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
 fn ended(end: Result<(), End>) -> String {
     end.map_or_else(|end| end.to_string(), |()| "the log is whole".into())
 }
+
+/// What a tool printed; `None` where it is not installed, which CI does not put up with.
+pub(crate) fn tool(name: &str, arguments: &[&str]) -> Option<String> {
+    match std::process::Command::new(name).args(arguments).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{name} failed: {}", String::from_utf8_lossy(&output.stderr));
+            Some(String::from_utf8(output.stdout).expect("its output is UTF-8"))
+        }
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{name} is needed in CI: {error}");
+            eprintln!("skipped: {name} is not installed");
+            None
+        }
+    }
+}
