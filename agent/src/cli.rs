@@ -8,6 +8,7 @@ use crate::lab::{LabArgs, lab};
 use crate::live::{LiveArgs, live};
 use crate::manual::{self, CompletionsArgs, ManArgs};
 use crate::packets::{PacketsArgs, packets};
+use crate::probe::{ProbeArgs, probe};
 use crate::record::{self, RecordArgs};
 use crate::serve::{self, Browser, Server};
 use anyhow::{Context as _, Result};
@@ -57,6 +58,13 @@ Examples:
   sudo dropscope record --keep 1h --trigger 'rule:--dport 443 -j DROP' --trigger 'drop:NETFILTER_DROP>5/s'
   ssh web-1 sudo dropscope record -i eth0 -o - | wireshark -k -i -";
 
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  sudo dropscope probe --syn 20 web.example:443
+  dropscope probe --http / web.example:443
+  sudo dropscope probe --pmtu --json 10.0.0.7:80
+  dropscope probe --dns web.example 10.0.0.53:53";
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   dropscope check web.pcapng
@@ -104,6 +112,12 @@ enum Command {
     /// Write the reference case, which the page shows first, as a log.
     #[command(after_help = "Example:\n  dropscope reference -o - | dropscope check -")]
     Reference(ReferenceArgs),
+    /// Does a service answer, how fast, and what is lost on the way?
+    ///
+    /// SYNs as `hping3 -S` sends them, an HTTP request with the phase it dies in, the path's MTU, a name server. Exit status: 0
+    /// everything was answered, 1 something was lost or failed, 2 wrong use.
+    #[command(after_help = PROBE_EXAMPLES)]
+    Probe(ProbeArgs),
     /// The review server: captures that people share, behind links.
     ///
     /// Uploaded captures are kept in the data folder with the links that were made to them. The link printed at the start
@@ -192,6 +206,7 @@ pub fn main() -> ExitCode {
         Some(Command::Packets(args)) => packets(&args),
         Some(Command::Reference(args)) => reference(&args),
         Some(Command::Record(args)) => record::record(&args),
+        Some(Command::Probe(args)) => probe(&args),
         Some(Command::Serve(args)) => review_server(&args),
         Some(Command::Completions(args)) => manual::completions(&args),
         Some(Command::Man(args)) => manual::man(&args),

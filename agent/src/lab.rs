@@ -3,6 +3,7 @@
 use crate::cli::{ServerArgs, runtime};
 use crate::live::{Live, Ready};
 use crate::log_file::LogFile;
+use crate::probe::recorded;
 use crate::record::{conclude, end, say_what_is_recorded};
 use crate::recording::Plan;
 use crate::rights::Rights;
@@ -169,5 +170,6 @@ fn plan(net: &Net) -> Result<Plan> {
         captures: vec![(server, CaptureSettings::of("eth0"))],
         sources: WatchSettings::default(),
         triggers: Vec::new(),
+        probes: recorded::Plan::default(),
     })
 }

@@ -11,6 +11,7 @@ mod log_file;
 mod manual;
 mod metrics;
 mod packets;
+mod probe;
 mod record;
 mod recorder;
 mod recording;

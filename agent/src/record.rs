@@ -4,6 +4,7 @@ use crate::cli::{runtime, size};
 use crate::keep::KeepArgs;
 use crate::log_file::LogFile;
 use crate::metrics::Endpoint;
+use crate::probe::recorded;
 use crate::recorder::Summary;
 use crate::recording::{Plan, Recording, ended};
 use crate::rights::Rights;
@@ -50,6 +51,13 @@ pub(crate) struct CaptureArgs {
     /// A source not to read: see `dropscope record --help`. May be repeated.
     #[arg(long, value_name = "SOURCE")]
     without: Vec<String>,
+    /// Probe this service with five SYNs again and again, from the first namespace that is watched; the results stand in the
+    /// log. May be repeated.
+    #[arg(long = "probe", value_name = "HOST:PORT", value_parser = crate::probe::target)]
+    probes: Vec<String>,
+    /// Between two rounds of probes.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60")]
+    probe_every: Duration,
     /// Tell Prometheus of Dropscope's own work at http://ADDRESS/metrics, for example 127.0.0.1:9477.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
@@ -176,6 +184,7 @@ impl CaptureArgs {
             captures,
             sources: WatchSettings { without: self.without.clone(), ..WatchSettings::default() },
             triggers: Vec::new(),
+            probes: recorded::Plan { targets: self.probes.clone(), every: self.probe_every },
         })
     }
 }
@@ -283,6 +292,8 @@ mod tests {
                 no_promiscuous: false,
                 ring: 1 << 20,
                 without: Vec::new(),
+                probes: Vec::new(),
+                probe_every: Duration::from_secs(60),
                 metrics: None,
                 user: None,
                 filter: vec!["tcp".into(), "port".into(), "80".into()],

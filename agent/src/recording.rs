@@ -4,6 +4,7 @@
 
 use crate::log_file::LogFile;
 use crate::metrics::Metrics;
+use crate::probe::recorded::{self, Prober};
 use crate::recorder::{Described, Opening, Recorder, Summary};
 use crate::rights::Rights;
 use crate::source::SOURCES;
@@ -37,12 +38,15 @@ pub(crate) struct Plan {
     pub(crate) sources: WatchSettings,
     /// What freezes the minutes around it, in a log of segments.
     pub(crate) triggers: Vec<Trigger>,
+    /// What is probed meanwhile, from the first of `watched`.
+    pub(crate) probes: recorded::Plan,
 }
 
 /// A recording for which everything is open.
 pub(crate) struct Opened {
     captures: Vec<Capture>,
     watch: Watch,
+    prober: Option<Prober>,
     /// Names of the watched namespaces.
     namespaces: BTreeMap<NetnsId, String>,
     triggers: Vec<Trigger>,
@@ -55,6 +59,7 @@ pub(crate) struct Opened {
 pub(crate) struct Recording {
     captures: Vec<Running>,
     watch: Watch,
+    prober: Option<Prober>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
 }
@@ -84,8 +89,12 @@ impl Plan {
         let sources = WatchSettings { confine: Some(confine), ..self.sources.clone() };
         let mut watch = Watch::open(&self.watched, &sources, &send)?;
         watch.limits.splice(0..0, without);
+        let prober = match self.watched.first() {
+            Some(place) => Prober::open(&self.probes, place, rights, &send)?,
+            None => None,
+        };
         let namespaces = self.watched.iter().map(|target| (target.netns, target.name.clone())).collect();
-        Ok(Opened { captures, watch, namespaces, triggers: self.triggers.clone(), send, receive })
+        Ok(Opened { captures, watch, prober, namespaces, triggers: self.triggers.clone(), send, receive })
     }
 
     /// Reads the counters once, where a trigger names one: a name that is wrong would never fire.
@@ -141,8 +150,11 @@ impl Opened {
         let start = |capture: Capture| capture.start(self.send.clone()).context("no thread for a capture can be had");
         let captures = self.captures.into_iter().map(start).collect::<Result<_>>()?;
         self.watch.start();
+        if let Some(prober) = &self.prober {
+            prober.start();
+        }
         // The recorder ends when the last sender is gone; `send` goes here, the others with their threads.
-        Ok(Recording { captures, watch: self.watch, recorder, metrics })
+        Ok(Recording { captures, watch: self.watch, prober: self.prober, recorder, metrics })
     }
 }
 
@@ -159,6 +171,9 @@ impl Recording {
 
     /// Ends it: what lies in the rings is taken along, then the counters are read once more, so that they cover every packet.
     pub(crate) fn end(self) -> Summary {
+        if let Some(prober) = self.prober {
+            prober.stop();
+        }
         for capture in self.captures {
             capture.stop();
         }

@@ -182,7 +182,9 @@ impl Rights {
         let held: Vec<&str> = found.held.iter().map(String::as_str).collect();
         let held = match held.as_slice() {
             [] => "no thread holds a capability".to_owned(),
-            held => format!("only the threads that read firewalls and connection tracking hold {}", held.join(" and ")),
+            held => {
+                format!("only the threads that read firewalls and connection tracking, or probe, hold {}", held.join(" and "))
+            }
         };
         let folders: Vec<_> = self.writes.iter().map(|folder| folder.display().to_string()).collect();
         let writes = if folders.is_empty() { "the log, which is open".to_owned() } else { folders.join(" and ") };

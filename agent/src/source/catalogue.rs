@@ -82,6 +82,7 @@ impl Registry {
         self.values(sample.at_ns, sample.took_ns, sample.readings, &mut records);
         records.extend(sample.drops.into_iter().map(|drop| Record::KernelDrop(Box::new(drop))));
         records.extend(sample.marks.into_iter().map(Record::Mark));
+        records.extend(sample.probes.into_iter().map(|probe| Record::Probe(Box::new(probe))));
         records
     }
 

@@ -1,6 +1,6 @@
 //! What one round of reading brought: values by self-describing names, and what else was learnt.
 
-use dropscope_core::log::block::{Clock, CounterKind, KernelDrop, Mark, Namespace, RuleSet, Station, Unit};
+use dropscope_core::log::block::{Clock, CounterKind, KernelDrop, Mark, Namespace, Probe, RuleSet, Station, Unit};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub struct Sample {
     pub drops: Vec<KernelDrop>,
     /// Things that happened.
     pub marks: Vec<Mark>,
+    /// Results of active checks.
+    pub probes: Vec<Probe>,
     /// A reading of the clocks.
     pub clock: Option<Clock>,
     /// What cannot be read, in full sentences, each said once.
@@ -98,6 +100,7 @@ impl Sample {
             && self.rule_sets.is_empty()
             && self.drops.is_empty()
             && self.marks.is_empty()
+            && self.probes.is_empty()
             && self.clock.is_none()
             && self.limits.is_empty()
     }
