@@ -58,7 +58,7 @@ pub enum Sign {
     DuplicateAcks,
     /// More than two segments' worth of later bytes were acknowledged selectively (RFC 6675 section 2).
     SackedAbove,
-    /// A later segment had arrived, by SACK.
+    /// A segment that was sent later had arrived.
     LaterArrived,
     /// Sent again before, and later segments had arrived since: lost again.
     LostAgain,
@@ -122,6 +122,8 @@ pub(super) struct Moment {
     pub sacked_above: u64,
     /// Whether a router has called it too large since it was sent.
     pub too_big: bool,
+    /// Whether a segment that was sent again after it has arrived.
+    pub later_delivered: bool,
     /// Whether it is the oldest that is not acknowledged.
     pub oldest: bool,
     /// Whether nothing was sent beyond it.
@@ -188,7 +190,7 @@ impl Moment {
         if self.sacked_above > u64::from(self.mss) * 2 {
             return Some((Cause::Fast, Sign::SackedAbove));
         }
-        if self.sacked_above > 0 {
+        if self.sacked_above > 0 || (self.later_delivered && !self.in_recovery) {
             return Some((Cause::Rack, Sign::LaterArrived));
         }
         if told {
@@ -268,6 +270,7 @@ mod tests {
         check(Moment { duplicate_acks: 1, sacked_above: 2_896, ..told }, Some((Cause::Rack, Sign::LaterArrived)));
         let again = Moment { wait_before: Some(MS(20)), sacked_above: 9_000, duplicate_acks: 9, ..told };
         check(again, Some((Cause::Rack, Sign::LostAgain)));
+        check(Moment { later_delivered: true, ..told }, Some((Cause::Rack, Sign::LaterArrived)));
         check(Moment { in_recovery: true, since_told: None, ..told }, Some((Cause::Fast, Sign::PartialAck)));
         // Told long ago, and nothing since: the timer.
         let silent = Moment { since_told: Some(MS(290)), since_news: Some(MS(300)), wait: MS(310), ..told };

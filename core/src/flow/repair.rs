@@ -34,6 +34,8 @@ pub(super) struct Repair {
     again: VecDeque<Again>,
     /// Those among them that the peer has not acknowledged since.
     open: u32,
+    /// When the latest of those that it has was sent.
+    delivered_at: Option<Timestamp>,
 }
 
 /// A segment that was sent again.
@@ -92,6 +94,7 @@ impl Repair {
             let again = &mut self.again[index];
             again.acked = true;
             self.open -= 1;
+            self.delivered_at = self.delivered_at.max(Some(again.at));
             if original && again.judgement.verdict != Verdict::SentNeedlessly {
                 tell(Told::Amended(again.amend(Evidence::Eifel, seen, None)));
             } else if tail {
@@ -165,6 +168,7 @@ impl Repair {
         moment.sacked_above = self.sacked.iter().filter(|(_, to)| *to > end).map(|(from, to)| to - (*from).max(end)).sum();
         moment.before_timeout = seq < self.timeout_to;
         moment.in_recovery = seq < self.recovery_to;
+        moment.later_delivered = self.delivered_at.is_some_and(|later| later - at > Nanos::new(-moment.wait.get()));
         moment.wait_before = self.last_of(seq).map(|again| again.judgement.wait.unwrap_or_default());
     }
 

@@ -168,7 +168,7 @@ fn signed(sign: Sign, judgement: &Judgement) -> String {
             n => format!("{n} duplicate ACKs{heard}"),
         },
         Sign::SackedAbove => format!("more than two segments behind it were acknowledged selectively{heard}"),
-        Sign::LaterArrived => format!("a segment behind it was acknowledged selectively{heard}"),
+        Sign::LaterArrived => format!("a segment that was sent later had arrived{heard}"),
         Sign::LostAgain => format!("it had been sent again before, and segments behind it arrived since{heard}"),
         Sign::PartialAck => "an ACK in the repair of an earlier loss reached up to it and no farther".into(),
         Sign::NewestFirst => "it is the newest of what was outstanding, and a timer would have taken the oldest".into(),

@@ -3,11 +3,15 @@
 use super::super::engine::Knowledge;
 use crate::flow::{Flow, Side};
 use crate::rules::say;
+use crate::time::Nanos;
 
 /// See [`super::Sums`].
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     segments: u64,
+    /// Farthest that one was overtaken: by how many segments, and for how long.
+    most_overtaken: u16,
+    longest_late: Nanos,
     /// Conversations, and the first of them.
     conversations: u64,
     first: Option<String>,
@@ -19,6 +23,10 @@ impl Sums {
         let late: u64 = flow.sides.iter().filter(lossless).map(|side| u64::from(side.out_of_order)).sum();
         if late > 0 {
             self.segments += late;
+            for side in flow.sides.iter().filter(lossless) {
+                self.most_overtaken = self.most_overtaken.max(side.most_overtaken);
+                self.longest_late = self.longest_late.max(side.longest_late.unwrap_or_default());
+            }
             self.conversations += 1;
             self.first.get_or_insert_with(|| format!("{} and {}", flow.client, flow.server));
         }
@@ -32,8 +40,20 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
         1 => format!("between {first}"),
         n => format!("in {} (the first between {first})", say::count(n, "conversation")),
     };
+    // Linux takes a segment for lost once three have overtaken it (`tcp_reordering`).
+    let extent = match sums.most_overtaken {
+        0 => String::new(),
+        n => format!(
+            " The farthest was overtaken by {}{} and came {} late{}.",
+            say::count(n.into(), "segment"),
+            if n >= 300 { " or more" } else { "" },
+            sums.longest_late,
+            if n > 3 { ", which makes a sender that allows for three send it again" } else { "" }
+        ),
+    };
     vec![format!(
-        "{} {between} came out of order, and none was sent again: they were reordered, on the way or by the capture, and nothing was lost.",
+        "{} {between} came out of order, and none was sent again: they were reordered, on the way or by the capture, and nothing was \
+         lost.{extent}",
         say::count(sums.segments, "segment")
     )]
 }
@@ -52,7 +72,7 @@ mod tests {
         assert_eq!(
             remarked("reordered", &format!("{OPEN}{LATER}{late}{ACK}")),
             "1 segment between 10.0.0.2:5 and 10.0.0.1:80 came out of order, and none was sent again: they were reordered, on the way or by the \
-             capture, and nothing was lost."
+             capture, and nothing was lost. The farthest was overtaken by 1 segment and came 100 µs late."
         );
     }
 
