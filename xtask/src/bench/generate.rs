@@ -11,8 +11,32 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Writes a pcap file (nanoseconds) of at least `bytes` bytes and returns how many packets it holds.
-pub(crate) fn capture(path: &Path, bytes: u64, seed: u64) -> Result<u64> {
+/// What a capture holds.
+pub(crate) struct Shape {
+    /// What its file is called.
+    pub name: &'static str,
+    /// Conversations open at a time.
+    pub concurrent: u64,
+    /// How many packets, whatever the size.
+    pub packets: Option<u64>,
+    /// What the conversations do.
+    pub kind: Kind,
+}
+
+/// What a conversation does.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    /// A few requests with answers, then the close.
+    Web,
+    /// Requests without end.
+    Endless,
+    /// A SYN that nobody answers, of an address and port of its own.
+    Scan,
+}
+
+/// Writes a pcap file (nanoseconds) of at least `bytes` bytes, or of the shape's number of packets, and returns how many
+/// packets it holds.
+pub(crate) fn capture(path: &Path, bytes: u64, seed: u64, shape: &Shape) -> Result<u64> {
     let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let header = [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1];
@@ -24,13 +48,13 @@ pub(crate) fn capture(path: &Path, bytes: u64, seed: u64) -> Result<u64> {
     let mut open: Vec<Option<Conversation>> = Vec::new();
     let (mut written, mut packets, mut begun) = (24_u64, 0_u64, 0_u64);
     let mut frame = Vec::with_capacity(2048);
-    let begin = |number: u64, at: u64, random: &mut Random| Conversation::new(number, at, random);
-    for _ in 0..CONCURRENT {
+    let begin = |number: u64, random: &mut Random| Conversation::new(number, shape.kind, random);
+    for _ in 0..shape.concurrent {
         waiting.push(Reverse((begun * 300_000, begun)));
-        open.push(Some(begin(begun, begun * 300_000, &mut random)));
+        open.push(Some(begin(begun, &mut random)));
         begun += 1;
     }
-    while written < bytes {
+    while shape.packets.map_or(written < bytes, |wanted| packets < wanted) {
         let Reverse((at, slot)) = waiting.pop().context("no conversation left")?;
         let index = (slot as usize) % open.len();
         let next = open[index].as_mut().and_then(|conversation| conversation.next(at, &mut random, &mut frame));
@@ -47,7 +71,7 @@ pub(crate) fn capture(path: &Path, bytes: u64, seed: u64) -> Result<u64> {
                 waiting.push(Reverse((at + after, slot)));
             }
             None => {
-                open[index] = Some(begin(begun, at, &mut random));
+                open[index] = Some(begin(begun, &mut random));
                 begun += 1;
                 waiting.push(Reverse((at + 50_000 + random.below(2_000_000), slot)));
             }
@@ -57,8 +81,6 @@ pub(crate) fn capture(path: &Path, bytes: u64, seed: u64) -> Result<u64> {
     Ok(packets)
 }
 
-/// Conversations open at a time.
-const CONCURRENT: u64 = 200;
 /// 2026-01-01 00:00:00 UTC.
 const START: u64 = 1_767_225_600;
 const MSS: u32 = 1448;
@@ -100,6 +122,7 @@ enum Step {
 /// One conversation and how far it has come.
 struct Conversation {
     number: u64,
+    kind: Kind,
     client: [u8; 4],
     port: u16,
     /// Next raw sequence numbers of client and server.
@@ -120,17 +143,18 @@ const PSH: u8 = 8;
 const ACK: u8 = 16;
 
 impl Conversation {
-    fn new(number: u64, _at: u64, random: &mut Random) -> Self {
+    fn new(number: u64, kind: Kind, random: &mut Random) -> Self {
         let isn = [random.next() as u32, random.next() as u32];
         Self {
             number,
+            kind,
             client: [10, (number >> 14) as u8, (number >> 6) as u8, (number % 64) as u8 + 1],
             port: 1024 + (random.below(60_000) as u16),
             seq: isn,
             isn,
             step: Step::Syn,
             rtt: 200_000 + random.below(40_000_000),
-            requests: 1 + random.below(4) as u32,
+            requests: if kind == Kind::Endless { u32::MAX } else { 1 + random.below(4) as u32 },
             segments: 0,
             lost: None,
             ids: [random.next() as u16, random.next() as u16],
@@ -142,10 +166,11 @@ impl Conversation {
         let half = self.rtt / 2;
         let clock = (at / 1_000_000) as u32;
         let (from_server, flags, length, after, next, sack) = match self.step {
+            Step::Syn if self.kind == Kind::Scan => (false, SYN, 0, 0, Step::Done, None),
             Step::Syn => (false, SYN, 0, half, Step::SynAck, None),
             Step::SynAck => (true, SYN | ACK, 0, half, Step::Ack, None),
             // The reference fault: the first conversation's request is lost before the capture, its FIN comes 3 s later.
-            Step::Ack if self.number == 0 => (false, ACK, 0, 3_000_000_000, Step::Fin, None),
+            Step::Ack if self.number == 0 && self.kind == Kind::Web => (false, ACK, 0, 3_000_000_000, Step::Fin, None),
             Step::Ack => (false, ACK, 0, 100_000, Step::Request, None),
             Step::Request => (false, PSH | ACK, 75 + random.below(700) as u32, half, Step::RequestAck, None),
             Step::RequestAck => {

@@ -1,69 +1,96 @@
 //! Benchmarks: how fast a capture is analysed, beside the peers that are installed. They print ratios within one run and judge nothing.
 
+mod browser;
 mod generate;
 
 use crate::setup::target_folder;
 use crate::shell::{self, say};
-use crate::{page, setup};
 use anyhow::{Context, Result, bail};
+use generate::{Kind, Shape};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Generates the captures that are missing and runs us and the peers in turn.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
-    if let [option, megabytes, path] = args
-        && option == "--generate"
-    {
-        let bytes = megabytes.parse::<u64>().context("the size is a number of megabytes")? * 1_000_000;
-        println!("{} packets in {path}", generate::capture(Path::new(path), bytes, SEED)?);
-        return Ok(());
-    }
-    match args {
+    match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => native(),
-        [option] if option == "--browser" => browser(),
-        _ => bail!("usage: cargo xtask bench [--browser | --generate MEGABYTES FILE]"),
+        ["--growth"] => growth(),
+        ["--browser"] => browser::bench(&[100, 1_000], true),
+        ["--browser", "--huge"] => browser::bench(&[10_000], false),
+        ["--generate", megabytes, path] => {
+            let bytes = megabytes.parse::<u64>().context("the size is a number of megabytes")? * 1_000_000;
+            println!("{} packets in {path}", generate::capture(Path::new(path), bytes, SEED, &WEB)?);
+            Ok(())
+        }
+        _ => bail!("usage: cargo xtask bench [--growth | --browser [--huge] | --generate MEGABYTES FILE]"),
     }
 }
 
 /// Our binary and the peers that are installed, over the generated captures.
 fn native() -> Result<()> {
-    say("building the binary (release)");
-    shell::run("cargo", &["build", "--release", "-p", "dropscope-agent"])?;
-    for megabytes in [100, 1000] {
-        let (path, packets) = provide(megabytes)?;
+    build()?;
+    for megabytes in [100, 1_000] {
+        let (path, packets) = provide(&WEB, megabytes)?;
         compare(&path, packets)?;
     }
     Ok(())
 }
 
-/// The page in headless Chromium, over the generated captures.
-fn browser() -> Result<()> {
-    setup::for_tests()?;
-    page::build()?;
-    say("building the binary (release)");
-    shell::run("cargo", &["build", "--release", "-p", "dropscope-agent", "-p", "dropscope-e2e"])?;
-    let files: Result<Vec<PathBuf>> = [100, 1000].map(|megabytes| Ok(provide(megabytes)?.0)).into_iter().collect();
-    let release = target_folder().join("release");
-    let mut bench = Command::new(release.join("bench_page"));
-    shell::status(bench.args(files?).env("DROPSCOPE", release.join("dropscope")))
+/// Whether cost grows linearly: time and memory a packet over sizes, and over one conversation and millions of them.
+fn growth() -> Result<()> {
+    build()?;
+    let ours = binary("dropscope").to_string_lossy().into_owned();
+    println!("{:24} {:>11} {:>9} {:>10} {:>9} {:>8}", "", "packets", "seconds", "ns/packet", "to 100 MB", "peak MiB");
+    let sizes = [100, 10, 1_000, 4_000].map(|megabytes| (&WEB, megabytes));
+    let mut base = None;
+    for (shape, megabytes) in sizes.into_iter().chain([(&ONE_FLOW, 0), (&SCAN, 0)]) {
+        let (path, packets) = provide(shape, megabytes)?;
+        let (time, memory) = best(&[&ours, "check", "--json", &path.to_string_lossy()])?;
+        let each = time.as_nanos() as f64 / packets as f64;
+        println!(
+            "{:24} {packets:11} {:9.3} {each:10.1} {:9.2} {:8.1}",
+            path.file_stem().unwrap_or_default().to_string_lossy(),
+            time.as_secs_f64(),
+            each / *base.get_or_insert(each),
+            memory as f64 / 1024.0,
+        );
+    }
+    Ok(())
+}
+
+fn build() -> Result<()> {
+    say("building the binaries (release)");
+    shell::run("cargo", &["build", "--release", "-p", "dropscope-agent", "-p", "dropscope-bare"])
+}
+
+fn binary(name: &str) -> PathBuf {
+    target_folder().join("release").join(name)
 }
 
 const SEED: u64 = 20_210_601;
 const ROUNDS: usize = 3;
 
-/// The generated capture of this size, made if it is not there yet.
-fn provide(megabytes: u64) -> Result<(PathBuf, u64)> {
+/// Web-like conversations; as long as the size asks for.
+const WEB: Shape = Shape { name: "seeded", concurrent: 200, packets: None, kind: Kind::Web };
+/// One conversation of five million packets.
+const ONE_FLOW: Shape = Shape { name: "one-flow", concurrent: 1, packets: Some(5_000_000), kind: Kind::Endless };
+/// Five million conversations of one packet.
+const SCAN: Shape = Shape { name: "scan", concurrent: 200, packets: Some(5_000_000), kind: Kind::Scan };
+
+/// The generated capture of this shape and size, made if it is not there yet.
+fn provide(shape: &Shape, megabytes: u64) -> Result<(PathBuf, u64)> {
     let folder = target_folder().join("bench");
     std::fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("seeded-{megabytes}.pcap"));
+    let name = if megabytes == 0 { shape.name.to_owned() } else { format!("{}-{megabytes}", shape.name) };
+    let path = folder.join(name).with_extension("pcap");
     let partial = path.with_extension("partial");
     let count = path.with_extension("count");
     if let Some(packets) = std::fs::read_to_string(&count).ok().and_then(|text| text.parse().ok()) {
         return Ok((path, packets));
     }
     say(&format!("generating {}", path.display()));
-    let packets = generate::capture(&partial, megabytes * 1_000_000, SEED)?;
+    let packets = generate::capture(&partial, megabytes * 1_000_000, SEED, shape)?;
     std::fs::rename(&partial, &path)?;
     std::fs::write(&count, packets.to_string())?;
     Ok((path, packets))
@@ -72,9 +99,10 @@ fn provide(megabytes: u64) -> Result<(PathBuf, u64)> {
 /// Each program over one capture, in turn, best of some rounds.
 fn compare(path: &Path, packets: u64) -> Result<()> {
     let file = path.to_string_lossy();
-    let ours = target_folder().join("release/dropscope").to_string_lossy().into_owned();
-    let all: [(&str, Vec<&str>); 6] = [
+    let [ours, bare] = ["dropscope", "bare_loop"].map(|name| binary(name).to_string_lossy().into_owned());
+    let all: [(&str, Vec<&str>); 7] = [
         ("dropscope check", vec![&ours, "check", "--json", &file]),
+        ("bare loop", vec![&bare, &file]),
         ("tshark -q -z expert", vec!["tshark", "-n", "-q", "-z", "expert", "-r", &file]),
         ("tcptrace -n -l -r -W", vec!["tcptrace", "-n", "-l", "-r", "-W", &file]),
         ("tcptrace -n", vec!["tcptrace", "-n", &file]),
@@ -90,8 +118,7 @@ fn compare(path: &Path, packets: u64) -> Result<()> {
             println!("{name:24} not installed");
             continue;
         }
-        let runs: Result<Vec<(Duration, u64)>> = (0..ROUNDS).map(|_| measure(words)).collect();
-        let (time, memory) = runs?.into_iter().min().context("no round was run")?;
+        let (time, memory) = best(words)?;
         let seconds = time.as_secs_f64();
         let base = *us.get_or_insert(seconds);
         let rate = packets as f64 / seconds;
@@ -103,6 +130,12 @@ fn compare(path: &Path, packets: u64) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The fastest of some runs.
+fn best(words: &[&str]) -> Result<(Duration, u64)> {
+    let runs: Result<Vec<(Duration, u64)>> = (0..ROUNDS).map(|_| measure(words)).collect();
+    runs?.into_iter().min().context("no round was run")
 }
 
 /// Wall time and peak resident memory in KiB of one run, its output thrown away.
