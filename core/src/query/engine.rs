@@ -197,7 +197,7 @@ impl Engine {
         });
         self.named = Named::new(&self.judgement.findings);
         self.sums = quality::Sums::of(&recording.flows);
-        self.offload = Offload::of(recording);
+        self.offload.look_on(recording);
         self.judged += 1;
         self.judged_bytes = self.decoder.bytes_read();
         self.judged_until = watermark;

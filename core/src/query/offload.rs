@@ -7,7 +7,7 @@
 use super::recording::Recording;
 use crate::ids::PacketNo;
 use crate::store::Facts;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// As many packets from the beginning of a log tell which senders offload; more would only take longer.
@@ -15,36 +15,38 @@ const LOOKED_AT: u32 = 100_000;
 /// Fewer wrong checksums than this may be damage, however few packets the host sent.
 const LEAST: u32 = 4;
 
-/// The senders that offload.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Offload(BTreeSet<IpAddr>);
+/// The senders that offload, of the packets looked at so far.
+#[derive(Debug, Default)]
+pub(super) struct Offload {
+    looked_at: u32,
+    /// How many packets each sent, and how many of them with a wrong checksum.
+    senders: BTreeMap<IpAddr, (u32, u32)>,
+}
 
 impl Offload {
-    /// Looks at the beginning of a log.
-    pub(super) fn of(recording: &Recording) -> Self {
-        let sent = (1..=recording.store.len().min(LOOKED_AT)).filter_map(|no| {
-            let row = recording.store.get(PacketNo(no))?;
-            let (flow, direction) = row.flow?;
-            Some((recording.flows.get(flow)?.sender(direction).address, row.facts.has(Facts::BAD_CHECKSUM)))
-        });
-        Self::of_sent(sent)
+    /// Looks at what came since the last time, as long as that is the beginning of the log.
+    pub(super) fn look_on(&mut self, recording: &Recording) {
+        let until = recording.store.len().min(LOOKED_AT);
+        for no in self.looked_at + 1..=until {
+            if let Some(row) = recording.store.get(PacketNo(no))
+                && let Some((flow, direction)) = row.flow
+                && let Some(flow) = recording.flows.get(flow)
+            {
+                self.count(flow.sender(direction).address, row.facts.has(Facts::BAD_CHECKSUM));
+            }
+        }
+        self.looked_at = until;
     }
 
-    /// The same from each packet's sender and whether its checksum is wrong.
-    fn of_sent(packets: impl Iterator<Item = (IpAddr, bool)>) -> Self {
-        let mut senders: BTreeMap<IpAddr, (u32, u32)> = BTreeMap::new();
-        for (sender, bad) in packets {
-            let (all, wrong) = senders.entry(sender).or_default();
-            *all += 1;
-            *wrong += u32::from(bad);
-        }
-        let offloads = |(_, (all, wrong)): &(IpAddr, (u32, u32))| *wrong >= LEAST && wrong * 2 > *all;
-        Self(senders.into_iter().filter(offloads).map(|(sender, _)| sender).collect())
+    fn count(&mut self, sender: IpAddr, bad: bool) {
+        let (all, wrong) = self.senders.entry(sender).or_default();
+        *all += 1;
+        *wrong += u32::from(bad);
     }
 
     /// Whether that host does.
     pub(super) fn is_by(&self, sender: IpAddr) -> bool {
-        self.0.contains(&sender)
+        self.senders.get(&sender).is_some_and(|(all, wrong)| *wrong >= LEAST && wrong * 2 > *all)
     }
 }
 
@@ -55,7 +57,9 @@ mod tests {
     /// Packets of one sender, `x` for each wrong checksum.
     fn offloads(packets: &str) -> bool {
         let sender = IpAddr::from([10, 0, 0, 1]);
-        Offload::of_sent(packets.chars().map(|c| (sender, c == 'x'))).is_by(sender)
+        let mut offload = Offload::default();
+        packets.chars().for_each(|c| offload.count(sender, c == 'x'));
+        offload.is_by(sender)
     }
 
     #[test]
@@ -78,8 +82,8 @@ mod tests {
     #[test]
     fn one_host_says_nothing_about_another() {
         let (near, far) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let packets = (0..20).map(|i| if i % 2 == 0 { (near, true) } else { (far, i == 5) });
-        let offload = Offload::of_sent(packets);
+        let mut offload = Offload::default();
+        (0..20).for_each(|i| if i % 2 == 0 { offload.count(near, true) } else { offload.count(far, i == 5) });
         assert!(offload.is_by(near));
         assert!(!offload.is_by(far), "one damaged packet of the other host is still told");
     }
