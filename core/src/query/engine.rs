@@ -14,12 +14,7 @@ use crate::log::Decoder;
 use crate::log::record::End;
 use crate::rules::{self, Judgement, View};
 use crate::store::Row;
-use crate::time::{Nanos, Timestamp};
-
-/// Bytes after which the rules run for the first time; then whenever the log has grown by a quarter.
-const FIRST_JUDGEMENT: u64 = 256 << 10;
-/// Recorded time after which the rules run again in a log that grows slowly, when somebody asks.
-const LIVE_JUDGEMENT: Nanos = Nanos::from_millis(500);
+use crate::time::Timestamp;
 
 /// Reads one log and answers questions about it, also while it grows.
 ///
@@ -37,9 +32,6 @@ pub struct Engine {
     offload: Offload,
     /// How often the rules ran.
     judged: u64,
-    judged_bytes: u64,
-    judged_until: Timestamp,
-    next_judgement: u64,
     revision: u64,
     ended: bool,
     end: Option<End>,
@@ -71,7 +63,7 @@ impl Knowledge<'_> {
 impl Engine {
     /// An engine that has read nothing.
     pub fn new() -> Self {
-        Self { next_judgement: FIRST_JUDGEMENT, ..Self::default() }
+        Self::default()
     }
 
     /// Takes the next bytes of the log, uncompressed.
@@ -79,9 +71,6 @@ impl Engine {
         let recording = &mut self.recording;
         self.decoder.push(bytes, |record| recording.take(record));
         self.revision += 1;
-        if self.decoder.bytes_read() >= self.next_judgement {
-            self.judge();
-        }
     }
 
     /// Says that no more bytes will come: the rules run over all there is, and a broken end is told.
@@ -128,7 +117,6 @@ impl Engine {
 
     /// Answers a question. `source` reads packets again.
     pub fn ask(&mut self, query: &Query, source: &mut dyn ByteSource) -> Answer {
-        self.judge_if_due();
         let mut scans = std::mem::take(&mut self.scans);
         let mut courses = std::mem::take(&mut self.courses);
         let progress = || self.progress();
@@ -170,19 +158,8 @@ impl Engine {
         }
     }
 
-    /// Runs the rules if somebody asks and enough recorded time has gone by since they ran.
-    fn judge_if_due(&mut self) {
-        let grown = self.decoder.bytes_read() > self.judged_bytes;
-        let until = self.recording.span.map_or(Timestamp::MIN, |span| span.end);
-        // A large log that is still being read has its own rhythm; a small or slow one can be judged as often as it is asked.
-        let small =
-            self.decoder.bytes_read() < FIRST_JUDGEMENT || self.decoder.bytes_read() - self.judged_bytes < FIRST_JUDGEMENT;
-        if !self.ended && grown && small && (self.judged == 0 || until - self.judged_until >= LIVE_JUDGEMENT) {
-            self.judge();
-        }
-    }
-
-    fn judge(&mut self) {
+    /// Runs the rules over all there is so far.
+    pub fn judge(&mut self) {
         let recording = &mut self.recording;
         recording.drops.join(recording.flows.iter());
         let watermark = recording.span.map_or(Timestamp::MIN, |span| span.end);
@@ -199,9 +176,6 @@ impl Engine {
         self.sums = quality::Sums::of(&recording.flows);
         self.offload.look_on(recording);
         self.judged += 1;
-        self.judged_bytes = self.decoder.bytes_read();
-        self.judged_until = watermark;
-        self.next_judgement = self.judged_bytes + (self.judged_bytes / 4).max(FIRST_JUDGEMENT);
         self.revision += 1;
     }
 }

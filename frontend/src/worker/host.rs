@@ -11,15 +11,18 @@ use dropscope_core::log::{UnpackError, Unpacker};
 use dropscope_core::query::Engine;
 use gloo::events::EventListener;
 use gloo::timers::callback::Timeout;
-use js_sys::{Function, Promise, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageChannel};
 
-/// One read of the file: larger is no faster (measured 4 to 32 MiB), smaller costs round trips.
-const SLICE: u64 = 16 << 20;
+/// The first read of the file; each is twice the one before, up to the largest. The beginning of a file is on screen while a
+/// large read would still be under way.
+const FIRST_SLICE: u64 = 1 << 20;
+/// Larger is no faster (measured 4 to 32 MiB), smaller costs round trips.
+const LARGEST_SLICE: u64 = 16 << 20;
 /// Bytes fed to the engine at a time, between looks at the clock.
 const PIECE: u32 = 256 << 10;
 /// The first bytes, which name a compression.
@@ -33,6 +36,10 @@ const READING_SHARE: f64 = 4.0;
 const LONGEST_TURN_MS: f64 = 200.0;
 /// Progress is told at most this often, in milliseconds.
 const PROGRESS_MS: u32 = 33;
+/// Between two judgements at least this many times as long as the last one took, so that the rules take little of the whole …
+const JUDGING_SHARE: f64 = 20.0;
+/// … and at least this long, in milliseconds: nobody reads faster.
+const JUDGING_PAUSE_MS: f64 = 100.0;
 
 /// What the Worker holds.
 pub(super) struct Host {
@@ -54,6 +61,10 @@ pub(super) struct Host {
     answering_ms: f64,
     buffer: Vec<u8>,
     progress_timer: Option<Timeout>,
+    /// Whether any progress was told: the first is told at once.
+    has_told: bool,
+    /// When the rules run next, in milliseconds as [`now`] counts them.
+    judges_at: f64,
 }
 
 /// The host, shared between the event handlers of the Worker's one thread.
@@ -81,6 +92,8 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         answering_ms: 0.0,
         buffer: vec![],
         progress_timer: None,
+        has_told: false,
+        judges_at: 0.0,
     }));
     EventListener::new(&scope, "message", move |event| {
         let Some(event) = event.dyn_ref::<web_sys::MessageEvent>() else { return };
@@ -135,6 +148,8 @@ impl Host {
         self.socket = None;
         self.stopped = false;
         self.progress_timer = None;
+        self.has_told = false;
+        self.judges_at = 0.0;
     }
 
     fn answer(&mut self, session: u32, slot: u32, number: u32, query: &dropscope_core::query::Query) {
@@ -235,11 +250,23 @@ impl Host {
     /// Tells how far reading has come, now.
     fn tell_progress(&mut self) {
         self.progress_timer = None;
+        self.has_told = true;
+        self.judge_when_due();
         let mut progress = self.engine.progress();
         // How far in the source, which the reader knows the size of.
         progress.bytes_read = self.received;
         progress.bytes_total = self.total;
         post(&self.scope, &ToPage::Progress { session: self.session, progress });
+    }
+
+    /// Runs the rules if that has not been for a while; at the end the engine does so itself.
+    fn judge_when_due(&mut self) {
+        let began = now();
+        if began >= self.judges_at && !self.engine.progress().ended {
+            self.engine.judge();
+            let ended = now();
+            self.judges_at = ended + ((ended - began) * JUDGING_SHARE).max(JUDGING_PAUSE_MS);
+        }
     }
 
     /// Tells the page how the connection is.
@@ -257,7 +284,9 @@ impl Host {
 /// Tells how far reading has come, soon: many calls in a row are one message.
 pub(super) fn tell_progress_soon(host: &Shared) {
     let mut this = host.borrow_mut();
-    if this.progress_timer.is_none() {
+    if !this.has_told {
+        this.tell_progress();
+    } else if this.progress_timer.is_none() {
         let later = host.clone();
         this.progress_timer = Some(Timeout::new(PROGRESS_MS, move || {
             // The timer must not be dropped from within its own callback's borrow.
@@ -273,7 +302,8 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
     let size = blob.size() as u64;
     let turns = Turns::new();
     let mut at = 0;
-    let mut next = slice(&blob, at);
+    let mut length = FIRST_SLICE;
+    let mut next = slice(&blob, at, length);
     let mut turn_began = now();
     let mut turn = TURN_MS;
     while at < size {
@@ -296,7 +326,8 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
             return;
         };
         let bytes = Uint8Array::new(&slice_read);
-        next = slice(&blob, at + u64::from(bytes.length()));
+        length = (length * 2).min(LARGEST_SLICE);
+        next = slice(&blob, at + u64::from(bytes.length()), length);
         let mut piece = 0;
         while piece < bytes.length() {
             let end = (piece + PIECE).min(bytes.length());
@@ -314,14 +345,26 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
             }
         }
         at += u64::from(bytes.length());
+        release(&bytes.buffer());
     }
     host.borrow_mut().finish();
 }
 
-/// Begins to read the slice that starts at `at`.
-fn slice(blob: &Blob, at: u64) -> Result<Promise, JsValue> {
-    let end = (at + SLICE).min(blob.size() as u64);
+/// Begins to read the slice of at most `length` bytes that starts at `at`.
+fn slice(blob: &Blob, at: u64, length: u64) -> Result<Promise, JsValue> {
+    let end = (at + length).min(blob.size() as u64);
     Ok(blob.slice_with_f64_and_f64(at.min(end) as f64, end as f64)?.array_buffer())
+}
+
+/// Gives a buffer's memory back now instead of when the browser next looks for garbage, where the browser can (Chromium 114,
+/// Firefox 122, Safari 17.4): while a large file is read, several slices would wait for that.
+fn release(buffer: &ArrayBuffer) {
+    if let Ok(transfer) = Reflect::get(buffer, &"transfer".into())
+        && let Some(transfer) = transfer.dyn_ref::<Function>()
+    {
+        // What could fail here only leaves the buffer to the garbage collector.
+        let _ = transfer.call1(buffer, &0.into());
+    }
 }
 
 /// Lets other events through. A timer of 0 ms would be made 4 ms by the browser; a message to oneself is not.
