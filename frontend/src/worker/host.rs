@@ -39,7 +39,7 @@ const PROGRESS_MS: u32 = 33;
 /// Between two judgements at least this many times as long as the last one took, so that the rules take little of the whole …
 const JUDGING_SHARE: f64 = 20.0;
 /// … and at least this long, in milliseconds: nobody reads faster.
-const JUDGING_PAUSE_MS: f64 = 100.0;
+const JUDGING_PAUSE_MS: f64 = 50.0;
 
 /// What the Worker holds.
 pub(super) struct Host {

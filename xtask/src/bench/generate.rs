@@ -169,8 +169,9 @@ impl Conversation {
             Step::Syn if self.kind == Kind::Scan => (false, SYN, 0, 0, Step::Done, None),
             Step::Syn => (false, SYN, 0, half, Step::SynAck, None),
             Step::SynAck => (true, SYN | ACK, 0, half, Step::Ack, None),
-            // The reference fault: the first conversation's request is lost before the capture, its FIN comes 3 s later.
-            Step::Ack if self.number == 0 && self.kind == Kind::Web => (false, ACK, 0, 3_000_000_000, Step::Fin, None),
+            // The reference fault: the first conversation's request is lost before the capture, its FIN comes within the
+            // first 16 MiB.
+            Step::Ack if self.number == 0 && self.kind == Kind::Web => (false, ACK, 0, 300_000_000, Step::Fin, None),
             Step::Ack => (false, ACK, 0, 100_000, Step::Request, None),
             Step::Request => (false, PSH | ACK, 75 + random.below(700) as u32, half, Step::RequestAck, None),
             Step::RequestAck => {

@@ -72,7 +72,7 @@ const SEED: u64 = 20_210_601;
 const ROUNDS: usize = 3;
 
 /// Web-like conversations; as long as the size asks for.
-const WEB: Shape = Shape { name: "seeded", concurrent: 200, packets: None, kind: Kind::Web };
+const WEB: Shape = Shape { name: "web", concurrent: 200, packets: None, kind: Kind::Web };
 /// One conversation of five million packets.
 const ONE_FLOW: Shape = Shape { name: "one-flow", concurrent: 1, packets: Some(5_000_000), kind: Kind::Endless };
 /// Five million conversations of one packet.

@@ -15,7 +15,7 @@ use crate::view::welcome::Welcome;
 use crate::worker::{Bridge, Opening, ToPage};
 use gloo::events::{EventListener, EventListenerOptions};
 use gloo::timers::callback::Timeout;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
@@ -140,6 +140,7 @@ fn waits(state: &AppState) -> bool {
 /// What comes from the Worker unasked, as intents.
 fn on_message(dispatch: Dispatch) -> impl Fn(ToPage) {
     let last = RefCell::new((0.0_f64, 0_u64, 0.0_f64, 0.0_f64));
+    let found = Cell::new([0; 3]);
     move |message| {
         dispatch.dispatch(match message {
             ToPage::Progress { progress, .. } => {
@@ -154,7 +155,9 @@ fn on_message(dispatch: Dispatch) -> impl Fn(ToPage) {
                     rate = if rate == 0.0 { speed } else { 0.7 * rate + 0.3 * speed };
                     (at, bytes) = (now, progress.bytes_read);
                 }
-                let refresh = now - refreshed > REFRESH_MS || progress.ended;
+                // A finding is shown at once, whatever else can wait.
+                let more_found = found.replace(progress.findings) != progress.findings;
+                let refresh = more_found || now - refreshed > REFRESH_MS || progress.ended;
                 if refresh {
                     refreshed = now;
                 }
