@@ -6,7 +6,7 @@
 use crate::segments::{Progress, list};
 use crate::trigger::{Fired, Trigger};
 use dropscope_core::finding::Finding;
-use dropscope_core::query::{Answer, Engine, Query};
+use dropscope_core::query::Engine;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -123,9 +123,9 @@ impl Judge {
 
     /// What is found now and was not told yet.
     fn fired(&mut self) -> Vec<Fired> {
-        let Answer::Findings(found) = self.engine.ask(&Query::Findings, &mut &[][..]) else { return Vec::new() };
+        self.engine.judge();
         let mut fired = Vec::new();
-        for finding in &found.findings {
+        for finding in &self.engine.findings().findings {
             let trigger = self.triggers.iter().find(|trigger| trigger.finding().is_some_and(|alarm| alarm.is_raised_by(finding)));
             let Some(trigger) = trigger else { continue };
             if self.told.insert(subject(finding), self.generation).is_none() {

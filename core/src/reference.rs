@@ -1,6 +1,7 @@
 //! The reference case as a log: what the page shows first, what the tests judge by.
 //!
-//! `reference/loss.txt` is the case, as text; this module only encodes it. The same bytes every time.
+//! `reference/loss.txt` is the case, as text; this module only encodes it. The same bytes every time. They are kept beside it,
+//! so that the page needs not bring along what reads scripts and writes logs.
 
 use crate::log::record::{Interface, Section, Watched};
 use crate::log::{Encoder, PacketToWrite};
@@ -9,7 +10,10 @@ use crate::script::{Script, Scripted};
 /// The case as text: a script (see [`crate::script`]).
 pub const SCRIPT: &str = include_str!("reference/loss.txt");
 
-/// The case as a log.
+/// What [`log`] gives. A test holds them together; `dropscope reference -o core/src/reference/loss.pcapng` writes it anew.
+pub const LOG: &[u8] = include_bytes!("reference/loss.pcapng");
+
+/// The case as a log, made from its text.
 ///
 /// # Panics
 /// Never: the text is part of this crate, and a test reads it.
@@ -62,6 +66,11 @@ pub fn encode(script: &Script) -> Vec<u8> {
 mod tests {
     use crate::log::Decoder;
     use crate::log::record::Record;
+
+    #[test]
+    fn the_kept_log_is_what_the_text_makes() {
+        assert!(super::log() == super::LOG, "run: dropscope reference -o core/src/reference/loss.pcapng");
+    }
 
     /// `tcpdump -n -r` prints the five lines of the course from them; of the SYN-ACK's options, 21 bytes, it also names the
     /// end-of-list that fills them up to a multiple of four.

@@ -117,7 +117,7 @@ fn received(host: &Shared, message: ToWorker, file: Option<Blob>) {
                     spawn_local(read_blob(host.clone(), session, blob));
                 }
                 (Opening::File, None) => host.borrow_mut().trouble("No file came with the message.", "Drop the file again."),
-                (Opening::Reference, _) => match bytes_as_blob(&dropscope_core::reference::log()) {
+                (Opening::Reference, _) => match bytes_as_blob(dropscope_core::reference::LOG) {
                     Ok(blob) => {
                         host.borrow_mut().begin_blob(&blob);
                         spawn_local(read_blob(host.clone(), session, blob));
