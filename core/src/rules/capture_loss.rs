@@ -89,18 +89,18 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
         (lost, _) => format!(
             "The capture lost {} itself ({} of what passed): what seems lost below may have arrived.",
             say::count(lost, "packet"),
-            say::percent(lost, lost + packets)
+            say::percent(lost, lost.saturating_add(packets))
         ),
     };
     let finding = Draft {
         rule: SLUG,
         subject: Subject::Interface { netns, ifindex, name },
         identity: Place::Interface { netns, ifindex }.into(),
-        severity: if lost * 100 > packets { Severity::Warning } else { Severity::Note },
+        severity: if lost > packets / 100 { Severity::Warning } else { Severity::Note },
         confidence: Confidence::Strong,
         sentence,
         span: span.unwrap_or(whole),
-        count: lost + gaps,
+        count: lost.saturating_add(gaps),
         evidence,
         reasons,
         confidence_reason: if lost > 0 {

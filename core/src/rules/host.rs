@@ -92,12 +92,16 @@ impl Growth {
     }
 }
 
+/// More than any counter of packets or bytes grows during a recording, and few enough that thousands of them can be added up and
+/// multiplied: a log may claim anything.
+const MOST_GROWTH: u64 = 1 << 48;
+
 /// How much a counter grew within `span`, both ends being snapshots; what it lost by a reset is not counted.
 pub(super) fn growth((counter, series): (CounterId, &Series), span: Span) -> Option<Growth> {
     let inside = |at: Timestamp| span.start < at && at <= span.end;
     let (mut by, mut ends) = (0u64, None::<(u64, u64, Span)>);
     for step in series.steps().filter(|step| inside(step.to.at) && step.delta() > 0) {
-        by += step.delta() as u64;
+        by = by.saturating_add(step.delta() as u64).min(MOST_GROWTH);
         let (from, start) = ends.map_or((step.from.value, step.from.at.max(span.start)), |(from, _, s)| (from, s.start));
         ends = Some((from, step.to.value, Span::new(start, step.to.at)));
     }
