@@ -64,7 +64,7 @@ impl Packets {
             named: Named::default(),
         };
         let mut decoder = Decoder::new();
-        decoder.push(include_bytes!("../packets.pcapng"), |record| match record {
+        decoder.push(include_bytes!("../../core/tests/data/packets.pcapng"), |record| match record {
             Record::Packet(packet) => all.take(&packet),
             Record::Interface(interface) => all.interfaces.push(interface),
             Record::KernelDrop(drop) => all.drops.push(*drop),

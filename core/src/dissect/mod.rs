@@ -44,6 +44,13 @@ pub fn dissect(link_type: u32, data: &[u8], wire_len: u32) -> Packet<'_> {
     walk.finish()
 }
 
+/// The packet that an ICMP error quotes, as far as it does.
+pub(crate) fn quoted<'a>(packet: &Packet<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
+    let Transport::Icmp(icmp) = &packet.transport else { return None };
+    icmp.quote.as_ref()?;
+    Some(info::walked_quote(data, icmp.offset as usize + 8).0)
+}
+
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::field::{Field, find};
 use super::syntax::{Expr, Op, Operand, Word};
 use super::test::{Node, Source};
 use super::value::{Literal, Type};
+use std::cmp::Ordering;
 
 /// Functions, with what they give.
 pub(super) const FUNCTIONS: &[(&str, &str)] = &[
@@ -13,6 +14,9 @@ pub(super) const FUNCTIONS: &[(&str, &str)] = &[
     ("count", "how many values a field has in a packet"),
     ("upper", "a text in capitals"),
     ("lower", "a text in small letters"),
+    ("string", "a value as text, to be searched with contains or matches"),
+    ("max", "the greatest value of some fields"),
+    ("min", "the least value of some fields"),
 ];
 
 /// Understands an expression.
@@ -86,20 +90,33 @@ fn source(operand: &Operand) -> Result<(Source, Type), Error> {
             Ok((Source::Slice(Box::new(inner), pieces.clone()), kind))
         }
         Operand::Call { name, arguments } => call(name, arguments),
+        Operand::Masked { of, mask } => match source(of)? {
+            (inner, kind @ (Type::Number | Type::Flag)) => match Literal::read(mask, kind, Op::Bits)? {
+                Literal::Number(mask) => Ok((Source::Masked(Box::new(inner), mask), Type::Number)),
+                _ => Err(Error::new(mask.at.clone(), "A number is expected here.")),
+            },
+            _ => Err(Error::new(of.at(), "Only the bits of numbers can be compared.")),
+        },
     }
 }
 
 fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
+    let function = name.text.to_ascii_lowercase();
+    if let Some(order) = [("max", Ordering::Greater), ("min", Ordering::Less)].iter().find(|(word, _)| *word == function) {
+        return extreme(name, arguments, order.1);
+    }
     let [argument] = arguments else {
         return Err(Error::new(name.at.clone(), format!("`{}` takes one field between its parentheses.", name.text)));
     };
     let (inner, kind) = source(argument)?;
     let inner = Box::new(inner);
-    match (name.text.to_ascii_lowercase().as_str(), kind) {
+    match (function.as_str(), kind) {
         ("len", Type::Text | Type::Bytes | Type::Presence) => Ok((Source::Length(inner), Type::Number)),
         ("count", _) => Ok((Source::Count(inner), Type::Number)),
         ("upper", Type::Text) => Ok((Source::Upper(inner), Type::Text)),
         ("lower", Type::Text) => Ok((Source::Lower(inner), Type::Text)),
+        ("string", Type::Presence) => Err(Error::new(argument.at(), "It has no value of its own that could be text.")),
+        ("string", _) => Ok((Source::Text(inner), Type::Text)),
         ("len", _) => Err(Error::new(argument.at(), "Only text and bytes have a length.")),
         ("upper" | "lower", _) => Err(Error::new(argument.at(), "Only text has capitals and small letters.")),
         _ => {
@@ -108,11 +125,28 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
                 suggestion: nearest(&name.text, names).map(str::to_owned),
                 ..Error::new(
                     name.at.clone(),
-                    format!("`{}` is not a function; there are len, count, upper and lower.", name.text),
+                    format!("`{}` is not a function; there are len, count, upper, lower, string, max and min.", name.text),
                 )
             })
         }
     }
+}
+
+/// `max(tcp.srcport, tcp.dstport)`.
+fn extreme(name: &Word, arguments: &[Operand], order: Ordering) -> Result<(Source, Type), Error> {
+    let mut sources = Vec::new();
+    let mut kind = None;
+    for argument in arguments {
+        let (source, its) = source(argument)?;
+        if !matches!(its, Type::Number | Type::Duration) || kind.is_some_and(|kind| kind != its) {
+            return Err(Error::new(argument.at(), format!("`{}` takes numbers, or lengths of time.", name.text)));
+        }
+        kind = Some(its);
+        sources.push(source);
+    }
+    let kind =
+        kind.ok_or_else(|| Error::new(name.at.clone(), format!("`{}` takes fields between its parentheses.", name.text)))?;
+    Ok((Source::Extreme(sources, order), kind))
 }
 
 fn field(word: &Word) -> Result<&'static Field, Error> {

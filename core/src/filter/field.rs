@@ -2,6 +2,7 @@
 //!
 //! Names and meanings are Wireshark's where Wireshark has the field (`docbook/dfref`); those of our own are said to be.
 
+mod app;
 mod frame;
 mod network;
 mod own;
@@ -87,6 +88,13 @@ pub struct Read<'a> {
     pub packet: &'a Packet<'a>,
 }
 
+impl<'a> Read<'a> {
+    /// The packet it quotes, if it is an ICMP error.
+    fn quoted(&self) -> Option<Packet<'a>> {
+        crate::dissect::quoted(self.packet, self.bytes)
+    }
+}
+
 impl Field {
     /// Gives each value that a packet has of it to `out`.
     pub(super) fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
@@ -105,7 +113,10 @@ impl std::fmt::Debug for Field {
 
 /// All fields, in the order in which they are listed.
 pub static FIELDS: LazyLock<Vec<&'static Field>> = LazyLock::new(|| {
-    [frame::FIELDS, network::FIELDS, tcp::FIELDS, transport::FIELDS, own::FIELDS, tree::FIELDS].into_iter().flatten().collect()
+    [frame::FIELDS, network::FIELDS, tcp::FIELDS, transport::FIELDS, own::FIELDS, tree::FIELDS, app::FIELDS]
+        .into_iter()
+        .flatten()
+        .collect()
 });
 
 /// The field of this name. Case does not matter, as in Wireshark.

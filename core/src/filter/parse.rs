@@ -4,7 +4,7 @@
 //! or      = and  { ("or" | "||") and }
 //! and     = not  { ("and" | "&&") not }
 //! not     = ("not" | "!") not | test
-//! test    = "(" or ")" | operand [ comparison operand | "in" "{" set "}" ]
+//! test    = "(" or ")" | operand [ "&" value ] [ comparison operand | "in" "{" set "}" ]
 //! operand = ( word | name "(" operand { "," operand } ")" ) { "[" pieces "]" }
 //! ```
 
@@ -144,6 +144,14 @@ fn test(input: &mut Input<'_>) -> Parsed<Expr> {
         None => Ok(Expr::Present(left)),
         Some(op) => {
             let right = cut_err(operand).context("a value").parse_next(input)?;
+            // `tcp.flags & 2 == 2`: what stands before the second comparison is a value of its own.
+            if let (Op::Bits, Operand::Word(mask)) = (op, &right)
+                && let Some(op) = opt(comparison).parse_next(input)?
+            {
+                let left = Operand::Masked { of: Box::new(left), mask: mask.clone() };
+                let right = cut_err(operand).context("a value").parse_next(input)?;
+                return Ok(Expr::Compare { left, op, right });
+            }
             Ok(Expr::Compare { left, op, right })
         }
     }

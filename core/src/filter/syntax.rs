@@ -34,8 +34,19 @@ pub(super) enum Expr {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Operand {
     Word(Word),
-    Slice { of: Box<Operand>, pieces: Vec<Piece> },
-    Call { name: Word, arguments: Vec<Operand> },
+    Slice {
+        of: Box<Operand>,
+        pieces: Vec<Piece>,
+    },
+    Call {
+        name: Word,
+        arguments: Vec<Operand>,
+    },
+    /// `tcp.flags & 0x12`, where it is compared with something.
+    Masked {
+        of: Box<Operand>,
+        mask: Word,
+    },
 }
 
 impl Operand {
@@ -43,7 +54,7 @@ impl Operand {
     pub(super) fn at(&self) -> Range<usize> {
         match self {
             Self::Word(word) => word.at.clone(),
-            Self::Slice { of, .. } => of.at(),
+            Self::Slice { of, .. } | Self::Masked { of, .. } => of.at(),
             Self::Call { name, arguments } => {
                 name.at.start..arguments.last().map_or(name.at.end, |argument| argument.at().end + 1)
             }

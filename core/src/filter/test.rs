@@ -6,6 +6,7 @@
 use super::field::{Field, Known, Subject};
 use super::syntax::{Op, Piece};
 use super::value::{Literal, Type, Value};
+use std::cmp::Ordering;
 
 /// A condition.
 #[derive(Clone, Debug)]
@@ -28,6 +29,12 @@ pub(super) enum Source {
     Count(Box<Source>),
     Upper(Box<Source>),
     Lower(Box<Source>),
+    /// Values as text.
+    Text(Box<Source>),
+    /// Numbers, of which only these bits count.
+    Masked(Box<Source>, u64),
+    /// The greatest or least of all values.
+    Extreme(Vec<Source>, Ordering),
 }
 
 impl Node {
@@ -86,8 +93,8 @@ impl Node {
         match self {
             Self::And(a, b) | Self::Or(a, b) => a.any_field(is) || b.any_field(is),
             Self::Not(a) => a.any_field(is),
-            Self::Present(source) | Self::Compare(source, ..) | Self::Between(source, _) => is(source.field()),
-            Self::Pair(a, _, b) => is(a.field()) || is(b.field()),
+            Self::Present(source) | Self::Compare(source, ..) | Self::Between(source, _) => source.any_field(is),
+            Self::Pair(a, _, b) => a.any_field(is) || b.any_field(is),
         }
     }
 }
@@ -118,16 +125,18 @@ fn settle(found: bool, answer: bool, known: Known) -> Option<bool> {
 }
 
 impl Source {
-    fn field(&self) -> &'static Field {
+    fn any_field(&self, is: &dyn Fn(&Field) -> bool) -> bool {
         match self {
-            Self::Field(field) => field,
-            Self::Slice(of, _) | Self::Length(of) | Self::Count(of) | Self::Upper(of) | Self::Lower(of) => of.field(),
+            Self::Field(field) => is(field),
+            Self::Slice(of, _) | Self::Masked(of, _) => of.any_field(is),
+            Self::Length(of) | Self::Count(of) | Self::Upper(of) | Self::Lower(of) | Self::Text(of) => of.any_field(is),
+            Self::Extreme(all, _) => all.iter().any(|of| of.any_field(is)),
         }
     }
 
     /// Columns know that a layer is there, but not its bytes: what to answer while they are not.
     fn lacks_bytes(&self, subject: &Subject<'_>) -> Option<Known> {
-        if subject.packet.is_some() || self.field().kind != Type::Presence {
+        if subject.packet.is_some() || !self.any_field(&|field| field.kind == Type::Presence) {
             return None;
         }
         let mut there = false;
@@ -172,6 +181,35 @@ impl Source {
                 let known = of.emit(subject, &mut |_| count += 1);
                 if known == Known::Yes && count > 0 {
                     out(Value::Number(count));
+                }
+                known
+            }
+            Self::Text(of) => of.emit(subject, &mut |value| {
+                if let Some(text) = value.to_text() {
+                    out(Value::Text(&text));
+                }
+            }),
+            Self::Masked(of, mask) => of.emit(subject, &mut |value| match value {
+                Value::Number(number) => out(Value::Number(number & mask)),
+                other => out(other),
+            }),
+            Self::Extreme(all, order) => {
+                let (mut known, mut best) = (Known::Yes, None::<(Literal, Value<'static>)>);
+                for of in all {
+                    let its = of.emit(subject, &mut |value| {
+                        let own = match value {
+                            Value::Number(number) => Value::Number(number),
+                            Value::Nanos(nanos) => Value::Nanos(nanos),
+                            _ => return,
+                        };
+                        if best.as_ref().is_none_or(|(best, _)| own.order(best) == Some(*order)) {
+                            best = own.to_literal().map(|literal| (literal, own));
+                        }
+                    });
+                    known = if its == Known::NeedsPacket { its } else { known };
+                }
+                if let (Known::Yes, Some((_, value))) = (known, best) {
+                    out(value);
                 }
                 known
             }

@@ -160,6 +160,21 @@ impl Value<'_> {
         }
     }
 
+    /// The value as text; `None` for what is only there. Lengths of time and moments stand in seconds.
+    pub(super) fn to_text(self) -> Option<String> {
+        Some(match self {
+            Self::Present(_) => return None,
+            Self::Number(number) => number.to_string(),
+            Self::Nanos(nanos) => {
+                let (sign, nanos) = (if nanos < 0 { "-" } else { "" }, nanos.unsigned_abs());
+                format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
+            }
+            Self::Text(text) => text.to_owned(),
+            Self::Address(address) => address.to_string(),
+            Self::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"),
+        })
+    }
+
     /// The value as something another value can be compared with.
     pub(super) fn to_literal(self) -> Option<Literal> {
         Some(match self {

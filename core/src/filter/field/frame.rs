@@ -1,6 +1,6 @@
 //! `frame` and the link layer.
 
-use super::{Field, Known, Subject, field, flag, from};
+use super::{Field, Known, Subject, field, flag, tree};
 use crate::filter::value::{Type, Value};
 use crate::ids::PacketNo;
 
@@ -49,15 +49,23 @@ pub(super) static FIELDS: &[Field] = &[
         Known::Yes
     }),
     field("eth", Type::Presence, "a frame of Ethernet", |s, out| {
+        if !s.plain() && s.packet.is_some() {
+            return tree::every("eth", Type::Presence, s, out);
+        }
         if is_ethernet(s) {
             out(Value::Present(s.packet.map_or(&[], |read| read.bytes)));
         }
-        Known::Yes
+        s.all_if_plain()
     }),
-    field("eth.dst", Type::Bytes, "destination hardware address", |s, out| mac(s, &[0], out)),
-    field("eth.src", Type::Bytes, "source hardware address", |s, out| mac(s, &[6], out)),
-    field("eth.addr", Type::Bytes, "source or destination hardware address", |s, out| mac(s, &[6, 0], out)),
+    field("eth.dst", Type::Bytes, "destination hardware address", |s, out| mac(s, &[("eth.dst", 0)], out)),
+    field("eth.src", Type::Bytes, "source hardware address", |s, out| mac(s, &[("eth.src", 6)], out)),
+    field("eth.addr", Type::Bytes, "source or destination hardware address", |s, out| {
+        mac(s, &[("eth.src", 6), ("eth.dst", 0)], out)
+    }),
     field("eth.type", Type::Number, "EtherType, 0x0800 for IPv4", |s, out| {
+        if !s.plain() {
+            return tree::every("eth.type", Type::Number, s, out);
+        }
         if !is_ethernet(s) {
             return Known::Yes;
         }
@@ -74,22 +82,6 @@ pub(super) static FIELDS: &[Field] = &[
         }
         Known::Yes
     }),
-    field("vlan", Type::Presence, "an 802.1Q or 802.1ad tag", |s, out| match s.read() {
-        Ok(read) => {
-            if !read.packet.vlans.is_empty() {
-                out(Value::Present(from(read.bytes, 12)));
-            }
-            Known::Yes
-        }
-        Err(known) => known,
-    }),
-    field("vlan.id", Type::Number, "VLAN number", |s, out| match s.read() {
-        Ok(read) => {
-            read.packet.vlans.iter().for_each(|id| out(Value::Number(u64::from(*id))));
-            Known::Yes
-        }
-        Err(known) => known,
-    }),
     field("frame.commented", Type::Flag, "the file holds a comment on it (Dropscope)", |s, out| {
         out(flag(s.row.facts.has(crate::store::Facts::COMMENTED)));
         Known::Yes
@@ -103,7 +95,11 @@ fn is_ethernet(s: &Subject<'_>) -> bool {
     s.interfaces.get(s.row.interface.0 as usize).is_some_and(|interface| interface.link_type == ETHERNET)
 }
 
-fn mac(s: &Subject<'_>, offsets: &[usize], out: &mut dyn FnMut(Value<'_>)) -> Known {
+/// Hardware addresses: of the frame, and of those that a tunnel carries.
+fn mac(s: &Subject<'_>, fields: &[(&str, usize)], out: &mut dyn FnMut(Value<'_>)) -> Known {
+    if !s.plain() {
+        return fields.iter().map(|(name, _)| tree::every(name, Type::Bytes, s, out)).next_back().unwrap_or(Known::Yes);
+    }
     if !is_ethernet(s) {
         return Known::Yes;
     }
@@ -111,7 +107,7 @@ fn mac(s: &Subject<'_>, offsets: &[usize], out: &mut dyn FnMut(Value<'_>)) -> Kn
         Ok(read) => read,
         Err(known) => return known,
     };
-    offsets.iter().filter_map(|at| read.bytes.get(*at..at + 6)).for_each(|mac| out(Value::Bytes(mac)));
+    fields.iter().filter_map(|(_, at)| read.bytes.get(*at..at + 6)).for_each(|mac| out(Value::Bytes(mac)));
     Known::Yes
 }
 

@@ -1,6 +1,7 @@
 //! ARP, IPv4, IPv6, ICMP.
 
 use super::{Field, Known, Read, Subject, field, flag, from};
+use crate::dissect::Packet;
 use crate::dissect::{Arp, Checksum, Icmp, Ip, Net, Protocol, Transport};
 use crate::filter::value::{Type, Value};
 use std::net::IpAddr;
@@ -131,19 +132,25 @@ pub(super) fn presence(s: &Subject<'_>, protocol: Protocol, out: Out<'_>) -> Kno
         }
         return s.all_if_plain();
     };
-    let offset = match &read.packet.transport {
-        Transport::Tcp(tcp) => tcp.offset,
-        Transport::Udp(udp) => udp.offset,
-        Transport::Icmp(icmp) => icmp.offset,
-        _ => read.packet.ip.map_or(0, |ip| ip.payload_offset),
+    let mut give = |packet: &Packet<'_>| {
+        let offset = match &packet.transport {
+            Transport::Tcp(tcp) => tcp.offset,
+            Transport::Udp(udp) => udp.offset,
+            Transport::Icmp(icmp) => icmp.offset,
+            _ => packet.ip.map_or(0, |ip| ip.payload_offset),
+        };
+        if packet.transport.protocol() == Some(protocol) {
+            out(Value::Present(from(read.bytes, offset)));
+            return true;
+        }
+        false
     };
-    if read.packet.transport.protocol() == Some(protocol) {
-        out(Value::Present(from(read.bytes, offset)));
-    }
+    give(read.packet);
+    let in_quote = read.quoted().is_some_and(|quoted| give(&quoted));
     let outer = read.packet.outer.is_some_and(|outer| outer.transport == protocol);
-    let quoted =
+    let named =
         matches!(&read.packet.transport, Transport::Icmp(icmp) if icmp.quote.is_some_and(|q| q.transport == Some(protocol)));
-    if outer || quoted {
+    if outer || (named && !in_quote) {
         out(Value::Present(&[]));
     }
     Known::Yes
@@ -209,6 +216,9 @@ fn ip(s: &Subject<'_>, net: Net, out: Out<'_>, give: fn(&Ip, Out<'_>)) -> Known 
     match s.read() {
         Ok(read) => {
             if let Some(ip) = read.packet.ip.filter(|_| read.packet.net == net) {
+                give(&ip, out);
+            }
+            if let Some(ip) = read.quoted().filter(|quoted| quoted.net == net).and_then(|quoted| quoted.ip) {
                 give(&ip, out);
             }
             Known::Yes

@@ -186,6 +186,8 @@ fn tcp(s: &Subject<'_>, out: Out<'_>, give: fn(&Subject<'_>, &Tcp<'_>, Out<'_>))
         Ok(read) => {
             if let Transport::Tcp(tcp) = &read.packet.transport {
                 give(s, tcp, out);
+            } else if let Some(Transport::Tcp(tcp)) = read.quoted().map(|quoted| quoted.transport) {
+                give(s, &tcp, out);
             }
             Known::Yes
         }
@@ -201,6 +203,8 @@ fn bit(s: &Subject<'_>, bit: TcpFlags, out: Out<'_>) -> Known {
     match s.read_if(Protocol::Tcp) {
         Ok(read) => {
             if let Transport::Tcp(tcp) = &read.packet.transport {
+                out(flag(tcp.flags.has(bit)));
+            } else if let Some(Transport::Tcp(tcp)) = read.quoted().map(|quoted| quoted.transport) {
                 out(flag(tcp.flags.has(bit)));
             }
             Known::Yes

@@ -79,6 +79,8 @@ fn udp(s: &Subject<'_>, out: Out<'_>, give: fn(&Udp<'_>, Out<'_>)) -> Known {
                 && udp.protocol == Protocol::Udp
             {
                 give(udp, out);
+            } else if let Some(Transport::Udp(udp)) = read.quoted().map(|quoted| quoted.transport) {
+                give(&udp, out);
             }
             Known::Yes
         }

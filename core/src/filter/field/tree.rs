@@ -15,6 +15,12 @@ pub(super) enum Shape {
     Whole,
     /// A number of these bits, after shifting them down, times a unit.
     Bits(u32, u64, u64),
+    /// What the tree shows: text that stands otherwise in the bytes (a compressed name), or digits.
+    Shown,
+    /// There where the tree shows a field of this name.
+    Where(&'static str),
+    /// Seconds, with as many bits before the point as behind it: of a length of time, or since 1900 (RFC 5905 section 6).
+    Fixed,
 }
 
 /// The fields.
@@ -29,15 +35,21 @@ pub(super) static FIELDS: &[Field] = &[
     whole("arp.proto.type", Type::Number, "protocol type, 0x0800 IPv4"),
     whole("data", Type::Bytes, "bytes that no layer here reads"),
     whole("eth.len", Type::Number, "length of an IEEE 802.3 frame"),
+    whole("erspan", Type::Presence, "a mirrored frame (ERSPAN)"),
     whole("geneve", Type::Presence, "GENEVE"),
+    bits("geneve.flags", (0, 0xff, 1), "flags of GENEVE"),
+    bits("geneve.option_length", (0, 0x3f, 4), "length of the options of GENEVE"),
     whole("geneve.proto_type", Type::Number, "what GENEVE carries"),
     whole("geneve.vni", Type::Number, "virtual network of GENEVE"),
     whole("gre", Type::Presence, "GRE"),
     whole("gre.checksum", Type::Number, "GRE checksum"),
+    whole("gre.flags_and_version", Type::Number, "flags and version of GRE"),
     whole("gre.key", Type::Number, "GRE key"),
     whole("gre.proto", Type::Number, "what GRE carries"),
     whole("gre.sequence_number", Type::Number, "GRE sequence number"),
     whole("gtp", Type::Presence, "GTP"),
+    whole("gtp.flags", Type::Number, "flags of GTP"),
+    whole("gtp.length", Type::Number, "length of a GTP message"),
     whole("gtp.message", Type::Number, "GTP message type, 255 user data"),
     whole("gtp.teid", Type::Number, "GTP tunnel"),
     whole("icmp.checksum", Type::Number, "ICMP checksum"),
@@ -50,6 +62,11 @@ pub(super) static FIELDS: &[Field] = &[
     whole("icmpv6.nd.ns.target_address", Type::Address, "address a neighbour solicitation asks for"),
     whole("icmpv6.nd.ra.cur_hop_limit", Type::Number, "hop limit a router advertises"),
     whole("icmpv6.nd.ra.router_lifetime", Type::Number, "how long a router serves, in seconds"),
+    whole("ieee8021ad", Type::Presence, "an 802.1ad tag"),
+    bits("ieee8021ad.dei", (12, 1, 1), "may be dropped first (802.1ad)"),
+    whole("ieee8021ad.etype", Type::Number, "what an 802.1ad tag precedes"),
+    bits("ieee8021ad.priority", (13, 7, 1), "priority of an 802.1ad tag"),
+    bits("ieee8021ad.id", (0, 0xfff, 1), "VLAN number of an 802.1ad tag"),
     whole("igmp.checksum", Type::Number, "IGMP checksum"),
     whole("igmp.maddr", Type::Address, "multicast group"),
     whole("igmp.type", Type::Number, "IGMP type"),
@@ -65,6 +82,9 @@ pub(super) static FIELDS: &[Field] = &[
     bits("ipv6.flow", (0, 0xf_ffff, 1), "IPv6 flow label"),
     whole("ipv6.fraghdr", Type::Presence, "an IPv6 fragment"),
     whole("ipv6.fraghdr.ident", Type::Number, "identification of an IPv6 fragment"),
+    bits("ipv6.fraghdr.more", (0, 1, 1), "more IPv6 fragments follow"),
+    whole("ipv6.fraghdr.nxt", Type::Number, "what follows the IPv6 fragment header"),
+    bits("ipv6.fraghdr.offset", (3, 0x1fff, 1), "place of an IPv6 fragment, in units of 8 bytes"),
     whole("ipv6.hopopts", Type::Presence, "IPv6 hop-by-hop options"),
     whole("ipv6.hopopts.len", Type::Number, "length of the hop-by-hop options, in units of 8 bytes after the first"),
     whole("ipv6.hopopts.nxt", Type::Number, "what follows the hop-by-hop options"),
@@ -75,13 +95,23 @@ pub(super) static FIELDS: &[Field] = &[
     bits("ipv6.tclass.dscp", (6, 0x3f, 1), "IPv6 Differentiated Services code point"),
     bits("ipv6.tclass.ecn", (4, 3, 1), "IPv6 congestion notification: 3 means congestion was met"),
     bits("ipv6.version", (4, 15, 1), "IP version"),
+    whole("llc", Type::Presence, "logical link control"),
     whole("mpls", Type::Presence, "MPLS"),
+    bits("mpls.bottom", (0, 1, 1), "the last label"),
+    bits("mpls.exp", (1, 7, 1), "traffic class of MPLS"),
     bits("mpls.label", (4, 0xf_ffff, 1), "MPLS label"),
     whole("mpls.ttl", Type::Number, "MPLS time to live"),
+    whole("ppp", Type::Presence, "PPP"),
+    whole("pppoes", Type::Presence, "a session of PPP over Ethernet"),
+    whole("pppoe.code", Type::Number, "kind of a PPPoE packet"),
+    whole("pppoe.payload_length", Type::Number, "bytes that PPPoE carries"),
     whole("pppoe.session_id", Type::Number, "PPPoE session"),
+    whole("radiotap", Type::Presence, "what a radio says of a frame"),
     whole("sctp.verification_tag", Type::Number, "SCTP verification tag"),
     whole("sll", Type::Presence, "Linux cooked capture"),
     whole("sll.etype", Type::Number, "EtherType of a cooked packet"),
+    whole("sll.halen", Type::Number, "length of a hardware address"),
+    whole("sll.hatype", Type::Number, "kind of the device, 1 Ethernet"),
     whole("sll.ifindex", Type::Number, "interface of a cooked packet"),
     whole("sll.pkttype", Type::Number, "0 to us, 1 broadcast, 2 multicast, 3 to another host, 4 sent by us"),
     whole("sll.src.eth", Type::Bytes, "source hardware address of a cooked packet"),
@@ -97,27 +127,39 @@ pub(super) static FIELDS: &[Field] = &[
     whole("tcp.options.tfo.cookie", Type::Bytes, "Fast Open cookie"),
     whole("tcp.options.tfo.request", Type::Presence, "asks for a Fast Open cookie"),
     whole("tcp.options.timestamp", Type::Presence, "TCP timestamps"),
-    whole("tcp.options.mss", Type::Presence, "announces a maximum segment size"),
-    whole("tcp.options.wscale", Type::Presence, "announces a window scale"),
+    shaped("tcp.options.mss", Type::Presence, Shape::Where("tcp.options.mss_val"), "announces a maximum segment size"),
+    shaped("tcp.options.wscale", Type::Presence, Shape::Where("tcp.options.wscale.shift"), "announces a window scale"),
     whole("tcp.urgent_pointer", Type::Number, "TCP urgent pointer"),
     whole("udp.checksum", Type::Number, "UDP checksum"),
+    whole("vlan", Type::Presence, "an 802.1Q tag"),
+    bits("vlan.dei", (12, 1, 1), "may be dropped first"),
+    whole("vlan.etype", Type::Number, "what a tag precedes"),
+    bits("vlan.id", (0, 0xfff, 1), "VLAN number"),
+    bits("vlan.priority", (13, 7, 1), "priority of a tag"),
     whole("vxlan", Type::Presence, "VXLAN"),
+    whole("vxlan.flags", Type::Number, "flags of VXLAN"),
     whole("vxlan.vni", Type::Number, "virtual network of VXLAN"),
+    whole("wlan", Type::Presence, "802.11"),
 ];
 
-const fn whole(name: &'static str, kind: Type, about: &'static str) -> Field {
+pub(super) const fn whole(name: &'static str, kind: Type, about: &'static str) -> Field {
     Field { name, kind, about, values: Values::Tree(Shape::Whole), changes: false }
 }
 
-const fn bits(name: &'static str, (shift, mask, unit): (u32, u64, u64), about: &'static str) -> Field {
+pub(super) const fn bits(name: &'static str, (shift, mask, unit): (u32, u64, u64), about: &'static str) -> Field {
     Field { name, kind: Type::Number, about, values: Values::Tree(Shape::Bits(shift, mask, unit)), changes: false }
+}
+
+/// A field whose values are of another shape.
+pub(super) const fn shaped(name: &'static str, kind: Type, shape: Shape, about: &'static str) -> Field {
+    Field { name, kind, about, values: Values::Tree(shape), changes: false }
 }
 
 /// Gives each value of a field that the tree shows.
 pub(super) fn emit(field: &Field, shape: Shape, s: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
     let of_protocol = match field.name.split('.').next() {
-        Some("tcp") => Some(Protocol::Tcp),
-        Some("udp") => Some(Protocol::Udp),
+        Some("tcp" | "http" | "tls") => Some(Protocol::Tcp),
+        Some("udp" | "mdns" | "quic" | "dhcp" | "ntp") => Some(Protocol::Udp),
         Some("sctp") => Some(Protocol::Sctp),
         Some("igmp") => Some(Protocol::Igmp),
         Some("icmpv6") => Some(Protocol::Icmpv6),
@@ -131,19 +173,49 @@ pub(super) fn emit(field: &Field, shape: Shape, s: &Subject<'_>, out: &mut dyn F
         Err(known) => return known,
     };
     let link_type = s.interfaces.get(s.row.interface.0 as usize).map_or(0, |interface| interface.link_type);
+    let name = if let Shape::Where(name) = shape { name } else { field.name };
     for node in dissect::tree(link_type, read.bytes, s.row.wire_len, None) {
-        visit(&node, field, shape, read.bytes, out);
+        visit(&node, (name, field.kind, shape), read.bytes, out);
     }
     Known::Yes
 }
 
-fn visit(node: &Node, field: &Field, shape: Shape, bytes: &[u8], out: &mut dyn FnMut(Value<'_>)) {
-    if node.field == field.name {
+/// Gives each value that the tree shows by this name, of every layer there is.
+pub(super) fn every(name: &str, kind: Type, s: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
+    let read = match s.read() {
+        Ok(read) => read,
+        Err(known) => return known,
+    };
+    let link_type = s.interfaces.get(s.row.interface.0 as usize).map_or(0, |interface| interface.link_type);
+    for node in dissect::tree(link_type, read.bytes, s.row.wire_len, None) {
+        visit(&node, (name, kind, Shape::Whole), read.bytes, out);
+    }
+    Known::Yes
+}
+
+/// Seconds from 1900-01-01 to 1970-01-01.
+const SINCE_1900: i64 = 2_208_988_800;
+
+fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn FnMut(Value<'_>)) {
+    let (name, kind, shape) = wanted;
+    if node.field == name {
         let (offset, len) = (node.at.0 as usize, node.at.1 as usize);
         let own = bytes.get(offset..offset + len).unwrap_or_default();
         let number = (1..=8).contains(&len).then(|| own.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
-        match (field.kind, shape, own.len()) {
+        match (kind, shape, own.len()) {
             (Type::Presence, ..) => out(Value::Present(own)),
+            (Type::Text, ..) => out(Value::Text(&node.value)),
+            (_, Shape::Shown, _) => node.value.parse().into_iter().for_each(|number| out(Value::Number(number))),
+            (Type::Moment, _, 8) => {
+                // Zero stands for no time.
+                number.filter(|number| *number != 0).into_iter().for_each(|number| {
+                    let nanos = ((number & 0xffff_ffff) * 1_000_000_000) >> 32;
+                    out(Value::Nanos(((number >> 32) as i64 - SINCE_1900) * 1_000_000_000 + nanos as i64));
+                });
+            }
+            (Type::Duration, Shape::Fixed, 4) => {
+                number.into_iter().for_each(|number| out(Value::Nanos((number * 1_000_000_000 >> 16) as i64)));
+            }
             (Type::Bytes, ..) => out(Value::Bytes(own)),
             (Type::Address, _, 4) => {
                 own.first_chunk::<4>().into_iter().for_each(|octets| out(Value::Address(Ipv4Addr::from(*octets).into())));
@@ -157,5 +229,5 @@ fn visit(node: &Node, field: &Field, shape: Shape, bytes: &[u8], out: &mut dyn F
             _ => number.into_iter().for_each(|number| out(Value::Number(number))),
         }
     }
-    node.children.iter().for_each(|child| visit(child, field, shape, bytes, out));
+    node.children.iter().for_each(|child| visit(child, wanted, bytes, out));
 }

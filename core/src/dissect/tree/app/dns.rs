@@ -6,12 +6,12 @@ use crate::dissect::info::dns::{kind_name, name, skip_name};
 /// Records shown of one message: a message of 64 KiB could claim thousands.
 const MOST_RECORDS: usize = 64;
 
-pub(super) fn dns(fields: &mut Fields<'_>, title: &str) -> Option<()> {
+pub(super) fn dns(fields: &mut Fields<'_>, title: &str, field: &str) -> Option<()> {
     let message = fields.rest(0);
     let flags = fields.u16(2)?;
     let counts = [fields.u16(4)?, fields.u16(6)?, fields.u16(8)?, fields.u16(10)?];
     let is_response = flags & 0x8000 != 0;
-    fields.named(title, "dns", if is_response { "response" } else { "query" }, message.len());
+    fields.named(title, field, if is_response { "response" } else { "query" }, message.len());
     fields.hex(0, 2, "Transaction ID", "dns.id");
     fields.group(2, 2, "Flags", "dns.flags", format_args!("0x{flags:04x}"), |fields| {
         fields.bit(2, 2, 0x8000, "Response", "dns.flags.response");
@@ -56,7 +56,7 @@ fn entry(fields: &mut Fields<'_>, message: &[u8], at: usize, section: &str) -> O
     kind_name(&mut kind_text, kind);
     if section == "Query" {
         fields.group(at, after + 4 - at, section, "dns.qry", format_args!("{owner} {kind_text}"), |fields| {
-            fields.add(at, after - at, "Name", "dns.qry.name", &owner);
+            fields.add(at, after - at, "Name", "dns.qry.name", plain(&owner));
             fields.add(after, 2, "Type", "dns.qry.type", format_args!("{kind_text} ({kind})"));
             fields.hex(after + 2, 2, "Class", "dns.qry.class");
         });
@@ -66,7 +66,7 @@ fn entry(fields: &mut Fields<'_>, message: &[u8], at: usize, section: &str) -> O
     let data = after + 10;
     let value = value(fields, message, data, len, kind);
     fields.group(at, data + len - at, section, "dns.resp", format_args!("{owner} {kind_text} {value}"), |fields| {
-        fields.add(at, after - at, "Name", "dns.resp.name", &owner);
+        fields.add(at, after - at, "Name", "dns.resp.name", plain(&owner));
         fields.add(after, 2, "Type", "dns.resp.type", format_args!("{kind_text} ({kind})"));
         fields.hex(after + 2, 2, "Class", "dns.resp.class");
         fields.decimal(after + 4, 4, "Time to live (s)", "dns.resp.ttl");
@@ -74,11 +74,19 @@ fn entry(fields: &mut Fields<'_>, message: &[u8], at: usize, section: &str) -> O
         match kind {
             1 => fields.ipv4(data, "Address", "dns.a"),
             28 => fields.ipv6(data, "AAAA Address", "dns.aaaa"),
-            5 => drop(fields.add(data, len, "CNAME", "dns.cname", &value)),
+            5 => drop(fields.add(data, len, "CNAME", "dns.cname", plain(&value))),
             _ => drop(fields.opaque(data, len, "Data", "dns.data")),
         }
     });
     Some(data + len)
+}
+
+/// A name as Wireshark writes it: without the dot that stands for the root.
+fn plain(name: &str) -> &str {
+    match name.strip_suffix('.') {
+        Some("") => "<Root>",
+        plain => plain.unwrap_or(name),
+    }
 }
 
 fn value(fields: &Fields<'_>, message: &[u8], at: usize, len: usize, kind: u16) -> String {

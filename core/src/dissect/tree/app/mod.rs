@@ -31,7 +31,7 @@ fn over_tcp(segment: &Tcp<'_>, data: &[u8]) -> Option<Node> {
     match segment.payload {
         [_, _, _, ..] if is_dns => {
             fields = Fields::within(data, at + 2, at + segment.payload.len());
-            dns::dns(&mut fields, "Domain Name System")?;
+            dns::dns(&mut fields, "Domain Name System", "dns")?;
         }
         [20..=23, 3, 0..=4, ..] => tls::records(&mut fields),
         _ => http::http(&mut fields)?,
@@ -46,9 +46,9 @@ fn over_udp(datagram: &Udp<'_>, data: &[u8]) -> Option<Node> {
     if datagram.payload.is_empty() {
         return None;
     } else if is_port(53) {
-        dns::dns(&mut fields, "Domain Name System")?;
+        dns::dns(&mut fields, "Domain Name System", "dns")?;
     } else if is_port(5353) {
-        dns::dns(&mut fields, "Multicast Domain Name System")?;
+        dns::dns(&mut fields, "Multicast Domain Name System", "mdns")?;
     } else if is_port(67) || is_port(68) {
         dhcp::dhcp(&mut fields);
     } else if is_port(123) {
