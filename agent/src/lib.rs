@@ -2,6 +2,7 @@
 
 mod check;
 pub mod cli;
+mod connections;
 mod finding_watch;
 mod input;
 mod keep;

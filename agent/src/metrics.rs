@@ -3,6 +3,7 @@
 //! They speak of Dropscope's own work and not of the host's network, which the log is for. docs/metrics.md lists them.
 //! Text exposition format 0.0.4: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
+use crate::connections::{self, Bounds};
 use crate::source::{CaptureStatistics, Event, Sample};
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -218,9 +219,7 @@ impl Endpoint {
         };
         let router = Router::new().route("/metrics", get(answer));
         tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::warn!("metrics are no longer served: {error}");
-            }
+            connections::serve(listener, router, Bounds::default(), std::future::pending()).await;
         });
         eprintln!("dropscope: metrics at http://{address}/metrics");
         Ok(())

@@ -1,5 +1,6 @@
 //! The server that `open`, `live`, `serve` and the bare command share: page and captures on one port.
 
+use crate::connections::{self, Bounds};
 use crate::web;
 use anyhow::{Context as _, Result};
 use dropscope_review::{CaptureId, Guard, Limits, Review, Store, Token};
@@ -112,14 +113,13 @@ impl Server {
         self.listener.set_nonblocking(true).context("the port cannot be waited on")?;
         let listener = tokio::net::TcpListener::from_std(self.listener).context("the port cannot be waited on")?;
         let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let stop = async move {
             stop.await;
             let _ = stopping.send(());
-        });
+        };
         let ended = async move {
-            serving.await?;
+            connections::serve(listener, router, Bounds::default(), stop).await;
             review.all_viewers_gone().await;
-            std::io::Result::Ok(())
         };
         let give_up = async move {
             // An error means that serving ended first.
@@ -127,9 +127,10 @@ impl Server {
             tokio::time::sleep(GOODBYE).await;
         };
         tokio::select! {
-            served = ended => served.context("serving failed"),
-            () = give_up => Ok(()),
+            () = ended => {}
+            () = give_up => {}
         }
+        Ok(())
     }
 }
 

@@ -13,7 +13,17 @@ use std::path::PathBuf;
 /// The newest rules that are asked for; an older kernel takes what it knows of them.
 const NEWEST: ABI = ABI::V5;
 /// Read: counters, facts, names of namespaces, and what the tools look up.
-const READ: [&str; 6] = ["/proc", "/sys", "/run/netns", "/var/run/netns", "/etc", "/dev/null"];
+const READ: [&str; 8] = [
+    "/proc",
+    "/sys",
+    "/run/netns",
+    "/var/run/netns",
+    "/etc",
+    "/dev/null",
+    // Where /etc/resolv.conf leads to.
+    "/run/systemd/resolve",
+    "/run/NetworkManager",
+];
 /// Read and run: the host's firewall tools and their libraries.
 const RUN: [&str; 5] = ["/usr", "/bin", "/sbin", "/lib", "/lib64"];
 
