@@ -61,7 +61,8 @@ fn record(mut traffic: Traffic, plan: &Plan, path: &Path, rights: &Rights) -> Re
     rights.drop_here(&[Traffic::THREAD])?;
     runtime()?.block_on(async {
         let limits = opened.limits().to_vec();
-        let recording = opened.begin(log)?;
+        let mut recording = opened.begin(log)?;
+        recording.wait_for_first_reading();
         say_what_is_recorded(plan, &limits, path);
         traffic.go();
         let loaded = traffic.round().await;
@@ -82,7 +83,8 @@ fn show(lab: &Lab, running: Running, plan: Plan, rights: Rights, args: &ServerAr
     let ready = Ready::open(listener, settings, plan, None, rights, args.browser(), &[Traffic::THREAD])?;
     runtime()?.block_on(async {
         let stop = serve::asked_to_stop();
-        let live = Live::begin(ready, &sentence)?;
+        let mut live = Live::begin(ready, &sentence)?;
+        live.recording.wait_for_first_reading();
         traffic.go();
         stop.await;
         let (status, page) = live.end_recording().await?;
@@ -160,16 +162,11 @@ fn run_traffic(mut running: Running, ends: &Receiver<()>) {
     }
 }
 
-/// Packets where the service is; counters there and at the other end of its link.
+/// Packets at both ends of the conversation; counters there and on what lies between, the other end of either's link.
 fn plan(net: &Net) -> Result<Plan> {
     let target = |namespace: &dropscope_labs::Namespace| Target::resolve(namespace.name());
-    let server = target(&net.server)?;
-    let watched = vec![server.clone(), target(&net.between)?];
-    Ok(Plan {
-        watched,
-        captures: vec![(server, CaptureSettings::of("eth0"))],
-        sources: WatchSettings::default(),
-        triggers: Vec::new(),
-        probes: recorded::Plan::default(),
-    })
+    let (server, client) = (target(&net.server)?, target(&net.client)?);
+    let watched = vec![server.clone(), target(&net.between)?, client.clone()];
+    let captures = [server, client].map(|end| (end, CaptureSettings::of("eth0"))).to_vec();
+    Ok(Plan { watched, captures, sources: WatchSettings::default(), triggers: Vec::new(), probes: recorded::Plan::default() })
 }

@@ -107,7 +107,7 @@ impl Ready {
 
 /// A recording that is under way and shown.
 pub(crate) struct Live {
-    recording: Recording,
+    pub(crate) recording: Recording,
     path: PathBuf,
     page: Page,
 }

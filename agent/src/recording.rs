@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// waits in the kernel's ring, which counts what it loses.
 const MOST_WAITING: usize = 32;
 
-/// How long a first reading of all counters may take, when a trigger's name is looked up.
+/// How long the first reading of all counters is waited for.
 const FIRST_READING: Duration = Duration::from_secs(3);
 
 /// What to record.
@@ -159,6 +159,11 @@ impl Opened {
 }
 
 impl Recording {
+    /// Waits until every source has been read once: what happens from then on shows as steps of the counters.
+    pub(crate) fn wait_for_first_reading(&mut self) {
+        self.watch.wait_for_first_reading(FIRST_READING);
+    }
+
     /// What it counts of its own work.
     pub(crate) fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)

@@ -7,7 +7,8 @@
 
 use super::netns::{NetnsError, Target};
 use super::{Capability, Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind};
-use std::sync::mpsc::Receiver;
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ impl Default for WatchSettings {
 pub struct Watch {
     phase: Arc<(Mutex<Phase>, Condvar)>,
     threads: Vec<JoinHandle<()>>,
+    /// Each thread holds the other end until it has read its sources once.
+    unread: (SyncSender<Infallible>, Receiver<Infallible>),
     /// What could not be opened, in full sentences.
     pub limits: Vec<String>,
 }
@@ -75,8 +78,12 @@ impl Watch {
             let fits = move |kind: &&SourceKind| kind.scope == scope && !settings.without.iter().any(|name| name == kind.name);
             SOURCES.iter().filter(fits)
         };
-        let mut watch =
-            Self { phase: Arc::new((Mutex::new(Phase::Opened), Condvar::new())), threads: Vec::new(), limits: Vec::new() };
+        let mut watch = Self {
+            phase: Arc::new((Mutex::new(Phase::Opened), Condvar::new())),
+            threads: Vec::new(),
+            unread: sync_channel(0),
+            limits: Vec::new(),
+        };
         let mut opening = Vec::new();
         for target in targets {
             opening.push(watch.run(target, target, targets, wanted(Scope::Namespace).collect(), settings, to)?);
@@ -97,6 +104,14 @@ impl Watch {
     /// Begins to read.
     pub fn start(&self) {
         self.enter(Phase::Reading);
+    }
+
+    /// Waits until every source has been read once, so that whatever happens afterwards is a step of its counters; but at most
+    /// so long, for a source may hang.
+    pub fn wait_for_first_reading(&mut self, at_most: Duration) {
+        self.unread.0 = sync_channel(0).0;
+        // Nothing is ever sent: an error says that the last thread let go of it, or that the time is over.
+        let _ = self.unread.1.recv_timeout(at_most);
     }
 
     /// Ends all threads; each sends one last reading first. The receiver must still be taking events.
@@ -127,7 +142,7 @@ impl Watch {
             _ => format!("src-{}", target.name),
         };
         let (opened, limits) = std::sync::mpsc::sync_channel(1);
-        let (phase, settings, to) = (Arc::clone(&self.phase), settings.clone(), to.clone());
+        let (phase, settings, to, unread) = (Arc::clone(&self.phase), settings.clone(), to.clone(), self.unread.0.clone());
         let (target, watched) = (target.clone(), watched.to_vec());
         let body = move || {
             let scene = Scene { target: &target, watched: &watched };
@@ -137,7 +152,7 @@ impl Watch {
             // Whoever opens waits for this; if it is gone, so is everything.
             let _ = opened.send(confined.map(|()| std::mem::take(&mut runner.limits)));
             if may_read && wait(&phase, Phase::Opened, None) == Phase::Reading {
-                runner.read_until_stopped(&phase, &to);
+                runner.read_until_stopped(&phase, &to, unread);
             }
         };
         self.threads.push(place.spawn(&name, body)?);
@@ -215,7 +230,8 @@ impl Runner {
         text
     }
 
-    fn read_until_stopped(mut self, phase: &(Mutex<Phase>, Condvar), to: &Sender) {
+    fn read_until_stopped(mut self, phase: &(Mutex<Phase>, Condvar), to: &Sender, unread: SyncSender<Infallible>) {
+        let mut unread = Some(unread);
         loop {
             let next = self.sources.iter().filter(|one| !one.is_over).map(|one| one.due).min();
             let is_last = wait(phase, Phase::Reading, next) == Phase::Stopped;
@@ -223,6 +239,7 @@ impl Runner {
             if (!sample.is_empty() && to.send(Event::Sample(sample)).is_err()) || is_last {
                 return;
             }
+            unread.take();
         }
     }
 

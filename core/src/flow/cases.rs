@@ -334,6 +334,51 @@ fn copies_on_two_interfaces_are_no_retransmissions() {
 }
 
 #[test]
+fn what_offload_cuts_otherwise_at_another_capture_point_is_a_copy() {
+    check(
+        "
+        # The sender's host shows one packet before the card cuts it, the receiver's three; then the receiver's log is ahead.
+        0.000000 C S 0 id 11 if 0
+        0.000020 C S 0 id 11 if 1
+        0.000030 S S. 0 ack 1 id 0 if 1
+        0.000050 S S. 0 ack 1 id 0 if 0
+        0.000060 C . 1 ack 1 id 12 if 0
+        0.000080 C . 1 ack 1 id 12 if 1
+        0.001000 C . 1(300) ack 1 id 13 if 0
+        0.001020 C . 1(100) ack 1 id 13 if 1
+        0.001021 C . 101(100) ack 1 id 14 if 1
+        0.001022 C . 201(100) ack 1 id 15 if 1
+        0.002020 C . 301(100) ack 1 id 16 if 1
+        0.002021 C . 401(100) ack 1 id 17 if 1
+        0.002000 C . 301(300) ack 1 id 16 if 0
+        0.002022 C . 501(100) ack 1 id 18 if 1
+        # One segment is lost behind both and sent again: once, though both show it.
+        0.003000 S . 1 ack 501 id 5 if 1
+        0.003020 S . 1 ack 501 id 5 if 0
+        0.300000 C . 501(100) ack 1 id 19 if 0
+        0.300020 C . 501(100) ack 1 id 19 if 1
+        ",
+        "
+        2: retransmission, rto 20.0 µs, copy of 1
+        4: retransmission, rto 20.0 µs, copy of 3
+        6: duplicate_ack, #1, copy of 5
+        8: out_of_order, copy of 7
+        9: out_of_order, copy of 7
+        10: retransmission, rto 22.0 µs, copy of 7
+        13: retransmission, rto 1.00 ms, copy of 11
+        14: retransmission, rto 1.02 ms, copy of 13
+        16: duplicate_ack, #1, copy of 15
+        17: retransmission, rto 298 ms, judged LostAfterTap of 13 by SeenBefore; Timeout by Waited after 298 ms, tail
+        18: retransmission, rto 298 ms, copy of 17
+        flow 0 port 40000, complete 15, syn 1, syn-ack 3, ack 5, rtt 40.0 µs
+          C 14 packets, 1400 bytes, to 600, acked 500, 1 sent again, 8 copies (1 timeout)
+            stuck 501-600 x2 from 13 to 17, 140 bytes of IP
+          S 4 packets, 0 bytes, to 0, acked 0, 2 copies
+        ",
+    );
+}
+
+#[test]
 fn called_out_of_order_but_lost_and_sent_again_by_tsval() {
     check_open(
         "

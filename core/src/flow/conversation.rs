@@ -73,6 +73,20 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// The capture interfaces that showed it: that of its first packet, then up to eight others.
+    pub fn interfaces(&self) -> impl Iterator<Item = InterfaceId> {
+        let others = self.points.iter().map(|point| point.interface).filter(|other| *other != self.interface);
+        std::iter::once(self.interface).chain(others)
+    }
+    /// Packets of one direction that this capture interface showed.
+    pub fn packets_at(&self, interface: InterfaceId, direction: Direction) -> u32 {
+        let shown = |point: &Point| point.packets[direction.index()];
+        if interface == self.interface {
+            let elsewhere = self.points.iter().map(shown).fold(0, u32::saturating_add);
+            return self.side(direction).packets.saturating_sub(elsewhere);
+        }
+        self.points.iter().find(|point| point.interface == interface).map_or(0, shown)
+    }
     /// From its first to its last packet.
     pub fn span(&self) -> Span {
         Span::new(self.first.at, self.last.at)
@@ -101,8 +115,55 @@ impl Flow {
 pub struct FlowRare {
     /// ICMP errors that quote a packet of it; the first 8.
     pub icmp_errors: Vec<IcmpError>,
-    /// ICMP errors in all.
+    /// ICMP errors in all, each counted once at however many capture points it was seen.
     pub icmp_error_count: u32,
+    /// What capture points other than that of its first packet showed; that one stands here only for its ICMP errors.
+    pub(super) points: Vec<Point>,
+}
+
+/// What one capture point showed of a conversation.
+#[derive(Clone, Debug)]
+pub(super) struct Point {
+    interface: InterfaceId,
+    /// By direction; not counted at the point of the first packet.
+    packets: [u32; 2],
+    icmp_errors: u32,
+}
+
+/// Capture points told apart in one conversation, beside that of its first packet.
+const MOST_POINTS: usize = 8;
+
+impl FlowRare {
+    fn point(&mut self, interface: InterfaceId) -> Option<&mut Point> {
+        let at = self.points.iter().position(|point| point.interface == interface);
+        if at.is_none() && self.points.len() <= MOST_POINTS {
+            self.points.push(Point { interface, packets: [0; 2], icmp_errors: 0 });
+        }
+        match at {
+            Some(at) => self.points.get_mut(at),
+            None => self.points.last_mut().filter(|point| point.interface == interface),
+        }
+    }
+
+    /// Counts a packet that was seen elsewhere than the first.
+    #[cold]
+    pub(super) fn note_elsewhere(&mut self, interface: InterfaceId, direction: Direction) {
+        if let Some(point) = self.point(interface) {
+            let packets = &mut point.packets[direction.index()];
+            *packets = packets.saturating_add(1);
+        }
+    }
+
+    /// Counts an ICMP error; whether it is one that no other point has shown.
+    pub(super) fn note_icmp_error(&mut self, interface: InterfaceId) -> bool {
+        let here = self.point(interface).map(|point| {
+            point.icmp_errors = point.icmp_errors.saturating_add(1);
+            point.icmp_errors
+        });
+        let new = here.is_none_or(|here| here > self.icmp_error_count);
+        self.icmp_error_count += u32::from(new);
+        new
+    }
 }
 
 /// How a TCP conversation opened. What comes after the SYN is read through `Deref` to [`Opened`].
@@ -174,7 +235,12 @@ impl Side {
     /// captured (TSO), or was joined before (GRO), and counts as what it is elsewhere. Without MSS of the handshake every
     /// packet counts as one.
     pub fn segments(&self) -> u64 {
-        u64::from(self.packets) + u64::from(self.joined)
+        u64::from(self.sent()) + u64::from(self.joined)
+    }
+
+    /// Its packets, each once at however many capture points it was seen. Copies are known of TCP alone.
+    pub fn sent(&self) -> u32 {
+        self.packets.saturating_sub(self.copies)
     }
 
     /// Whether its window was closed then; only the last time that it was is known.
@@ -331,6 +397,8 @@ pub struct Stuck {
     pub first_sent: Seen,
     /// Last sent.
     pub last_sent: Seen,
+    /// Its first bytes of data; zeros behind what was captured of it.
+    pub begins: [u8; 24],
 }
 
 /// An ICMP error about a packet of a conversation.

@@ -1,28 +1,29 @@
-//! Copies: one packet captured more than once, at several interfaces or on a mirror port.
+//! Copies: one packet captured more than once at one capture point, as on a mirror port. What several points show is told
+//! apart in `taps`.
 //!
 //! A retransmission by any common system carries a new IP identification, and with RFC 7323 a newer TSval; a copy carries the
 //! same ones and comes at once. (RFC 6864 allows identification 0 on packets that are never fragmented, so 0 proves nothing.)
 
-use super::tcp::Taken;
+use super::conversation::Seen;
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
-use crate::ids::{InterfaceId, PacketNo};
+use crate::ids::PacketNo;
 use crate::time::Timestamp;
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher};
 
-/// Packets of one direction remembered: as many interfaces as copies of it may be interleaved on.
+/// Packets of one direction remembered: what may come between a packet and its copy.
 const REMEMBERED: usize = 4;
 /// How far apart copies with one IP identification may be: a slow bridge, not a retransmission timer (200 ms on Linux).
-const APART_SAME_ID_US: u32 = 20_000;
+const APART_SAME_ID_NS: u64 = 20_000_000;
 /// How far apart copies with one TSval, but no identification, may be: less than a tick of its clock.
-const APART_SAME_TSVAL_US: u32 = 1_000;
+const APART_SAME_TSVAL_NS: u64 = 1_000_000;
 /// How far apart copies that show neither may be.
-const APART_ALIKE_US: u32 = 20;
+const APART_ALIKE_NS: u64 = 20_000;
 
 /// What copies of one packet have in common; TTL, link layer and checksums may differ.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fingerprint {
-    hash: u32,
+    pub(super) hash: u32,
     identified: bool,
     stamped: bool,
     /// Whether it carries data or a flag that is sent once: a bare ACK may be repeated word by word.
@@ -47,6 +48,21 @@ impl Fingerprint {
             once: header.payload_len > 0 || header.flags.any(TcpFlags::SYN.or(TcpFlags::FIN)),
         }
     }
+
+    /// Whether something in it changes when it is sent again.
+    pub(super) const fn is_marked(&self) -> bool {
+        self.identified || self.stamped
+    }
+
+    /// How far apart copies of it may be that one capture point shows, in nanoseconds.
+    pub(super) const fn apart_at_one_point(&self) -> u64 {
+        match self {
+            Self { identified: true, .. } => APART_SAME_ID_NS,
+            Self { once: false, .. } => 0,
+            Self { stamped: true, .. } => APART_SAME_TSVAL_NS,
+            _ => APART_ALIKE_NS,
+        }
+    }
 }
 
 /// The last packets of one direction.
@@ -56,40 +72,31 @@ pub(super) struct Copies {
     oldest: u8,
 }
 
+/// A packet of this direction.
 #[derive(Clone, Copy, Debug, Default)]
-struct Remembered {
-    hash: u32,
-    /// Microseconds, modulo 2^32.
-    at_us: u32,
-    no: PacketNo,
-    interface: InterfaceId,
+pub(super) struct Remembered {
+    pub(super) hash: u32,
+    pub(super) no: PacketNo,
+    pub(super) at: Timestamp,
 }
 
 impl Copies {
     /// The packet that this is a copy of; remembers it if it is none.
-    pub(super) fn find(&mut self, fingerprint: &Fingerprint, taken: Taken) -> Option<PacketNo> {
-        let at_us = microseconds(taken.seen.at);
-        let found = self.last.iter().find(|other| {
-            let elsewhere = other.interface != taken.interface;
-            let apart = match fingerprint {
-                Fingerprint { identified: true, .. } => APART_SAME_ID_US,
-                Fingerprint { once: false, .. } if !elsewhere => return false,
-                Fingerprint { stamped: true, .. } => APART_SAME_TSVAL_US,
-                _ => APART_ALIKE_US,
-            };
-            let distance = at_us.wrapping_sub(other.at_us).min(other.at_us.wrapping_sub(at_us));
-            other.no != PacketNo(0) && other.hash == fingerprint.hash && distance <= apart
-        });
-        if let Some(original) = found {
+    pub(super) fn find(&mut self, fingerprint: &Fingerprint, seen: Seen) -> Option<PacketNo> {
+        let apart = fingerprint.apart_at_one_point();
+        let is_it = |other: &&Remembered| {
+            other.hash == fingerprint.hash && apart > 0 && (seen.at - other.at).get().unsigned_abs() <= apart
+        };
+        if let Some(original) = self.remembered().find(is_it) {
             return Some(original.no);
         }
-        self.last[usize::from(self.oldest)] =
-            Remembered { hash: fingerprint.hash, at_us, no: taken.seen.no, interface: taken.interface };
+        self.last[usize::from(self.oldest)] = Remembered { hash: fingerprint.hash, no: seen.no, at: seen.at };
         self.oldest = (self.oldest + 1) % REMEMBERED as u8;
         None
     }
-}
 
-fn microseconds(at: Timestamp) -> u32 {
-    (at.nanos() / 1_000) as u32
+    /// The last packets, in no particular order.
+    pub(super) fn remembered(&self) -> impl Iterator<Item = &Remembered> {
+        self.last.iter().filter(|one| one.no != PacketNo(0))
+    }
 }

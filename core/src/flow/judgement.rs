@@ -11,6 +11,7 @@ use super::cause::{Cause, Moment, RoundTrip, Sign};
 use super::conversation::{IcmpError, Seen, Side};
 use super::repair::Repair;
 use super::seq::before;
+use super::taps::Copy;
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::{Direction, PacketNo};
 use crate::time::{Nanos, Timestamp};
@@ -120,6 +121,8 @@ impl Verdict {
 pub enum Evidence {
     /// The same numbers, identification and time stamps, a moment later.
     SamePacket,
+    /// Another capture point showed its bytes, or its acknowledgement, in packets cut otherwise (TSO, GRO).
+    SameBytes,
     /// Its TSval is older than that of a later segment: it was sent before that one.
     OlderTsval,
     /// Its TSval is newer than that of a later segment: it was sent after that one.
@@ -188,7 +191,7 @@ impl Stamp {
 /// What a judgement is made from.
 pub(super) struct Scene<'a> {
     pub labels: Labels,
-    pub copy_of: Option<PacketNo>,
+    pub copy: Option<Copy>,
     pub seen: Seen,
     pub direction: Direction,
     pub header: &'a Header<'a>,
@@ -221,8 +224,8 @@ impl Scene<'_> {
     /// See the module.
     pub(super) fn judge(&self) -> Option<Judgement> {
         let say = |verdict, evidence| Some(Judgement::new(verdict, evidence));
-        if self.copy_of.is_some() {
-            return Some(Judgement { original: self.copy_of, ..say(Verdict::Copy, Evidence::SamePacket)? });
+        if let Some(copy) = self.copy {
+            return Some(Judgement { original: Some(copy.of), ..Judgement::new(Verdict::Copy, copy.evidence) });
         }
         let window_closed = self.analysis.half(self.direction.reverse()).window_closed();
         let overlooked = self.labels.is_empty() && self.header.payload_len > 0 && self.end <= self.side.sent_to + 1;

@@ -26,6 +26,7 @@ pub(crate) mod script;
 mod seq;
 mod table;
 mod tally;
+mod taps;
 mod tcp;
 mod unacked;
 
@@ -149,7 +150,7 @@ impl FlowTable {
         let taken = Taken { seen: Seen { no, at }, interface };
         if let Transport::Icmp(icmp) = &packet.transport
             && icmp.quote.is_some()
-            && let Some(observed) = self.join_icmp_error(ip, icmp, taken.seen)
+            && let Some(observed) = self.join_icmp_error(ip, icmp, taken)
         {
             return observed;
         }
@@ -160,6 +161,9 @@ impl FlowTable {
         let (id, direction) = self.conversation(&key, &packet.transport, taken);
         let Some(flow) = self.conversations.get_mut(id) else { return Observed::default() };
         flow.last = taken.seen;
+        if interface != flow.interface {
+            flow.rare.get_mut().note_elsewhere(interface, direction);
+        }
         let side = &mut flow.sides[direction.index()];
         side.packets = side.packets.saturating_add(1);
         side.wire_bytes += u64::from(wire_len);
@@ -232,7 +236,7 @@ impl FlowTable {
         (id, direction)
     }
 
-    fn join_icmp_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, seen: Seen) -> Option<Observed> {
+    fn join_icmp_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, taken: Taken) -> Option<Observed> {
         let quote = icmp.quote.as_ref()?;
         let (from_port, to_port) = quote.ports.unwrap_or((0, 0));
         let key = Key {
@@ -244,10 +248,9 @@ impl FlowTable {
         let (id, about) = self.conversations.find(&key)?;
         let flow = self.conversations.get_mut(id)?;
         let rare = flow.rare.get_mut();
-        rare.icmp_error_count += 1;
-        if rare.icmp_errors.len() < MOST_ICMP_ERRORS {
+        if rare.note_icmp_error(taken.interface) && rare.icmp_errors.len() < MOST_ICMP_ERRORS {
             rare.icmp_errors.push(IcmpError {
-                seen,
+                seen: taken.seen,
                 from: ip.src,
                 protocol: icmp.protocol,
                 kind: icmp.kind,

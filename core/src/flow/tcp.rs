@@ -7,10 +7,11 @@ use super::analysis::{self, Analysis, Labelled};
 use super::cause::RoundTrip;
 use super::conversation::{Course, Flow, Hole, Seen, Side, Stuck};
 use super::copies::{Copies, Fingerprint};
-use super::judgement::{Judgement, Scene, Stamp};
+use super::judgement::{Evidence, Judgement, Scene, Stamp};
 use super::repair::{Again, Amended, Repair, Told};
 use super::seq::Reference;
 use super::tally::{full_segment, is_sent_again, note_labels, note_window, sum};
+use super::taps::{Copy, Numbers, Taps};
 use super::{Labels, Observed};
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::{Direction, InterfaceId};
@@ -35,6 +36,8 @@ struct End {
     /// The relative number after the highest that was seen; `None` before its first packet.
     next: Option<u64>,
     copies: Copies,
+    /// Once it was seen at a second capture point.
+    taps: Option<Box<Taps>>,
     /// Of the segment that brought the highest number.
     top: Option<Stamp>,
     /// Round trips of its data, and when the peer last acknowledged something new.
@@ -71,7 +74,6 @@ impl Tcp {
         taken: Taken,
         amended: &mut Vec<Amended>,
     ) -> Observed {
-        let copy = self.ends[direction.index()].copies.find(&Fingerprint::new(ip, header), taken);
         let labelled = self.analysis.label(&analysis::Packet {
             no: taken.seen.no,
             at: taken.seen.at,
@@ -84,6 +86,7 @@ impl Tcp {
             options: &header.options,
         });
         let placed = self.place(direction, ip, header);
+        let copy = self.copy(flow, direction, &Fingerprint::new(ip, header), &placed, header, taken);
         note_completeness(flow, header);
         if copy.is_none() {
             note_handshake(flow, direction, header, taken.seen);
@@ -100,7 +103,7 @@ impl Tcp {
             let end = &self.ends[direction.index()];
             let scene = Scene {
                 labels: labelled.labels,
-                copy_of: copy,
+                copy,
                 seen: taken.seen,
                 direction,
                 header,
@@ -127,6 +130,9 @@ impl Tcp {
         note_header(side, ip, header);
         if copy.is_some() {
             side.rare.get_mut().copies += 1;
+            if copy.is_some_and(|copy| copy.brings_more) {
+                self.note_bytes(flow, direction, &placed, header, labelled, taken.seen, amended);
+            }
         } else {
             let segments = full.map_or(1, |full| header.payload_len.div_ceil(full).max(1));
             if segments > 1 {
@@ -160,9 +166,40 @@ impl Tcp {
             rto: labelled.rto,
             shows_analysis: labelled.shown,
             peer_base: self.analysis.half(direction.reverse()).base,
-            copy_of: copy,
+            copy_of: copy.map(|copy| copy.of),
             judgement,
         }
+    }
+
+    /// What this packet is a copy of, at its own capture point or at another.
+    fn copy(
+        &mut self,
+        flow: &Flow,
+        direction: Direction,
+        fingerprint: &Fingerprint,
+        placed: &Placed,
+        header: &Header<'_>,
+        taken: Taken,
+    ) -> Option<Copy> {
+        let acked_to = flow.side(direction.reverse()).acked_to.map_or(0, |acked| acked + 1);
+        let end = &mut self.ends[direction.index()];
+        if end.taps.is_none() && taken.interface != flow.interface {
+            let shown_to = end.next.filter(|_| end.copies.remembered().next().is_some());
+            end.taps = Some(Box::new(Taps::begin(flow.interface, &end.copies, shown_to, acked_to)));
+        }
+        let Some(taps) = &mut end.taps else {
+            let of = end.copies.find(fingerprint, taken.seen)?;
+            return Some(Copy { of, evidence: Evidence::SamePacket, brings_more: false });
+        };
+        let numbers = Numbers {
+            seq: placed.seq,
+            end: placed.end,
+            ack: placed.ack.unwrap_or(0),
+            shown_to: end.next.unwrap_or(0),
+            acked_to,
+            reset: header.flags.has(TcpFlags::RST),
+        };
+        taps.find(fingerprint, taken, &numbers)
     }
 
     fn place(&mut self, direction: Direction, ip: &Ip, header: &Header<'_>) -> Placed {
@@ -251,6 +288,7 @@ impl Tcp {
                     ip_len: ip.total_len,
                     first_sent,
                     last_sent: seen,
+                    begins: std::array::from_fn(|at| header.payload.get(at).copied().unwrap_or(0)),
                 });
             }
         }

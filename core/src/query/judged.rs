@@ -100,6 +100,9 @@ fn what(verdict: Verdict) -> &'static str {
 fn why(judgement: &Judgement) -> String {
     match judgement.evidence {
         Evidence::SamePacket => "its numbers, identification and time stamps are those of the other, a moment later".into(),
+        Evidence::SameBytes => {
+            "its bytes, or its acknowledgement, were captured at another interface in packets that offload cut otherwise".into()
+        }
         Evidence::OlderTsval => match judgement.count {
             0 => "its time stamp is older than that of a later segment captured before it".into(),
             n => format!("its time stamp is older than that of a later segment; {} overtook it", segments(n)),

@@ -141,12 +141,14 @@ pub(super) struct Rejecting {
 pub(super) fn rejecting(view: &View<'_>, flow: &Flow, with: &str) -> Option<Rejecting> {
     let reset = |text: &str| text.contains("tcp-reset") || text.contains("tcp reset");
     let answers = |dropper: &Dropper<'_>| reset(&dropper.text()) == (with == "tcp-reset");
-    let on = view.interfaces.get(flow.interface.0 as usize).and_then(|interface| interface.name.as_deref());
     let matches = |dropper: &Dropper<'_>| {
         dropper.growth.is_some()
             && dropper.family(flow)
             && dropper.window.contains(flow.first.at)
-            && dropper.directions(view, flow).iter().any(|direction| dropper.predicate.matches(flow, *direction, on))
+            && dropper
+                .directions(view, flow)
+                .iter()
+                .any(|direction| dropper.predicate.matches(flow, *direction, dropper.captured_on(view, flow)))
     };
     let all = droppers(view, Verdict::Reject);
     let dropper =
@@ -266,7 +268,10 @@ impl<'a> Dropper<'a> {
 
     /// The directions of a conversation that pass this rule's chain.
     fn directions(&self, view: &View<'_>, flow: &Flow) -> Vec<Direction> {
-        let inbound = host::inbound(view, flow);
+        let inbound = match self.way() {
+            Way::In | Way::Out => host::captured_in(view, flow, self.netns).and_then(|at| at.inbound(flow)),
+            Way::Forward | Way::Unknown => host::inbound(view, flow),
+        };
         match (self.way(), inbound) {
             (Way::In, Some(inbound)) => vec![inbound],
             (Way::Out, Some(inbound)) => vec![inbound.reverse()],
@@ -274,6 +279,12 @@ impl<'a> Dropper<'a> {
             (Way::Forward, Some(_)) => Vec::new(),
             (Way::Forward, None) | (Way::Unknown, _) => vec![Direction::AToB, Direction::BToA],
         }
+    }
+
+    /// The name of the interface on which its host captured a conversation.
+    fn captured_on<'v>(&self, view: &View<'v>, flow: &Flow) -> Option<&'v str> {
+        let here = host::captured_in(view, flow, self.netns).map(|at| at.facts.name.as_str());
+        here.or_else(|| view.interfaces.get(flow.interface.0 as usize)?.name.as_deref())
     }
 
     fn family(&self, flow: &Flow) -> bool {
@@ -295,7 +306,7 @@ impl<'a> Dropper<'a> {
             if !self.window.contains(flow.first.at) || explained.has(flow.id) || !self.family(flow) {
                 continue;
             }
-            let on = view.interfaces.get(flow.interface.0 as usize).and_then(|interface| interface.name.as_deref());
+            let on = self.captured_on(view, flow);
             for direction in self.directions(view, flow) {
                 if !self.predicate.matches(flow, direction, on) {
                     continue;
@@ -334,7 +345,7 @@ impl<'a> Dropper<'a> {
         }
         let mut packets = 0;
         for flow in view.flows.iter().filter(|flow| self.window.contains(flow.first.at) && self.family(flow)) {
-            let on = view.interfaces.get(flow.interface.0 as usize).and_then(|interface| interface.name.as_deref());
+            let on = self.captured_on(view, flow);
             for direction in self.directions(view, flow) {
                 packets += self.predicate.packets(flow, direction, on);
             }

@@ -81,9 +81,9 @@ fn fold(mut groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
 pub(super) fn is_one_way(view: &super::View<'_>) -> bool {
     let unseen = |flow: &&Flow| {
         let [client, server] = &flow.sides;
-        (server.packets == 0 && flow.handshake.syn_count > 0 && client.packets > flow.handshake.syn_count && client.rst.is_none())
+        (server.packets == 0 && flow.handshake.syn_count > 0 && client.sent() > flow.handshake.syn_count && client.rst.is_none())
             || (client.packets == 0 && server.packets > 1)
-            || (!flow.client_known && server.packets == 0 && client.packets > 3)
+            || (!flow.client_known && server.packets == 0 && client.sent() > 3)
     };
     let tcp = || view.flows.iter().filter(|flow| flow.transport == crate::dissect::Protocol::Tcp);
     let one_way = tcp().filter(unseen).count();

@@ -5,7 +5,7 @@ use super::View;
 use crate::anchor::{Anchor, Place};
 use crate::counters::Series;
 use crate::flow::Flow;
-use crate::ids::{CounterId, Direction, NetnsId};
+use crate::ids::{CounterId, Direction, InterfaceId, NetnsId};
 use crate::log::block::{InterfaceFacts, Namespace};
 use crate::time::{Span, Timestamp};
 use std::net::IpAddr;
@@ -27,6 +27,22 @@ impl Watched<'_> {
         format!("{} of {}", self.facts.name, self.namespace.name)
     }
 
+    /// Whether its namespace has this address.
+    pub(super) fn bears(self, address: IpAddr) -> bool {
+        let text = address.to_string();
+        let mut addresses = self.namespace.interfaces.iter().flat_map(|interface| &interface.addresses);
+        addresses.any(|own| own.split('/').next() == Some(text.as_str()))
+    }
+
+    /// The direction in which a conversation comes in to its namespace; `None` where neither end is its own, or both are.
+    pub(super) fn inbound(self, flow: &Flow) -> Option<Direction> {
+        match (self.bears(flow.client.address), self.bears(flow.server.address)) {
+            (false, true) => Some(Direction::AToB),
+            (true, false) => Some(Direction::BToA),
+            _ => None,
+        }
+    }
+
     pub(super) fn anchor(self) -> Anchor {
         Place::Interface { netns: self.netns(), ifindex: self.facts.ifindex }.into()
     }
@@ -43,14 +59,46 @@ impl Watched<'_> {
     }
 }
 
-/// The watched interface on which this conversation was captured.
+/// The watched interface on which this conversation was captured; of several that of the server, else that of the client.
 pub(super) fn captured_at<'a>(view: &View<'a>, flow: &Flow) -> Option<Watched<'a>> {
-    let told = view.interfaces.get(flow.interface.0 as usize).and_then(|interface| interface.watched());
-    if let Some(at) = told.filter(|at| at.ifindex != 0) {
-        let namespace = view.counters.namespace(at.netns)?;
-        let facts = namespace.interfaces.iter().find(|interface| interface.ifindex == at.ifindex)?;
-        return Some(Watched { namespace, facts });
+    let rank = |at: &Watched<'_>| match (at.bears(flow.server.address), at.bears(flow.client.address)) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
+    };
+    capture_points(view, flow).min_by_key(rank).or_else(|| placed_by_address(view, flow))
+}
+
+/// The interface of this namespace on which this conversation was captured.
+pub(super) fn captured_in<'a>(view: &View<'a>, flow: &Flow, netns: NetnsId) -> Option<Watched<'a>> {
+    let mut points = capture_points(view, flow).peekable();
+    match points.peek() {
+        Some(_) => points.find(|at| at.netns() == netns),
+        None => placed_by_address(view, flow).filter(|at| at.netns() == netns),
     }
+}
+
+/// The watched interfaces on which this conversation was captured, where the log tells.
+fn capture_points<'a>(view: &View<'a>, flow: &Flow) -> impl Iterator<Item = Watched<'a>> {
+    flow.interfaces().filter_map(|interface| {
+        let told = view.interfaces.get(interface.0 as usize)?.watched().filter(|at| at.ifindex != 0)?;
+        let namespace = view.counters.namespace(told.netns)?;
+        let facts = namespace.interfaces.iter().find(|interface| interface.ifindex == told.ifindex)?;
+        Some(Watched { namespace, facts })
+    })
+}
+
+/// Packets of one direction that were captured in this namespace; where the log does not tell, all of them.
+pub(super) fn packets_in(view: &View<'_>, flow: &Flow, direction: Direction, netns: NetnsId) -> u64 {
+    let is_here = |interface: &InterfaceId| {
+        let told = view.interfaces.get(interface.0 as usize).and_then(|interface| interface.watched());
+        told.is_some_and(|at| at.netns == netns)
+    };
+    let here = flow.interfaces().filter(is_here).map(|interface| flow.packets_at(interface, direction)).max();
+    here.unwrap_or(flow.side(direction).packets).into()
+}
+
+fn placed_by_address<'a>(view: &View<'a>, flow: &Flow) -> Option<Watched<'a>> {
     own(view, flow.server.address).or_else(|| own(view, flow.client.address))
 }
 
@@ -60,19 +108,9 @@ pub(super) fn own<'a>(view: &View<'a>, address: IpAddr) -> Option<Watched<'a>> {
 }
 
 /// The direction in which a conversation comes in to the host on which it was captured; `None` where neither end is that
-/// host's own, or both are.
+/// host's own, or both are. Of several capture points, that of the server counts.
 pub(super) fn inbound(view: &View<'_>, flow: &Flow) -> Option<Direction> {
-    let here = captured_at(view, flow)?;
-    let bears = |address: IpAddr| {
-        let text = address.to_string();
-        let mut addresses = here.namespace.interfaces.iter().flat_map(|interface| &interface.addresses);
-        addresses.any(|own| own.split('/').next() == Some(text.as_str()))
-    };
-    match (bears(flow.client.address), bears(flow.server.address)) {
-        (false, true) => Some(Direction::AToB),
-        (true, false) => Some(Direction::BToA),
-        _ => None,
-    }
+    captured_at(view, flow)?.inbound(flow)
 }
 
 /// A counter that grew.

@@ -518,6 +518,11 @@ impl Victim<'_> {
         }
     }
 
+    /// The text that the lost bytes begin with, where they were captured on their way.
+    fn begins(&self) -> Option<String> {
+        self.flow.side(self.direction).stuck.and_then(|stuck| text_of(&stuck.begins))
+    }
+
     /// What was lost, and how one sees it.
     fn reason(&self) -> Option<Reason> {
         let sender = self.flow.sender(self.direction);
@@ -537,8 +542,9 @@ impl Victim<'_> {
                 )
             }
             Loss::Stuck { first, last, sent, first_sent, last_sent, .. } => format!(
-                "{} of {sender} were sent {} within {} and never acknowledged.",
+                "{} of {sender}{} were sent {} within {} and never acknowledged.",
                 say::capital(&say::bytes(first, last)),
+                self.begins().map(|text| format!(", which begin with `{text}`,")).unwrap_or_default(),
                 say::count(sent.into(), "time"),
                 last_sent.at - first_sent.at
             ),
@@ -735,8 +741,12 @@ fn payload_text(drop: &KernelDrop) -> Option<String> {
         _ => 40,
     };
     let tcp = usize::from(drop.bytes.get(ip + 12)? >> 4) * 4;
-    let text: String =
-        drop.bytes.get(ip + tcp..)?.iter().map(|b| char::from(*b)).take_while(|c| c.is_ascii_graphic() || *c == ' ').collect();
+    text_of(drop.bytes.get(ip + tcp..)?)
+}
+
+/// The line of text that bytes begin with.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    let text: String = bytes.iter().map(|b| char::from(*b)).take_while(|c| c.is_ascii_graphic() || *c == ' ').collect();
     (text.len() >= 4).then_some(text)
 }
 

@@ -189,7 +189,7 @@ impl Predicate {
         if !self.matches(flow, direction, captured_on) {
             return 0;
         }
-        let all = u64::from(flow.side(direction).packets);
+        let all = u64::from(flow.side(direction).sent());
         // A connection is new until its answer was seen (nf_conntrack_proto_tcp.c); SYNs are its new packets.
         let new = if direction == Direction::AToB { u64::from(flow.handshake.syn_count).min(all) } else { 0 };
         let has = |state: &str| self.states.iter().any(|s| s == state);

@@ -36,7 +36,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
             && handshake.syn_ack_count >= 2
             && handshake.ack.is_none()
             && client.rst.is_none()
-            && client.packets == handshake.syn_count
+            && client.sent() == handshake.syn_count
             && handshake.syn_ack.is_some_and(|first| view.watermark - first.at >= Nanos::from_millis(900))
     };
     let found: Vec<&Flow> = answered.iter().filter(|flow| !explained.has(flow.id)).filter(ignored).copied().collect();

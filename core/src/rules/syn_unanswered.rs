@@ -239,6 +239,18 @@ mod tests {
     }
 
     #[test]
+    fn syns_that_two_capture_points_show_are_no_capture_of_one_direction() {
+        let copies: String = (1..=3).map(|no| format!("14:40:0{}.000040 copy of {}\n", [1, 2, 4][no - 1], no * 2 - 1)).collect();
+        let mut lines: Vec<&str> = TRIES.lines().chain(copies.lines()).collect();
+        lines[1..].sort_by_key(|line| line[..8].to_owned());
+        check(
+            "syn_unanswered",
+            &format!("{}\n14:40:05 mark recording_stopped The end.\n", lines.join("\n")),
+            "critical strong: 10.0.0.1:80 did not answer 3 SYNs from 10.0.0.2 within 3.00 s.",
+        );
+    }
+
+    #[test]
     fn a_late_answer_is_a_warning_with_its_price() {
         check(
             "syn_unanswered",

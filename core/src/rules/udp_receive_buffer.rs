@@ -39,7 +39,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
                     let to = flow.sender(direction.reverse());
                     if host::own(view, to.address).is_some_and(|at| at.netns() == netns) && flow.side(direction).packets > 0 {
                         let service = services.entry(to.to_string()).or_default();
-                        service.0 += u64::from(flow.side(direction).packets);
+                        service.0 += host::packets_in(view, flow, direction, netns);
                         service.1.push(Place::Flow(flow.id).into());
                     }
                 }

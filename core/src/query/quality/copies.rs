@@ -21,6 +21,8 @@ const FEW: u64 = 20;
 #[derive(Debug, Default)]
 pub(super) struct Passing {
     elsewhere: u64,
+    /// Copies of another length: offload cut them otherwise there.
+    otherwise_cut: u64,
     /// From the original to its copy, nanoseconds.
     gaps: Vec<u32>,
 }
@@ -29,6 +31,7 @@ impl Passing {
     #[cold]
     pub(super) fn note(&mut self, original: &Row, copy: &Row) {
         self.elsewhere += u64::from(original.interface != copy.interface);
+        self.otherwise_cut += u64::from(original.wire_len != copy.wire_len);
         if self.gaps.len() < MOST_GAPS {
             let gap = (copy.time - original.time).get().unsigned_abs();
             self.gaps.push(u32::try_from(gap).unwrap_or(u32::MAX));
@@ -93,8 +96,12 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
         n if n >= sums.copies => "they pass several of the captured interfaces",
         _ => "a mirror port shows them twice, or they pass several of the captured interfaces",
     };
+    let same = match passing.otherwise_cut {
+        0 => "identification and numbers",
+        _ => "identification and numbers, or the same bytes cut otherwise by offload,",
+    };
     vec![format!(
-        "Captured twice: {} of {}, {whose}, each copy with the same identification and numbers {apart}: {why}. They are no \
+        "Captured twice: {} of {}, {whose}, each copy with the same {same} {apart}: {why}. They are no \
          retransmissions, and nothing was lost because of them.",
         say::number(sums.copies),
         say::count(sums.packets, "TCP packet")
@@ -117,7 +124,7 @@ mod tests {
             "Captured twice: 1 of 6 TCP packets, all sent by 10.0.0.2 (one direction only), each copy with the same identification and numbers \
              1.00 µs later: a mirror port, or a bridge, shows them twice. They are no retransmissions, and nothing was lost because of them."
         );
-        assert_eq!(said(&script, &["retransmission"]), "clear retransmission: None of 6 TCP segments was sent again.\n");
+        assert_eq!(said(&script, &["retransmission"]), "clear retransmission: None of 5 TCP segments was sent again.\n");
     }
 
     #[test]
