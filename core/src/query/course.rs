@@ -19,7 +19,7 @@ const MOST_COLUMNS: u32 = 1_024;
 /// Packets before the span that are read to know what is in flight when it begins.
 const WARM_UP: usize = 1_024;
 /// Packets dissected in one go.
-const PACKETS_AT_ONCE: u32 = 1 << 15;
+const PACKETS_AT_ONCE: usize = 1 << 15;
 /// Bytes of packets read again in one go.
 const BYTES_AT_ONCE: u64 = 16 << 20;
 
@@ -112,8 +112,7 @@ impl Running {
         let store = &known.recording.store;
         let (flow, span, _) = self.wanted;
         let mut reader = Reader::new(source, known.bytes_read);
-        let mut read = 0;
-        for no in store.of_flow(flow, self.next, last) {
+        for (read, no) in store.of_flow(flow, self.next, last).enumerate() {
             if read >= PACKETS_AT_ONCE || reader.spent >= BYTES_AT_ONCE {
                 self.next = no;
                 return false;
@@ -122,7 +121,6 @@ impl Running {
             if row.time > span.end && !store.disordered() {
                 break;
             }
-            read += 1;
             if !row.facts.has(Facts::COPY) {
                 self.take(known, &row, is_tcp, &mut reader);
             }

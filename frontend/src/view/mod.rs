@@ -1,5 +1,6 @@
 //! The views at the bottom of the page, one folder or file each, and the frame around them.
 
+pub mod course;
 pub mod findings;
 pub mod ladder;
 pub mod packets;
@@ -43,12 +44,15 @@ pub struct ViewProps {
     pub overview: Option<Same<Overview>>,
     /// Whether the source still grows.
     pub growing: bool,
+    /// Whether it is dark: what draws reads its colours anew when this changes.
+    pub dark: bool,
 }
 
 /// The views, in the order of their tabs.
 pub const VIEWS: &[View] = &[
     View { slug: "packets", title: "view-packets", draw: |p| html! { <packets::Packets ..p.clone() /> } },
     View { slug: "ladder", title: "view-ladder", draw: |p| html! { <ladder::FlowGraph ..p.clone() /> } },
+    View { slug: "course", title: "view-course", draw: |p| html! { <course::Course ..p.clone() /> } },
     View { slug: "conversations", title: "view-conversations", draw: |p| html! { <tables::Conversations ..p.clone() /> } },
     View { slug: "counters", title: "view-counters", draw: |p| html! { <tables::Counters ..p.clone() /> } },
     View { slug: "drops", title: "view-drops", draw: |p| html! { <tables::Drops ..p.clone() /> } },
@@ -72,7 +76,7 @@ mod tests {
     #[test]
     fn links_name_views_by_slugs_that_never_change() {
         let slugs: Vec<&str> = VIEWS.iter().map(|v| v.slug).collect();
-        assert_eq!(slugs, ["packets", "ladder", "conversations", "counters", "drops", "notes"]);
+        assert_eq!(slugs, ["packets", "ladder", "course", "conversations", "counters", "drops", "notes"]);
         assert_eq!(view("no such view").slug, crate::url::DEFAULT_VIEW);
     }
 }

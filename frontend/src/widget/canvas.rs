@@ -2,10 +2,13 @@
 
 use crate::browser::{theme, window};
 use crate::view::timeline::paint::{DrawOp, INKS, Ink};
+use gloo::events::EventListener;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::Closure;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
+use yew::prelude::*;
 
 /// The colours of the inks in the theme that is on.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ impl Palette {
 }
 
 /// A canvas made `width` by `height` CSS pixels and wiped; `None` where the browser gives no drawing surface.
-pub fn wiped(canvas: &HtmlCanvasElement, width: f64, height: f64) -> Option<CanvasRenderingContext2d> {
+fn wiped(canvas: &HtmlCanvasElement, width: f64, height: f64) -> Option<CanvasRenderingContext2d> {
     let ratio = window().device_pixel_ratio().max(1.0);
     let (w, h) = ((width * ratio).round() as u32, (height * ratio).round() as u32);
     if (canvas.width(), canvas.height()) != (w, h) {
@@ -38,8 +41,15 @@ pub fn wiped(canvas: &HtmlCanvasElement, width: f64, height: f64) -> Option<Canv
     Some(context)
 }
 
+/// Wipes the canvas of a node and draws on it.
+pub fn paint_on(node: &NodeRef, width: f64, height: f64, palette: &Palette, ops: &[DrawOp]) {
+    if let Some(context) = node.cast::<HtmlCanvasElement>().and_then(|canvas| wiped(&canvas, width, height)) {
+        draw(&context, palette, ops);
+    }
+}
+
 /// Draws.
-pub fn draw(context: &CanvasRenderingContext2d, palette: &Palette, ops: &[DrawOp]) {
+fn draw(context: &CanvasRenderingContext2d, palette: &Palette, ops: &[DrawOp]) {
     context.set_font("11px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans SC', sans-serif");
     context.set_line_width(1.25);
     for op in ops {
@@ -87,4 +97,34 @@ pub fn draw(context: &CanvasRenderingContext2d, palette: &Palette, ops: &[DrawOp
             }
         }
     }
+}
+
+/// Tells `set` the width of an element, now and whenever it changes; `shown` changes when the element is another one.
+#[hook]
+pub fn use_width<T: PartialEq + 'static>(node: &NodeRef, shown: T, set: UseStateSetter<f64>) {
+    let node = node.clone();
+    use_effect_with(shown, move |_| {
+        let element = node.cast::<web_sys::Element>();
+        let measure = {
+            let element = element.clone();
+            move || {
+                if let Some(element) = &element {
+                    set.set(f64::from(element.client_width()));
+                }
+            }
+        };
+        measure();
+        let on_resize = Closure::<dyn FnMut()>::new(measure.clone());
+        let observer = web_sys::ResizeObserver::new(on_resize.as_ref().unchecked_ref()).ok();
+        if let (Some(observer), Some(element)) = (&observer, &element) {
+            observer.observe(element);
+        }
+        let listener = EventListener::new(&window(), "resize", move |_| measure());
+        move || {
+            if let Some(observer) = observer {
+                observer.disconnect();
+            }
+            drop((on_resize, listener));
+        }
+    });
 }

@@ -48,10 +48,11 @@ pub fn Body(props: &Props) -> Html {
             focus,
             overview: overview.clone(),
             growing: false,
+            dark: false,
         },
     );
     let growing = !session.progress.ended && !session.stopped;
-    let view_props = ViewProps { growing, ..(*view_props).clone() };
+    let view_props = ViewProps { growing, dark: props.dark, ..(*view_props).clone() };
     let shown: Option<Same<Finding>> =
         use_memo((session.findings.clone().map(Same), state.url.finding.clone()), |_| finding.cloned().map(|f| Same(Rc::new(f))))
             .as_ref()

@@ -9,21 +9,18 @@ pub mod paint;
 pub mod scale;
 pub mod table;
 
-use crate::browser::window;
 use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
-use crate::widget::canvas::{self, Palette};
+use crate::widget::canvas::{Palette, paint_on, use_width};
 use dropscope_core::query::{Answer, Query, Timeline as Tracks};
 use dropscope_core::time::Span;
-use gloo::events::EventListener;
 use hit::Target;
 use paint::{DrawOp, Ink, OVERVIEW_PX, RULER_PX, Scene};
 use scale::Scale;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
-use web_sys::HtmlCanvasElement;
 use yew::prelude::*;
 
 /// See the module.
@@ -58,7 +55,7 @@ pub fn Timeline(props: &Props) -> Html {
     let drag = use_mut_ref(|| None::<Drag>);
     let palette = use_memo(props.dark, |_| Palette::read());
 
-    use_width(&head, width.setter());
+    use_width(&head, (), width.setter());
     let columns = (*width as u32).clamp(1, 4_096);
     let query = Query::Timeline { span: props.viewport, columns, filter: props.filter.to_string() };
     let answer = use_answer((*width > 0.0).then_some(query));
@@ -366,40 +363,4 @@ impl Hands {
     fn show(&self, span: Span) {
         self.dispatch.dispatch(Intent::Viewport((span != self.whole).then_some(span)));
     }
-}
-
-fn paint_on(node: &NodeRef, width: f64, height: f64, palette: &Palette, ops: &[DrawOp]) {
-    if let Some(context) = node.cast::<HtmlCanvasElement>().and_then(|c| canvas::wiped(&c, width, height)) {
-        canvas::draw(&context, palette, ops);
-    }
-}
-
-/// Tells `set` the width of the canvas, now and whenever it changes.
-#[hook]
-fn use_width(node: &NodeRef, set: UseStateSetter<f64>) {
-    let node = node.clone();
-    use_effect_with((), move |()| {
-        let element = node.cast::<web_sys::Element>();
-        let measure = {
-            let element = element.clone();
-            move || {
-                if let Some(element) = &element {
-                    set.set(f64::from(element.client_width()));
-                }
-            }
-        };
-        measure();
-        let on_resize = Closure::<dyn FnMut()>::new(measure.clone());
-        let observer = web_sys::ResizeObserver::new(on_resize.as_ref().unchecked_ref()).ok();
-        if let (Some(observer), Some(element)) = (&observer, &element) {
-            observer.observe(element);
-        }
-        let listener = EventListener::new(&window(), "resize", move |_| measure());
-        move || {
-            if let Some(observer) = observer {
-                observer.disconnect();
-            }
-            drop((on_resize, listener));
-        }
-    });
 }

@@ -51,6 +51,13 @@ pub const INKS: [(Ink, &str); 15] = [
     (Ink::Ground, "--ground"),
 ];
 
+impl Ink {
+    /// Its custom property.
+    pub fn property(self) -> &'static str {
+        INKS.iter().find(|(ink, _)| *ink == self).map_or("--text", |(_, property)| property)
+    }
+}
+
 /// One stroke of the pen. Pixels from the top left corner; `alpha` from 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DrawOp {
