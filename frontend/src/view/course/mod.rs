@@ -114,7 +114,7 @@ pub fn Course(props: &ViewProps) -> Html {
     html! {
         <div class="view course" data-view="course">
             <div class="view__bar course__bar">
-                if let Some(course) = &course { <strong class="course__ends" title={format!("{} → {}", course.flow.client, course.flow.server)}>{ format!("{} {}", course.flow.transport, course.flow.stream) }</strong> }
+                if let Some(course) = &course { <strong class="course__ends" title={format!("{} → {}", course.flow.client, course.flow.server)}>{ format!("{} {}", course.flow.transport, course.flow.stream) }<span class="muted">{ format!(" {} → {}", course.flow.client, course.flow.server) }</span></strong> }
                 <span role="group" aria-label={t("course-direction")}>{ direction(0, "to-server") }{ direction(1, "to-client") }</span>
                 <button class="button is-small is-quiet" aria-pressed={as_table.to_string()} onclick={toggle}>{ if *as_table { t("timeline-as-picture") } else { t("timeline-as-table") } }</button>
                 if let Some(course) = course.as_ref().filter(|c| !c.complete) { <span class="muted">{ tn("course-reading", &[("shown", Value::Text(&crate::format::count(course.packets.into())))]) }</span> }
