@@ -149,7 +149,7 @@ fn label(chart: &paint::Chart) -> Html {
 fn table(course: &Told, side: usize) -> Html {
     let heads = ["time", "course-rtt", "course-in-flight", "course-window", "course-throughput", "course-goodput"];
     html! {
-        <table class="table">
+        <table class="table course__table">
             <thead><tr>{ for heads.iter().enumerate().map(|(i, head)| html! { <th class={(i > 0).then_some("num")}>{ t(head) }</th> }) }</tr></thead>
             <tbody>{ for stretches(course).into_iter().map(|columns| {
                 let w = words(course, &course.sides[side], columns);

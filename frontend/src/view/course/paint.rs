@@ -15,8 +15,8 @@ pub const RULER_PX: f64 = 20.0;
 pub const CHART_PX: f64 = 84.0;
 /// Room above the largest value of a chart.
 const HEAD_PX: f64 = 14.0;
-/// A window that is so many times what is in flight is drawn at the upper edge: else it would flatten everything below it.
-const WINDOW_ABOVE: u64 = 4;
+/// What is more than so many times what matters more is drawn at the upper edge: else it would flatten everything below it.
+const FAR_ABOVE: u64 = 4;
 
 /// What a line or bar of a chart is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,10 @@ pub fn paint(course: &Course, side: &CourseSide, width: f64) -> Vec<DrawOp> {
         let x = scale.px_from_time(time).round();
         ops.push(fill(x, RULER_PX - 6.0, 1.0, HEIGHT_PX - RULER_PX + 6.0, Ink::Line, 0.6));
         let text = format::time_of_day(time, decimals(step));
-        ops.push(DrawOp::Words { x: x + 4.0, y: RULER_PX - 6.0, text, ink: Ink::Muted, right: false });
+        // A time that would be cut says nothing.
+        if x + 4.0 + 7.0 * text.len() as f64 <= width {
+            ops.push(DrawOp::Words { x: x + 4.0, y: RULER_PX - 6.0, text, ink: Ink::Muted, right: false });
+        }
     }
     for (place, chart) in CHARTS.iter().enumerate() {
         let bottom = RULER_PX + CHART_PX * (place + 1) as f64 - 1.0;
@@ -175,11 +178,12 @@ fn highest(points: &[Reach]) -> u64 {
 }
 
 fn round_trips(sheet: &mut Sheet<'_>) {
-    let most = highest(&sheet.side.rtt).max(highest(&sheet.side.rtt_echoed));
-    if most == 0 {
+    let (acked, echoed) = (highest(&sheet.side.rtt), highest(&sheet.side.rtt_echoed));
+    if acked.max(echoed) == 0 {
         return sheet.nothing();
     }
-    // Time stamps tell milliseconds at best: they stand behind.
+    // Time stamps count milliseconds at best: they stand behind, and do not flatten what is told more finely.
+    let most = if acked == 0 { echoed } else { acked.max(echoed.min(acked.saturating_mul(FAR_ABOVE))) };
     sheet.strokes(&sheet.side.rtt_echoed, most as f64, Ink::Track(1));
     sheet.strokes(&sheet.side.rtt, most as f64, Ink::Track(0));
     sheet.edge(Nanos::new(most as i64).to_string());
@@ -188,7 +192,7 @@ fn round_trips(sheet: &mut Sheet<'_>) {
 /// What the upper edge of the second chart stands for: the window, unless that is far above.
 fn top_of_flight(side: &CourseSide) -> u64 {
     let (flight, window) = (highest(&side.in_flight), highest(&side.window));
-    if flight == 0 { window } else { window.min(flight.saturating_mul(WINDOW_ABOVE)).max(flight) }
+    if flight == 0 { window } else { window.min(flight.saturating_mul(FAR_ABOVE)).max(flight) }
 }
 
 fn in_flight(sheet: &mut Sheet<'_>) {
@@ -222,12 +226,11 @@ fn rates(sheet: &mut Sheet<'_>) {
         return sheet.nothing();
     }
     for (values, ink, alpha) in [(&side.wire, Ink::Track(0), 0.75), (&side.delivered, Ink::Track(1), 0.9)] {
-        // Goodput stands in front, and narrower: where both are alike, both are seen.
-        let thin = if ink == Ink::Track(1) { 0.5 } else { 1.0 };
+        // Goodput stands in front: what looks out above it is headers and repeats.
         for (column, bytes) in values {
             let (x, next) = (sheet.x(*column), sheet.x(column + 1));
             let y = sheet.y(*bytes as f64, most as f64);
-            sheet.ops.push(fill(x, y, ((next - x) * thin).max(1.0), sheet.bottom - y, ink, alpha));
+            sheet.ops.push(fill(x, y, (next - x).max(1.0), sheet.bottom - y, ink, alpha));
         }
     }
     let ns = column_ns(sheet.course);
