@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 fine, 1 failed (for `check`: findings at or above `--fail-on`), 2 wrong use, 3 input that cannot be read.
 
+use crate::agent::{AgentArgs, agent};
 use crate::check::{CheckArgs, check};
 use crate::input::{by_recording, files_of};
 use crate::lab::{LabArgs, lab};
@@ -90,6 +91,14 @@ enum Command {
     /// The log is a pcapng file that Wireshark opens; `dropscope check` and `dropscope open` show what is in it. Ctrl-C ends it.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
+    /// Record for ever and send what is recorded to a review server.
+    ///
+    /// What is recorded goes to a spool on disk first and from there over one WebSocket to the server, where it can be watched
+    /// live. After a cut sending goes on where the server's copy ends; the spool's size is bounded. Ctrl-C ends it.
+    #[command(
+        after_help = "Example:\n  sudo dropscope agent --push 'http://10.0.0.5:4747/#/?k=TOKEN' -i eth0 --spool-size 2G 'port 443'"
+    )]
+    Agent(AgentArgs),
     /// Say what is wrong in captures, on the terminal.
     ///
     /// The same findings as in the browser. Exit status: 0 fine, 1 something that --fail-on names was found, 2 wrong use, 3 a
@@ -202,6 +211,7 @@ pub fn main() -> ExitCode {
         Some(Command::Open(args)) => open(&args),
         Some(Command::Live(args)) => live(&args),
         Some(Command::Lab(args)) => lab(&args),
+        Some(Command::Agent(args)) => agent(&args),
         Some(Command::Check(args)) => check(&args),
         Some(Command::Packets(args)) => packets(&args),
         Some(Command::Reference(args)) => reference(&args),

@@ -1,5 +1,6 @@
 //! Everything of Dropscope that touches a host.
 
+mod agent;
 mod check;
 pub mod cli;
 mod connections;
@@ -13,6 +14,7 @@ mod manual;
 mod metrics;
 mod packets;
 mod probe;
+mod push;
 mod record;
 mod recorder;
 mod recording;

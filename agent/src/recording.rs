@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use dropscope_core::ids::NetnsId;
 use dropscope_review::Growth;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -95,6 +96,17 @@ impl Plan {
         };
         let namespaces = self.watched.iter().map(|target| (target.netns, target.name.clone())).collect();
         Ok(Opened { captures, watch, prober, namespaces, triggers: self.triggers.clone(), send, receive })
+    }
+
+    /// Leaves the connection to a server out of what is captured in the namespace from which it is reached.
+    pub(crate) fn leave_out(&mut self, server: Option<SocketAddr>) -> Result<()> {
+        let here = Target::host()?;
+        for (target, settings) in &mut self.captures {
+            if target.netns == here.netns {
+                settings.leave_out_server = server;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the counters once, where a trigger names one: a name that is wrong would never fire.

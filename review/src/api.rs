@@ -5,6 +5,7 @@ use crate::download::{blocking, download};
 use crate::error::ApiError;
 use crate::follow::follow;
 use crate::guard::{Guard, watch};
+use crate::push;
 use crate::store::Store;
 use crate::token::{Token, TokenHash};
 use crate::upload::upload;
@@ -74,6 +75,8 @@ impl Review {
             .route("/api/captures/{id}/log", get(log))
             .route("/api/captures/{id}/live", get(live))
             .route("/api/captures/{id}/share", post(share))
+            .route("/api/captures/{id}/push", get(push_on))
+            .route("/api/push", get(push_new))
             .route("/api/{*unknown}", axum::routing::any(unknown))
             .with_state(self)
             .fallback_service(page)
@@ -210,9 +213,7 @@ async fn live(
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let capture = review.readable(&headers, &id)?;
-    let upgrade = upgrade.map_err(|_| {
-        ApiError::bad_request("This address speaks WebSocket only.", "Ask /log for the bytes, or connect with a WebSocket.")
-    })?;
+    let upgrade = upgrade.map_err(|_| ApiError::websocket_only())?;
     let limit = review.0.limits.viewers;
     let seat = Arc::clone(&review.0.viewers).try_acquire_owned().map_err(|_| ApiError::too_many_viewers(limit))?;
     // A viewer has nothing to say but pongs and a close: what it sends is kept small.
@@ -220,6 +221,54 @@ async fn live(
     Ok(upgrade.on_upgrade(move |socket| async move {
         follow(socket, capture, from).await;
         drop(seat);
+    }))
+}
+
+/// An agent begins to send a capture.
+async fn push_new(
+    State(review): State<Review>,
+    Query(Named { name }): Query<Named>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    review.owner(&headers, "pushing a capture")?;
+    let upgrade = upgrade.map_err(|_| ApiError::websocket_only())?;
+    let name = name.map(|name| file_name(&name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "agent".to_owned());
+    let store = Arc::clone(&review.0.store);
+    let begun = blocking(move || store.begin_push(&name)).await;
+    let (id, token) = begun.map_err(|error| ApiError::io("Making room for the capture", &error))?;
+    take_in(&review, upgrade, &id, &token.hash(), Some(token))
+}
+
+/// An agent goes on sending a capture.
+async fn push_on(
+    State(review): State<Review>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let presented = TokenHash::of(presented_token(&headers).ok_or_else(ApiError::token_missing)?);
+    let upgrade = upgrade.map_err(|_| ApiError::websocket_only())?;
+    take_in(&review, upgrade, &known_form(&id)?, &presented, None)
+}
+
+fn take_in(
+    review: &Review,
+    upgrade: WebSocketUpgrade,
+    id: &CaptureId,
+    presented: &TokenHash,
+    token: Option<Token>,
+) -> Result<Response, ApiError> {
+    let (capture, pushed) = review.0.store.pushed(id, presented).ok_or_else(ApiError::token_unknown)?;
+    let limit = review.0.limits.upload_bytes;
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(push::LARGEST).max_frame_size(push::LARGEST);
+    let (store, id) = (Arc::clone(&review.0.store), id.clone());
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let is_first = token.is_some();
+        if !push::receive(socket, pushed, capture, token, limit).await && is_first {
+            // What cannot be removed now stays as an empty capture, which anybody may delete.
+            let _ = blocking(move || store.remove(&id)).await;
+        }
     }))
 }
 

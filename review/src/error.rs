@@ -24,6 +24,10 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message, what_to_do)
     }
 
+    pub(crate) fn websocket_only() -> Self {
+        Self::bad_request("This address speaks WebSocket only.", "Ask /log for the bytes, or connect with a WebSocket.")
+    }
+
     pub(crate) fn not_a_capture(found: &[u8]) -> Self {
         let found: String = found.iter().map(|byte| format!(" {byte:02x}")).collect();
         Self::new(

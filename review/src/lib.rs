@@ -13,6 +13,7 @@ mod error;
 mod files;
 mod follow;
 mod guard;
+mod push;
 mod store;
 mod token;
 mod upload;

@@ -3,12 +3,14 @@
 //! ```text
 //! DATA/captures/5f2c41d09a77/log            the capture, as it was sent or recorded
 //! DATA/captures/5f2c41d09a77/capture.json   its name, when it came, the hashes of its readers' tokens
+//! DATA/captures/5f2c41d09a77/push.json      for one that an agent sends: the hash of its token, which segment comes in
 //! DATA/captures/.5f2c41d09a77.part/         one on its way here; renamed when it is whole
 //! ```
 //! A capture's folder appears, and its JSON changes, by a rename: whoever looks sees the old state or the new one. A file that
 //! is opened from its own place is not copied, and its tokens live as long as the server.
 
 use crate::capture::{Capture, CaptureId, Growth};
+use crate::push::Pushed;
 use crate::token::{Token, TokenHash};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +36,8 @@ struct Entry {
     readers: Vec<TokenHash>,
     /// Whether it lies in the store's own folder.
     kept: bool,
+    /// Where an agent sends it, for one that is pushed.
+    pushed: Option<Arc<Pushed>>,
 }
 
 /// `capture.json`.
@@ -133,6 +137,31 @@ impl Store {
         Ok(id)
     }
 
+    /// Makes room for a capture that an agent sends; the token lets it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn begin_push(&self, name: &str) -> io::Result<(CaptureId, Token)> {
+        let Reserved { id, log, name } = self.reserve(name)?;
+        let home = self.home(&id);
+        let (pushed, token) = Pushed::create(&home)?;
+        let created_ns = now_ns();
+        write_kept(&home, &Kept { version: 1, name: name.clone(), created_ns, readers: Vec::new() })?;
+        sync_folder(&self.folder.join("captures"))?;
+        let capture = Arc::new(Capture::live(id.clone(), name, &log, created_ns, pushed.growth()));
+        let entry = Entry { capture, readers: Vec::new(), kept: true, pushed: Some(Arc::new(pushed)) };
+        self.write().insert(id.clone(), entry);
+        Ok((id, token))
+    }
+
+    /// Where the capture `id` is sent to by whoever bears this token.
+    pub(crate) fn pushed(&self, id: &CaptureId, presented: &TokenHash) -> Option<(Arc<Capture>, Arc<Pushed>)> {
+        let entries = self.read();
+        let entry = entries.get(id)?;
+        let pushed = entry.pushed.as_ref().filter(|pushed| pushed.is_opened_by(presented))?;
+        Some((Arc::clone(&entry.capture), Arc::clone(pushed)))
+    }
+
     /// Where an upload is written until it is whole.
     pub(crate) fn part(&self, id: &CaptureId) -> io::Result<PathBuf> {
         let part = self.folder.join("captures").join(format!(".{id}.part"));
@@ -214,7 +243,7 @@ impl Store {
 
     fn insert(&self, capture: Capture, readers: Vec<TokenHash>, kept: bool) {
         let id = capture.id.clone();
-        self.write().insert(id, Entry { capture: Arc::new(capture), readers, kept });
+        self.write().insert(id, Entry { capture: Arc::new(capture), readers, kept, pushed: None });
     }
 
     fn home(&self, id: &CaptureId) -> PathBuf {
@@ -233,8 +262,12 @@ impl Store {
 
 fn read_kept(home: &Path, id: &CaptureId) -> io::Result<Entry> {
     let kept: Kept = serde_json::from_slice(&std::fs::read(home.join("capture.json"))?).map_err(io::Error::other)?;
-    let capture = Capture::finished(id.clone(), kept.name, &[home.join("log")], kept.created_ns)?;
-    Ok(Entry { capture: Arc::new(capture), readers: kept.readers, kept: true })
+    let (log, pushed) = (home.join("log"), Pushed::open(home)?.map(Arc::new));
+    let capture = match &pushed {
+        Some(pushed) => Capture::live(id.clone(), kept.name, &log, kept.created_ns, pushed.growth()),
+        None => Capture::finished(id.clone(), kept.name, &[log], kept.created_ns)?,
+    };
+    Ok(Entry { capture: Arc::new(capture), readers: kept.readers, kept: true, pushed })
 }
 
 /// Writes `capture.json` beside itself first and then into its place.

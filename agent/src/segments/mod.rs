@@ -75,8 +75,17 @@ pub(crate) struct Stored {
 /// What whoever sends the segments elsewhere has of them. Shared, so that what was not sent yet is removed last and told.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// The first segment that is not wholly there yet.
-    pub(crate) next: AtomicU64,
+    /// The first segment of which not every byte is known to be there.
+    pub(crate) acknowledged: AtomicU64,
+    /// The segment that is on its way. Those from the acknowledged one on to this one are never removed: the server may have a
+    /// part of them.
+    pub(crate) sending: AtomicU64,
+}
+
+impl Sent {
+    fn is_on_its_way(&self, number: u64) -> bool {
+        (self.acknowledged.load(Ordering::Acquire)..=self.sending.load(Ordering::Acquire)).contains(&number)
+    }
 }
 
 /// The folder of a recording, open for writing.
@@ -173,7 +182,6 @@ impl Segments {
         self.tell.subscribe()
     }
 
-    #[expect(dead_code, reason = "streaming to a server comes next")]
     /// Has segments that are not sent yet removed last, and told when they are.
     pub(crate) fn guard(&mut self, sent: Arc<Sent>) {
         self.sent = Some(sent);
@@ -286,7 +294,8 @@ impl Segments {
     /// Removes the oldest segment that frees something, or else the oldest freeze. False when there is nothing left.
     fn give_way(&mut self, why: &str) -> bool {
         let last = self.stored.back().map(|last| last.number);
-        let oldest = self.stored.iter().position(|one| Some(one.number) != last && frozen::names(&one.path) == 1);
+        let may_go = |one: &Stored| Some(one.number) != last && !self.is_on_its_way(one) && frozen::names(&one.path) == 1;
+        let oldest = self.stored.iter().position(may_go);
         let Some(one) = oldest.and_then(|at| self.stored.remove(at)) else {
             return match frozen::remove_oldest(&self.folder) {
                 Some(name) => {
@@ -316,9 +325,7 @@ impl Segments {
             if !too_many && !too_old {
                 return;
             }
-            // The one that is on its way to somebody stays whole: its first half is there already.
-            let sending = self.sent.as_ref().map(|sent| sent.next.load(Ordering::Acquire));
-            let Some(at) = self.stored.iter().position(|one| Some(one.number) != sending) else { return };
+            let Some(at) = self.stored.iter().position(|one| !self.is_on_its_way(one)) else { return };
             if at + 1 == self.stored.len() {
                 return;
             }
@@ -331,7 +338,11 @@ impl Segments {
     }
 
     fn is_sent(&self, one: &Stored) -> bool {
-        self.sent.as_ref().is_none_or(|sent| one.number < sent.next.load(Ordering::Acquire))
+        self.sent.as_ref().is_none_or(|sent| one.number < sent.acknowledged.load(Ordering::Acquire))
+    }
+
+    fn is_on_its_way(&self, one: &Stored) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.is_on_its_way(one.number))
     }
 }
 

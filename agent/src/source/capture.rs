@@ -44,6 +44,8 @@ pub struct CaptureSettings {
     /// A TCP port to leave out: the agent's own, when it serves viewers in the captured namespace. Every packet shown would
     /// otherwise cause another one.
     pub leave_out_port: Option<u16>,
+    /// A TCP connection to leave out for the same reason: that to the server a recording is sent to.
+    pub leave_out_server: Option<std::net::SocketAddr>,
 }
 
 impl CaptureSettings {
@@ -56,15 +58,19 @@ impl CaptureSettings {
             ring_bytes: 16 << 20,
             promiscuous: true,
             leave_out_port: None,
+            leave_out_server: None,
         }
     }
 
     /// The filter that is set: the user's, without the agent's own port.
     pub fn whole_filter(&self) -> String {
-        match (self.leave_out_port, self.filter.trim()) {
-            (None, filter) => filter.into(),
-            (Some(port), "") => format!("not tcp port {port}"),
-            (Some(port), filter) => format!("({filter}) and not tcp port {port}"),
+        let own = self.leave_out_port.map(|port| format!("not tcp port {port}"));
+        let server = self.leave_out_server.map(|server| format!("not (host {} and tcp port {})", server.ip(), server.port()));
+        let left_out = own.into_iter().chain(server).collect::<Vec<_>>().join(" and ");
+        match (left_out.as_str(), self.filter.trim()) {
+            ("", filter) => filter.into(),
+            (_, "") => left_out,
+            (_, filter) => format!("({filter}) and {left_out}"),
         }
     }
 }
@@ -320,6 +326,9 @@ mod tests {
         assert_eq!(filter("port 80 or icmp", Some(8080)), "(port 80 or icmp) and not tcp port 8080");
         assert_eq!(filter(" ", Some(8080)), "not tcp port 8080");
         assert_eq!(filter("port 80", None), "port 80");
+        let server = Some("[2001:db8::1]:443".parse().expect("an address"));
+        let pushing = CaptureSettings { leave_out_server: server, ..CaptureSettings::of("lo") };
+        assert_eq!(pushing.whole_filter(), "not (host 2001:db8::1 and tcp port 443)");
     }
 
     #[test]

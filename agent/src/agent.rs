@@ -1,0 +1,110 @@
+//! `dropscope agent`: records for ever and sends what it records to a review server.
+
+use crate::cli::{runtime, size};
+use crate::log_file::LogFile;
+use crate::push::{Address, Pusher, Saved};
+use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
+use crate::recording::ended;
+use crate::segments::{Bounds, Segments, Sent};
+use crate::serve;
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use std::net::ToSocketAddrs as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long what is left may take to be sent when the recording ends.
+const GOODBYE: Duration = Duration::from_secs(10);
+/// A segment of the spool is followed by the next after so long, and is at most a sixteenth of the spool.
+const SEGMENT_TIME: Duration = Duration::from_secs(60);
+const SEGMENT_BYTES: u64 = 64 << 20;
+const SEGMENTS: u64 = 16;
+
+/// Arguments of `agent`.
+#[derive(Args)]
+pub(crate) struct AgentArgs {
+    /// The review server: the link that `dropscope serve` printed.
+    #[arg(long, value_name = "LINK", env = "DROPSCOPE_PUSH", hide_env_values = true)]
+    push: Address,
+    /// Folder for what is not sent yet. An agent that is started again in it goes on with the same capture.
+    #[arg(long, value_name = "FOLDER")]
+    spool: Option<PathBuf>,
+    /// Bytes the spool may take, with K, M or G. What does not fit is removed, the oldest first: that is told in the log.
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
+    spool_size: u64,
+    #[command(flatten)]
+    capture: CaptureArgs,
+}
+
+/// Records and sends.
+pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
+    let folder = args.spool.clone().map_or_else(|| serve::data_folder().map(|data| data.join("spool")), Ok)?;
+    let saved = Saved::read(&folder, &args.push);
+    if saved.is_none() && args.push.token.is_empty() {
+        bail!("the link in --push has no token (k=…): take the one that `dropscope serve` printed");
+    }
+    let mut plan = args.capture.plan(None)?;
+    // What is sent must not be captured: every packet would cause another one.
+    let servers = (args.push.host.as_str(), args.push.port).to_socket_addrs();
+    let server = servers.ok().and_then(|mut found| found.next());
+    plan.leave_out(server)?;
+    let mut rights = args.capture.rights()?;
+    rights.will_record_into(&folder)?;
+    let endpoint = args.capture.endpoint()?;
+    let opened = plan.open(&rights)?;
+    let bounds = Bounds {
+        segment_bytes: SEGMENT_BYTES.min(args.spool_size / SEGMENTS).max(4096),
+        segment_time: SEGMENT_TIME,
+        keep_bytes: Some(args.spool_size),
+        keep_time: None,
+        freeze: Duration::ZERO,
+        most_frozen: 0,
+    };
+    let mut segments = Segments::open(&folder, bounds)?;
+    let sent = Arc::new(Sent::default());
+    if let Some(saved) = &saved {
+        sent.acknowledged.store(saved.acknowledged, Ordering::Release);
+        sent.sending.store(saved.sending, Ordering::Release);
+    }
+    segments.guard(Arc::clone(&sent));
+    let progress = segments.progress();
+    rights.drop_here(&[])?;
+    runtime()?.block_on(async {
+        let stop = serve::asked_to_stop();
+        let limits = opened.limits().to_vec();
+        let recording = opened.begin(LogFile::in_segments(segments))?;
+        say_what_is_recorded(&plan, &limits, &folder);
+        say_what_is_held(&rights);
+        eprintln!("dropscope: sending it to {}.", args.push);
+        if let Some(endpoint) = endpoint {
+            endpoint.serve(recording.metrics(), recording.growth(), None)?;
+        }
+        let pusher = Pusher {
+            address: args.push.clone(),
+            name: plan.name(),
+            folder: folder.clone(),
+            progress,
+            sent,
+            saved,
+            reached: (0, 0),
+        };
+        let pushing = tokio::spawn(pusher.run());
+        tokio::select! {
+            () = stop => {}
+            () = run_out(args.capture.duration) => {}
+            () = ended(recording.growth()) => {}
+        }
+        let status = conclude(&end(recording).await?, &folder);
+        match tokio::time::timeout(GOODBYE, pushing).await {
+            Ok(done) => done.context("sending failed")?,
+            Err(_) => eprintln!(
+                "dropscope: not everything was sent; an agent that is started again with --spool {} goes on.",
+                folder.display()
+            ),
+        }
+        Ok(status)
+    })
+}

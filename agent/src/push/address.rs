@@ -1,0 +1,78 @@
+//! Where to push to: the link that the server printed.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A review server and the right to push to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// A name or an address, without brackets.
+    pub(crate) host: String,
+    /// TCP port.
+    pub(crate) port: u16,
+    /// The owner's token, with which a capture is begun; empty where none was given.
+    pub(crate) token: String,
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            |why: &str| format!("`{text}` is no link of a review server ({why}); it looks like http://10.0.0.5:4747/#/?k=TOKEN");
+        if text.starts_with("https://") {
+            return Err(wrong("encrypted connections are not made yet: push through `ssh -L` or a tunnel to plain http"));
+        }
+        let rest = text.strip_prefix("http://").ok_or_else(|| wrong("it does not begin with http://"))?;
+        let (authority, route) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong("its port is no number"))?),
+            _ => (authority, 80),
+        };
+        let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() || host.contains('@') {
+            return Err(wrong("it names no host"));
+        }
+        let token = route.split_once('?').and_then(|(_, query)| query.split('&').find_map(|pair| pair.strip_prefix("k=")));
+        Ok(Self { host: host.to_owned(), port, token: token.unwrap_or_default().to_owned() })
+    }
+}
+
+/// As it stands in a link: `10.0.0.5:4747`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A text as a query may hold it (RFC 3986 section 2.1).
+pub(super) fn in_query(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_by_the_link_it_printed() {
+        let read = |text: &str| text.parse::<Address>().map(|address| (address.to_string(), address.token));
+        let fine = |shown: &str, token: &str| Ok((shown.to_owned(), token.to_owned()));
+        assert_eq!(read("http://127.0.0.1:4747/#/?k=abc"), fine("127.0.0.1:4747", "abc"));
+        assert_eq!(read("http://review.example/#/c/5f2c?x=1&k=abc"), fine("review.example:80", "abc"));
+        assert_eq!(read("http://[::1]:8080"), fine("[::1]:8080", ""));
+        assert_eq!(read("http://[::1]/"), fine("[::1]:80", ""));
+        for text in ["", "10.0.0.5:4747", "http://", "http://x:y/", "https://review.example/#/?k=a", "http://me@x/"] {
+            assert!(read(text).is_err_and(|why| why.contains("http://10.0.0.5:4747")), "{text}");
+        }
+        assert_eq!(in_query("web-1/eth0, ä"), "web-1%2Feth0%2C%20%C3%A4");
+    }
+}

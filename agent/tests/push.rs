@@ -1,0 +1,191 @@
+//! `dropscope agent --push` through a real TCP relay that is cut at random, to a real server that is killed now and then: what
+//! is on the server equals the agent's files byte for byte.
+//!
+//! These need root; without it each says so in one line and passes, except where `CI` is set.
+
+mod common;
+
+use common::{Dropscope, Namespace, Random, can_run, length, read, tshark_counts, wait_until};
+use nix::sys::signal::Signal;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How often the connection is cut.
+const CUTS: usize = 100;
+/// After so many cuts the server is killed, too.
+const KILL_EVERY: usize = 25;
+
+/// A relay between agent and server. Each connection is cut after a random number of bytes, counted over both directions,
+/// until there were enough cuts.
+struct Relay {
+    address: SocketAddr,
+    cuts: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    fn start(server: SocketAddr, seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is up");
+        let address = listener.local_addr().expect("it listens");
+        let cuts = Arc::new(AtomicUsize::new(0));
+        let (counted, random) = (Arc::clone(&cuts), Mutex::new(Random(seed)));
+        std::thread::spawn(move || {
+            for agent in listener.incoming().map_while(Result::ok) {
+                let is_cut = counted.load(Ordering::SeqCst) < CUTS;
+                // Some within the handshake, some in the middle of a message.
+                let mut random = random.lock().expect("nobody panics holding it");
+                let bound = [600, 60_000, 60_000, 60_000, 300_000][random.below(5) as usize];
+                let budget = if is_cut { 1 + random.below(bound) } else { u64::MAX };
+                drop(random);
+                // A server that was killed is not there for a moment.
+                let Ok(server) = TcpStream::connect(server) else { continue };
+                relay(agent, server, budget);
+                if is_cut {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        Self { address, cuts }
+    }
+
+    fn cuts(&self) -> usize {
+        self.cuts.load(Ordering::SeqCst)
+    }
+}
+
+/// Carries bytes both ways until the budget is used up or one side goes, then cuts both.
+fn relay(agent: TcpStream, server: TcpStream, budget: u64) {
+    let left = AtomicU64::new(budget);
+    std::thread::scope(|scope| {
+        for (from, to) in [(&agent, &server), (&server, &agent)] {
+            let left = &left;
+            scope.spawn(move || {
+                carry(from, to, left);
+                // Both directions die together, as when a cable is pulled and the other side resets.
+                let _ = from.shutdown(std::net::Shutdown::Both);
+                let _ = to.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+}
+
+fn carry(mut from: &TcpStream, mut to: &TcpStream, left: &AtomicU64) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let take = |have: u64| Some(have.saturating_sub(length as u64));
+        let have = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap_or(0);
+        let most = length.min(usize::try_from(have).unwrap_or(length));
+        if to.write_all(&buffer[..most]).is_err() || most < length || have == length as u64 {
+            return;
+        }
+    }
+}
+
+/// The capture that is pushed, in a server's data folder.
+fn pushed(data: &Path) -> PathBuf {
+    let captures: Vec<PathBuf> =
+        std::fs::read_dir(data.join("captures")).into_iter().flatten().flatten().map(|item| item.path()).collect();
+    // One whose connection is cut before its first byte is removed a moment later.
+    let logs: Vec<PathBuf> = captures.into_iter().map(|one| one.join("log")).filter(|log| length(log) > 0).collect();
+    assert!(logs.len() < 2, "one recording is one capture: {logs:?}");
+    logs.into_iter().next().unwrap_or_default()
+}
+
+fn spooled(spool: &Path) -> Vec<u8> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(spool)
+        .unwrap()
+        .map(|item| item.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pcapng"))
+        .collect();
+    files.sort();
+    files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+fn serve(folder: &Path, port: &str) -> (Dropscope, SocketAddr, String) {
+    let mut server = Dropscope::start(folder, &["serve", "--port", port, "--no-browser"]);
+    let link = server.hear("http://").trim().to_owned();
+    let (address, route) = link.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    (server, address.parse().unwrap(), route.to_owned())
+}
+
+#[test]
+fn a_hundred_cuts_leave_the_agents_bytes_on_the_server() {
+    if !can_run("a_hundred_cuts_leave_the_agents_bytes_on_the_server") {
+        return;
+    }
+    let seed = std::env::var("DROPSCOPE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_122);
+    eprintln!("seed {seed} (DROPSCOPE_SEED)");
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address, route) = serve(folder.path(), "0");
+    let relay = Relay::start(address, seed);
+    let namespace = Namespace::new("push");
+    let mut traffic = namespace.send_datagrams(600, Duration::from_micros(500));
+    let link = format!("http://{}/{route}", relay.address);
+    let args = ["agent", "--push", &link, "--netns", &namespace.0, "-i", "lo", "--spool", "spool", "--spool-size", "16G"];
+    let args = [&args[..], &["--without", "kernel_drops", "udp"]].concat();
+    let mut agent = Dropscope::start(folder.path(), &args);
+    agent.hear("sending it to");
+    for round in 1..=CUTS / KILL_EVERY {
+        for cut in (round - 1) * KILL_EVERY..round * KILL_EVERY {
+            wait_until("the connection is cut once more", || relay.cuts() > cut);
+        }
+        server.signal(Signal::SIGKILL);
+        server.child.wait().unwrap();
+        (server, ..) = serve(folder.path(), &address.port().to_string());
+        if round == 2 {
+            // The agent, too: another one goes on with its spool and its capture.
+            agent.signal(Signal::SIGKILL);
+            agent.child.wait().unwrap();
+            agent = Dropscope::start(folder.path(), &args);
+            agent.hear("sending it to");
+        }
+    }
+    traffic.stop();
+    assert!(agent.end().success());
+
+    let (copy, spool) = (std::fs::read(pushed(&folder.path().join("data"))).unwrap(), spooled(&folder.path().join("spool")));
+    assert!(copy == spool, "{} bytes were pushed, {} are in the spool", copy.len(), spool.len());
+    let found = read(&copy);
+    assert_eq!(found.end, None);
+    let joined = folder.path().join("copy.pcapng");
+    std::fs::write(&joined, &copy).unwrap();
+    assert_eq!(tshark_counts(&joined), found.packets);
+    assert!(found.packets > 1000, "{} packets", found.packets);
+    eprintln!("{} cuts, {} bytes", relay.cuts(), copy.len());
+    assert!(server.end().success());
+}
+
+#[test]
+fn a_spool_that_is_too_small_says_what_it_gave_up_and_the_rest_arrives() {
+    if !can_run("a_spool_that_is_too_small_says_what_it_gave_up_and_the_rest_arrives") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address, route) = serve(folder.path(), "0");
+    let namespace = Namespace::new("spool");
+    let mut traffic = namespace.send_datagrams(1000, Duration::from_micros(200));
+    let link = format!("http://{address}/{route}");
+    let args = ["agent", "--push", &link, "--netns", &namespace.0, "-i", "lo", "--spool", "spool", "--spool-size", "1M"];
+    let mut agent = Dropscope::start(folder.path(), &[&args[..], &["--without", "kernel_drops", "udp"]].concat());
+    let data = folder.path().join("data");
+    wait_until("something arrived", || length(&pushed(&data)) > 100_000);
+    server.signal(Signal::SIGKILL);
+    server.child.wait().unwrap();
+    agent.hear("was removed before it was sent");
+    (server, ..) = serve(folder.path(), &address.port().to_string());
+    let before = length(&pushed(&data));
+    wait_until("sending goes on", || length(&pushed(&data)) > before + 1_000_000);
+    traffic.stop();
+    assert!(agent.end().success());
+    let copy = std::fs::read(pushed(&data)).unwrap();
+    let found = read(&copy);
+    assert_eq!(found.end, None, "what is missing is missing in whole segments");
+    let told = found.marks("data_discarded");
+    assert!(told.iter().any(|text| text.contains("The spool is full: segment ")), "{told:?}");
+    assert!(found.numbers.is_sorted() && !found.is_without_gap(), "what was given up is missing");
+    assert_eq!(found.numbers.last(), Some(&(traffic.sent() as u64 - 1)), "the newest is there");
+    assert!(server.end().success());
+}
