@@ -7,7 +7,10 @@ mod common;
 
 use common::{BEGIN_NS, interface, told};
 use dropscope_core::ids::InterfaceId;
-use dropscope_core::log::block::{Clock, Mark, Snapshot};
+use dropscope_core::log::block::{
+    Backend, Catalogue, Chain, Clock, Counter, CounterKind, FirewallRule, Host, InterfaceFacts, KernelDrop, Mark, Namespace,
+    Neighbour, PathMtu, Probe, Route, RuleSet, Snapshot, Station, Unit, Verdict,
+};
 use dropscope_core::log::record::{End, FileFormat, Record, Section, Statistics};
 use dropscope_core::log::{Decoder, Encoder, PacketToWrite};
 use dropscope_core::time::Timestamp;
@@ -23,6 +26,11 @@ enum Item {
     Clock(Clock),
     Snapshot(Snapshot),
     Mark(Mark),
+    Host(Host),
+    Catalogue(Catalogue),
+    RuleSet(RuleSet),
+    KernelDrop(KernelDrop),
+    Probe(Probe),
 }
 
 fn item() -> impl Strategy<Value = Item> {
@@ -49,7 +57,117 @@ fn item() -> impl Strategy<Value = Item> {
         1 => any::<(i64, String, Option<u64>)>().prop_map(|(at_ns, text, netns)| {
             Item::Mark(Mark { at_ns, kind: "note".into(), text, netns, ifindex: None })
         }),
+        1 => material().prop_map(|m| Item::Host(host(m))),
+        1 => material().prop_map(|m| Item::Catalogue(Catalogue { counters: vec![counter(m.clone()), counter(m)] })),
+        1 => material().prop_map(|m| Item::RuleSet(rules(m))),
+        1 => material().prop_map(|Material { numbers: n, texts: [reason, place, ifname, ..], bytes, .. }| {
+            Item::KernelDrop(KernelDrop {
+                at_ns: n[0] as i64,
+                reason,
+                place,
+                netns: n[1],
+                ifindex: n[2] as u32,
+                ifname,
+                mtu: n[3] as u32,
+                ether_type: n[3] as u16,
+                len: n[4] as u32,
+                gso_size: n[5] as u32,
+                bytes,
+                skipped: n[5],
+            })
+        }),
+        1 => material().prop_map(|Material { numbers: n, texts: [kind, target, summary, _], .. }| {
+            let (at_ns, sent, answered) = (n[0] as i64, n[1] as u32, n[2] as u32);
+            Item::Probe(Probe { at_ns, kind, target, sent, answered, rtt_ns: n.to_vec(), summary })
+        }),
     ]
+}
+
+/// What larger records are made of.
+#[derive(Clone, Debug)]
+struct Material {
+    numbers: [u64; 6],
+    texts: [String; 4],
+    bytes: Vec<u8>,
+    maybe: Option<u64>,
+}
+
+fn material() -> impl Strategy<Value = Material> {
+    let bytes = prop::collection::vec(any::<u8>(), 0..40);
+    any::<([u64; 6], [String; 4], Option<u64>)>()
+        .prop_flat_map(move |(numbers, texts, maybe)| (Just((numbers, texts, maybe)), bytes.clone()))
+        .prop_map(|((numbers, texts, maybe), bytes)| Material { numbers, texts, bytes, maybe })
+}
+
+fn host(Material { numbers: n, texts: [a, b, c, d], maybe, .. }: Material) -> Host {
+    let small = maybe.map(|n| n as u32);
+    let interface = InterfaceFacts {
+        ifindex: n[0] as u32,
+        name: a.clone(),
+        kind: b.clone(),
+        mtu: n[1] as u32,
+        addresses: vec![c.clone(), d.clone()],
+        peer_ifindex: small,
+        peer_netns: maybe,
+        features: vec![b.clone()],
+        ..InterfaceFacts::default()
+    };
+    let namespace = Namespace {
+        netns: n[2],
+        name: c.clone(),
+        interfaces: vec![interface.clone(), interface],
+        routes: vec![Route { destination: d.clone(), gateway: maybe.map(|_| a.clone()), mtu: small, ..Route::default() }],
+        sysctls: vec![(a.clone(), b.clone())],
+        neighbours: vec![Neighbour { address: c.clone(), ifindex: n[3] as u32, mac: maybe.map(|_| d.clone()), state: a.clone() }],
+        path_mtus: vec![PathMtu { destination: b.clone(), mtu: n[4] as u32, ifindex: small }],
+    };
+    let (at_ns, cpus) = (n[5] as i64, n[5] as u32);
+    let (boot_id, hostname, kernel, machine) = (a.clone(), b.clone(), c.clone(), d.clone());
+    Host { at_ns, boot_id, hostname, kernel, machine, agent: a, cpus, namespaces: vec![namespace], limits: vec![b, c, d] }
+}
+
+fn counter(Material { numbers: n, texts: [key, kernel_name, source, object], maybe, .. }: Material) -> Counter {
+    use {Station as S, Unit as U};
+    let small = maybe.map(|n| n as u32);
+    Counter {
+        id: n[0] as u32,
+        key,
+        unit: [U::Count, U::Packets, U::Bytes, U::Segments, U::Entries, U::Nanoseconds][n[1] as usize % 6],
+        kind: [CounterKind::Monotonic, CounterKind::Gauge][n[2] as usize % 2],
+        kernel_name,
+        source,
+        netns: maybe,
+        ifindex: small,
+        ifname: maybe.map(|_| object.clone()),
+        rule: maybe.map(|_| object.clone()),
+        cpu: small,
+        object: Some(object),
+        station: maybe.map(|n| [S::Device, S::Backlog, S::Qdisc, S::Conntrack, S::Ip, S::Socket, S::Capture][n as usize % 7]),
+    }
+}
+
+fn rules(Material { numbers: n, texts: [a, b, c, d], maybe, .. }: Material) -> RuleSet {
+    let verdict = |n: u64| [Verdict::Accept, Verdict::Drop, Verdict::Reject, Verdict::Other][n as usize % 4];
+    let rule = FirewallRule {
+        id: a.clone(),
+        text: b.clone(),
+        position: n[0] as u32,
+        verdict: verdict(n[1]),
+        counted: n[1] & 4 != 0,
+        probability: maybe.map(|n| n as f64 / 7.0),
+        delete: c.clone(),
+        handle: maybe,
+    };
+    let chain = Chain {
+        table: a.clone(),
+        name: b,
+        hook: maybe.map(|_| c.clone()),
+        policy: maybe.map(verdict),
+        rules: vec![rule.clone(), rule],
+        policy_id: maybe.map(|_| d),
+    };
+    let backend = [Backend::IptablesNft, Backend::IptablesLegacy, Backend::Nftables][n[2] as usize % 3];
+    RuleSet { at_ns: n[3] as i64, netns: n[4], backend, chains: vec![chain.clone(), chain] }
 }
 
 fn items() -> impl Strategy<Value = Vec<Item>> {
@@ -125,6 +243,26 @@ fn written(items: &[Item]) -> (Vec<u8>, Vec<String>) {
             Item::Mark(mark) => {
                 common::record(&encoder, mark, &mut log);
                 format!("{:?}", Record::Mark(mark.clone()))
+            }
+            Item::Host(host) => {
+                common::record(&encoder, host, &mut log);
+                format!("{:?}", Record::Host(Box::new(host.clone())))
+            }
+            Item::Catalogue(catalogue) => {
+                common::record(&encoder, catalogue, &mut log);
+                format!("{:?}", Record::Catalogue(catalogue.clone()))
+            }
+            Item::RuleSet(rules) => {
+                common::record(&encoder, rules, &mut log);
+                format!("{:?}", Record::RuleSet(Box::new(rules.clone())))
+            }
+            Item::KernelDrop(drop) => {
+                common::record(&encoder, drop, &mut log);
+                format!("{:?}", Record::KernelDrop(Box::new(drop.clone())))
+            }
+            Item::Probe(probe) => {
+                common::record(&encoder, probe, &mut log);
+                format!("{:?}", Record::Probe(Box::new(probe.clone())))
             }
         });
     }
