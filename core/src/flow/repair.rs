@@ -168,7 +168,8 @@ impl Repair {
         moment.sacked_above = self.sacked.iter().filter(|(_, to)| *to > end).map(|(from, to)| to - (*from).max(end)).sum();
         moment.before_timeout = seq < self.timeout_to;
         moment.in_recovery = seq < self.recovery_to;
-        moment.later_delivered = self.delivered_at.is_some_and(|later| later - at > Nanos::new(-moment.wait.get()));
+        moment.later_delivered =
+            self.delivered_at.is_some_and(|later| later - at > Nanos::new(moment.wait.get().saturating_neg()));
         moment.wait_before = self.last_of(seq).map(|again| again.judgement.wait.unwrap_or_default());
     }
 

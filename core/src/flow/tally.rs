@@ -50,15 +50,17 @@ pub(super) fn note_labels(side: &mut Side, labelled: Labelled, judgement: Option
     course.windows_filled += u32::from(labels.has(Labels::WINDOW_FULL));
     course.window_probes += u32::from(labels.has(Labels::ZERO_WINDOW_PROBE) || probe);
     if let Some(segments) = again {
-        course.retransmissions += segments;
+        add(&mut course.retransmissions, segments);
         course.first_retransmission = course.first_retransmission.or(Some(seen));
         course.last_retransmission = Some(seen);
         let wait = judgement.and_then(|judgement| judgement.wait);
         course.longest_stall = course.longest_stall.max(labelled.rto).max(wait);
         if let Some(cause) = judgement.and_then(|judgement| judgement.cause) {
-            course.causes[cause as usize] += segments;
+            add(&mut course.causes[cause as usize], segments);
         }
-        course.needless += if verdict == Some(Verdict::SentNeedlessly) { segments } else { 0 };
+        if verdict == Some(Verdict::SentNeedlessly) {
+            add(&mut course.needless, segments);
+        }
     } else if verdict == Some(Verdict::Reordered)
         && let Some(judgement) = judgement
     {
@@ -92,30 +94,42 @@ pub(super) const fn sum(a: Nanos, b: Nanos) -> Nanos {
     Nanos::new(a.get().saturating_add(b.get()))
 }
 
+fn add(count: &mut u32, segments: u32) {
+    *count = count.saturating_add(segments);
+}
+
+fn take(count: &mut u32, segments: u32) {
+    *count = count.saturating_sub(segments);
+}
+
 impl Course {
     /// Counts anew what was judged anew.
     pub(super) fn amend(&mut self, amended: &Amended) {
         let Amended { before, judgement, segments, .. } = *amended;
-        if before.cause != judgement.cause {
-            for (cause, by) in [(before.cause, 0_u32.wrapping_sub(segments)), (judgement.cause, segments)] {
-                if let Some(cause) = cause {
-                    let count = &mut self.causes[cause as usize];
-                    *count = count.wrapping_add(by);
-                }
-            }
+        if let (Some(was), Some(is)) = (before.cause, judgement.cause)
+            && was != is
+        {
+            take(&mut self.causes[was as usize], segments);
+            add(&mut self.causes[is as usize], segments);
         }
         if judgement.verdict != Verdict::SentNeedlessly {
             return;
         }
-        self.needless += if before.verdict == Verdict::SentNeedlessly { 0 } else { segments };
-        self.needless_by_dsack += if judgement.evidence == Evidence::Dsack { segments } else { 0 };
-        self.needless_by_eifel += if judgement.evidence == Evidence::Eifel { segments } else { 0 };
-        if before.evidence == Evidence::Eifel {
-            self.needless_by_eifel = self.needless_by_eifel.saturating_sub(segments);
+        if before.verdict != Verdict::SentNeedlessly {
+            add(&mut self.needless, segments);
+        }
+        for (evidence, count) in [(Evidence::Dsack, &mut self.needless_by_dsack), (Evidence::Eifel, &mut self.needless_by_eifel)]
+        {
+            if before.evidence == evidence {
+                take(count, segments);
+            }
+            if judgement.evidence == evidence {
+                add(count, segments);
+            }
         }
         if let Some(cost) = amended.tail {
             self.tail_losses = self.tail_losses.saturating_sub(1);
-            self.tail_loss_time = sum(self.tail_loss_time, Nanos::new(-cost.get()));
+            self.tail_loss_time = sum(self.tail_loss_time, Nanos::new(cost.get().saturating_neg()));
         }
     }
 }

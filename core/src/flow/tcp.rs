@@ -136,7 +136,8 @@ impl Tcp {
         } else {
             let segments = full.map_or(1, |full| header.payload_len.div_ceil(full).max(1));
             if segments > 1 {
-                side.rare.get_mut().joined += segments - 1;
+                let course = side.rare.get_mut();
+                course.joined = course.joined.saturating_add(segments - 1);
             }
             let again = is_sent_again(labelled.labels, judgement);
             note_labels(side, labelled, judgement, again.then_some(segments), taken.seen);

@@ -13,9 +13,6 @@ use std::collections::VecDeque;
 /// bounded, and no window in the corpus holds as many.
 pub(super) const MOST: usize = 4_096;
 
-/// Segments that a joined repeat is looked for in: 64 KiB of the smallest common size.
-const MOST_JOINED: usize = 128;
-
 /// A segment, by raw sequence numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
@@ -120,19 +117,21 @@ impl Unacked {
     pub(super) fn holding(&self, seq: u32, end: u32, no: PacketNo) -> Option<&Segment> {
         let earlier = || self.segments.iter().filter(|segment| segment.no < no);
         let has = |segment: &&Segment, number: u32| !before(number, segment.seq) && before(number, segment.end);
-        let mut first = earlier().find(|segment| has(segment, seq) && !after(end, segment.end));
-        if first.is_none() {
-            let start = earlier().find(|segment| has(segment, seq))?;
-            let mut reached = start.end;
-            for _ in 0..MOST_JOINED {
-                if !before(reached, end) {
-                    first = Some(start);
-                    break;
+        earlier().find(|segment| has(segment, seq) && !after(end, segment.end)).or_else(|| {
+            // Once through, in the order of capture: disorder must not make this cost more.
+            let mut reached = seq;
+            let mut first = None;
+            for segment in earlier() {
+                if has(&segment, reached) {
+                    first = first.or(Some(segment));
+                    reached = segment.end;
                 }
-                reached = earlier().find(|segment| has(segment, reached))?.end;
+                if !before(reached, end) {
+                    return first;
+                }
             }
-        }
-        first
+            None
+        })
     }
 }
 
