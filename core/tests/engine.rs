@@ -290,3 +290,48 @@ fn a_packet_that_cannot_be_read_again_is_still_listed_and_says_why() {
     let refused = engine.ask(&Query::Packet { no: row.no }, &mut Gone);
     assert!(matches!(refused, Answer::Refused { why } if why.contains("the file was changed on disk")));
 }
+
+/// What the detail of a packet says of our judgement, from the first such line on.
+fn judged(engine: &mut Engine, log: &[u8], no: u32) -> String {
+    let query = Query::Packet { no: dropscope_core::ids::PacketNo(no) };
+    let Answer::Packet(detail) = engine.ask(&query, &mut &*log) else { panic!("no packet {no}") };
+    let analysis = detail.tree.into_iter().find(|node| node.name == "Analysis").expect("a TCP segment has an analysis");
+    let mut text = String::new();
+    for node in analysis.children.iter().filter(|node| matches!(&*node.name, "Our judgement" | "Shows")) {
+        let _ = writeln!(text, "{no}: {}: {}", node.name, node.value);
+        for reason in &node.children {
+            let _ = writeln!(text, "  {}: {}", reason.name, reason.value);
+        }
+    }
+    text
+}
+
+#[test]
+fn the_detail_tells_our_judgement_and_why() {
+    // A queue dropped segments: the first that was sent again.
+    let log = capture("labs/tbf-overlimit.pcap");
+    let mut engine = read(&log, 4_096);
+    let early = "29: Our judgement: sent again: the first came past here and was lost beyond, or its acknowledgement was
+  Why: these bytes were captured before, and not acknowledged since
+  First captured as: packet 16
+  Sent again: early (RACK): a segment that was sent later had arrived, told last in packet 28
+  Waited: 40.1 ms since these bytes were last sent
+";
+    assert_eq!(judged(&mut engine, &log, 29), early);
+    // Packets dropped at random: a probe that was not needed, and the D-SACK that says so.
+    let log = capture("labs/random-drop.pcap");
+    let mut engine = read(&log, 4_096);
+    let needless: Vec<u32> =
+        packets(&mut engine, &log, "judgement == \"sent_needlessly\"").rows.iter().map(|row| row.no.0).collect();
+    let said: String =
+        needless.into_iter().flat_map(|no| [judged(&mut engine, &log, no), judged(&mut engine, &log, no + 1)]).collect();
+    let probe = "80: Our judgement: sent again needlessly: the receiver had it
+  Why: the receiver told later that it got these bytes twice (D-SACK, RFC 2883)
+  Shown by: packet 81
+  Sent again: as tail loss probe, to make the receiver answer (TLP): it was all that was outstanding, and 208 ms is sooner than the timer
+  Waited: 208 ms since these bytes were last sent
+  Unlike Wireshark's label: Wireshark calls spurious only what was acknowledged in this capture before it was sent again
+81: Shows: that packet 80 was sent needlessly: its first SACK block tells of bytes received twice (D-SACK)
+";
+    assert_eq!(said, probe);
+}

@@ -151,8 +151,8 @@ fn caused(cause: Cause) -> &'static str {
     match cause {
         Cause::Timeout => "when the timer ran out (RTO)",
         Cause::AfterTimeout => "in the wake of a timeout",
-        Cause::Fast => "fast, as the receiver told of a loss (fast retransmission)",
-        Cause::Rack => "early, as a segment sent later had arrived (RACK)",
+        Cause::Fast => "fast, as the receiver told of a loss",
+        Cause::Rack => "early (RACK)",
         Cause::TailLossProbe => "as tail loss probe, to make the receiver answer (TLP)",
         Cause::PathMtu => "because a router called it too large for its next link",
     }
@@ -160,7 +160,7 @@ fn caused(cause: Cause) -> &'static str {
 
 fn signed(sign: Sign, judgement: &Judgement) -> String {
     let wait = judgement.wait.map_or(String::new(), |wait| wait.to_string());
-    let heard = judgement.heard.map_or(String::new(), |no| format!(", the last in packet {no}"));
+    let heard = judgement.heard.map_or(String::new(), |no| format!(", told last in packet {no}"));
     match sign {
         Sign::Waited => format!("nothing new was acknowledged for as long as the timer runs ({wait})"),
         Sign::WaitDoubled => format!("the wait of {wait} is about twice the one before"),
