@@ -21,7 +21,8 @@ const HELP: &str = "cargo xtask COMMAND
   page           set up and build the page alone
   lint           formatting and clippy, native and wasm
   agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
-  bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page
+  bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page;
+                 --agent: what recording costs, beside tcpdump
   fuzz [TARGET…] run the fuzz targets under libFuzzer, 60 s each or --seconds N; what is found is kept in fuzz/corpus
   setup          only the set-up: wasm target, system packages, Trunk, wasm-bindgen
 ";

@@ -1,5 +1,6 @@
 //! Benchmarks: how fast a capture is analysed, beside the peers that are installed. They print ratios within one run and judge nothing.
 
+mod agent;
 mod browser;
 mod generate;
 
@@ -16,6 +17,8 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => native(),
         ["--growth"] => growth(),
+        ["--agent"] => agent::agent(),
+        ["--send", rate, seconds] => agent::send(rate, seconds),
         ["--browser"] => browser::bench(&[100, 1_000], true),
         ["--browser", "--huge"] => browser::bench(&[10_000], false),
         ["--generate", megabytes, path] => {
@@ -23,7 +26,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
             println!("{} packets in {path}", generate::capture(Path::new(path), bytes, SEED, &WEB)?);
             Ok(())
         }
-        _ => bail!("usage: cargo xtask bench [--growth | --browser [--huge] | --generate MEGABYTES FILE]"),
+        _ => bail!("usage: cargo xtask bench [--growth | --agent | --browser [--huge] | --generate MEGABYTES FILE]"),
     }
 }
 

@@ -1,0 +1,266 @@
+//! `cargo xtask bench --agent`: what recording costs, beside tcpdump, and what it reads once a second.
+//!
+//! One run, same load: a sender in one namespace, and in the other, at the end of a veth pair, `tcpdump -w` and `dropscope
+//! record` at the same time on the same interface. Ours runs without kernel drops there: nobody listens, so every datagram is
+//! one, and tcpdump traces none; what tracing costs an event is measured by itself, by the kernel (`bpf_stats_enabled`).
+//! It judges nothing. Needs root, and a quiet machine to mean something: sender, kernel and both recorders share its processors.
+
+use crate::setup::target_folder;
+use crate::shell::{self, say};
+use anyhow::{Context, Result, bail, ensure};
+use std::io::{BufRead as _, BufReader};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Packets a second that are asked for; what was really sent is told.
+const RATES: [u64; 5] = [10_000, 50_000, 100_000, 200_000, 400_000];
+const LOAD: Duration = Duration::from_secs(5);
+/// After the load, both empty their rings.
+const SETTLE: Duration = Duration::from_secs(1);
+const SNAPSHOTS: Duration = Duration::from_secs(10);
+const RULES: u32 = 1000;
+const PAIRS: u32 = 50;
+/// Processor time in /proc/PID/stat (USER_HZ, which is 100 on every Linux).
+const TICK: f64 = 0.01;
+
+/// Runs all three measurements, with the binary that `DROPSCOPE` names or else a release build.
+pub(super) fn agent() -> Result<()> {
+    let ours = match std::env::var_os("DROPSCOPE") {
+        Some(built) => PathBuf::from(built),
+        None => {
+            say("building the binary (release)");
+            shell::run("cargo", &["build", "--release", "-p", "dropscope-agent"])?;
+            target_folder().join("release/dropscope")
+        }
+    };
+    let ours = ours.canonicalize()?;
+    let folder = std::env::temp_dir().join(format!("dropscope-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let bench = Bench { net: Net::new()?, ours, folder };
+    println!(
+        "{:>9} {:>9} | {:>8} {:>6} {:>6} | {:>8} {:>6} {:>6} | {:>5}",
+        "asked/s", "sent", "tcpdump", "lost", "cpu s", "ours", "lost", "cpu s", "ratio"
+    );
+    for rate in RATES {
+        bench.beside_tcpdump(rate)?;
+    }
+    bench.snapshots()?;
+    bench.tracing()
+}
+
+/// `bench --send RATE SECONDS`: sends datagrams to the namespace beside it and prints how many.
+pub(super) fn send(rate: &str, seconds: &str) -> Result<()> {
+    let (rate, length) = (rate.parse::<u64>()?, Duration::from_secs(seconds.parse()?));
+    let socket = UdpSocket::bind("10.9.0.1:0")?;
+    socket.connect("10.9.0.2:9")?;
+    let (begun, mut sent, mut tried) = (Instant::now(), 0_u64, 0_u64);
+    while begun.elapsed() < length {
+        let due = begun.elapsed().as_micros() as u64 * rate / 1_000_000;
+        while tried < due {
+            // The refusal of an earlier one is reported here, and this one is then not sent.
+            sent += u64::from(socket.send(&[b'x'; 64]).is_ok());
+            tried += 1;
+        }
+        std::thread::yield_now();
+    }
+    println!("{sent}");
+    Ok(())
+}
+
+struct Bench {
+    net: Net,
+    ours: PathBuf,
+    folder: PathBuf,
+}
+
+impl Bench {
+    fn beside_tcpdump(&self, rate: u64) -> Result<()> {
+        let other = self.folder.join("tcpdump.pcap");
+        let mut tcpdump = Command::new("tcpdump");
+        tcpdump.args(["-n", "-i", "eth0", "-B", "16384", "-Z", "root", "-w"]).arg(&other).args(["udp", "port", "9"]);
+        let mut tcpdump = Running::start(self.net.inside(&self.net.receiver, &tcpdump), "listening on")?;
+        let mut ours = self.record(&self.net.receiver, "eth0", &["--without", "kernel_drops", "udp", "port", "9"])?;
+        let before = (tcpdump.cpu()?, ours.cpu()?);
+        let (rate_text, seconds) = (rate.to_string(), LOAD.as_secs().to_string());
+        let mut sender = Command::new(std::env::current_exe()?);
+        sender.args(["bench", "--send", &rate_text, &seconds]);
+        let output = self.net.inside(&self.net.sender, &sender).output()?;
+        ensure!(output.status.success(), "the sender failed: {}", String::from_utf8_lossy(&output.stderr));
+        let sent: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().context("the sender says how many it sent")?;
+        std::thread::sleep(SETTLE);
+        let cpu = (tcpdump.cpu()? - before.0, ours.cpu()? - before.1);
+        let (theirs, said) = (tcpdump.end()?, ours.end()?);
+        let (got, lost) = (before_word(&theirs, "packets captured")?, before_word(&theirs, "packets dropped by kernel")?);
+        let (our, our_lost) = (before_word(&said, "packets on eth0")?, before_word(&said, "lost by the capture")?);
+        let ratio = cpu.1 / cpu.0.max(TICK);
+        println!("{rate:9} {sent:9} | {got:8} {lost:6} {:6.2} | {our:8} {our_lost:6} {:6.2} | {ratio:5.2}", cpu.0, cpu.1);
+        Ok(())
+    }
+
+    /// Counters, rules and sockets once a second, where there are many of them.
+    fn snapshots(&self) -> Result<()> {
+        let place = &self.net.receiver;
+        for pair in 0..PAIRS {
+            run("ip", &["-n", place, "link", "add", &format!("a{pair}"), "type", "veth", "peer", "name", &format!("b{pair}")])?;
+        }
+        let rules: String = (0..RULES).map(|at| format!("-A INPUT -s 10.8.{}.{}/32 -j DROP\n", at / 250, at % 250)).collect();
+        let script = format!("iptables-nft-restore <<'END'\n*filter\n{rules}COMMIT\nEND\n");
+        run("ip", &["netns", "exec", place, "sh", "-c", &script])?;
+        let mut ours = self.record(place, "lo", &[])?;
+        std::thread::sleep(Duration::from_secs(2));
+        let (cpu, begun) = (ours.cpu()?, Instant::now());
+        std::thread::sleep(SNAPSHOTS);
+        let share = (ours.cpu()? - cpu) / begun.elapsed().as_secs_f64() * 100.0;
+        ours.end()?;
+        run("ip", &["netns", "exec", place, "iptables-nft", "-F"])?;
+        println!("\nsnapshots of {RULES} rules and {} interfaces: {share:.2} % of a core", 2 * PAIRS);
+        Ok(())
+    }
+
+    /// What the program in the kernel takes for each dropped packet.
+    fn tracing(&self) -> Result<()> {
+        let switch = "/proc/sys/kernel/bpf_stats_enabled";
+        let before = std::fs::read_to_string(switch).with_context(|| format!("reading {switch}"))?;
+        let mut ours = self.record(&self.net.receiver, "lo", &[])?;
+        std::fs::write(switch, "1")?;
+        let mut sender = Command::new(std::env::current_exe()?);
+        sender.args(["bench", "--send", "100000", "5"]);
+        let sent = self.net.inside(&self.net.sender, &sender).output();
+        let measured = run_time(ours.child.id());
+        std::fs::write(switch, before.trim())?;
+        sent?;
+        ours.end()?;
+        let (nanos, events) = measured?;
+        ensure!(events > 0, "no packet was dropped");
+        println!("drop tracing: {events} events, {:.0} ns each", nanos as f64 / events as f64);
+        Ok(())
+    }
+
+    fn record(&self, place: &str, interface: &str, more: &[&str]) -> Result<Running> {
+        let mut command = Command::new(&self.ours);
+        command.args(["record", "--netns", place, "-i", interface, "-o"]).arg(self.folder.join("ours.pcapng")).args(more);
+        Running::start(command, "recording")
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // What cannot be removed is left in the folder for such things.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Two namespaces and a veth pair between them.
+struct Net {
+    sender: String,
+    receiver: String,
+}
+
+impl Net {
+    fn new() -> Result<Self> {
+        let [sender, receiver] = ["a", "b"].map(|end| format!("dsbench{}-{end}", std::process::id()));
+        let net = Self { sender, receiver };
+        for name in [&net.sender, &net.receiver] {
+            run("ip", &["netns", "add", name]).context("namespaces need root")?;
+            run("ip", &["-n", name, "link", "set", "lo", "up"])?;
+        }
+        run("ip", &["-n", &net.sender, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", &net.receiver])?;
+        for (name, address) in [(&net.sender, "10.9.0.1/24"), (&net.receiver, "10.9.0.2/24")] {
+            run("ip", &["-n", name, "addr", "add", address, "dev", "eth0"])?;
+            run("ip", &["-n", name, "link", "set", "eth0", "up"])?;
+        }
+        Ok(net)
+    }
+
+    fn inside(&self, place: &str, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", place]).arg(command.get_program()).args(command.get_args());
+        inside
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for name in [&self.sender, &self.receiver] {
+            // A namespace that was never made cannot be removed either.
+            let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+/// A recorder at work.
+struct Running {
+    child: Child,
+    said: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    /// Starts it and waits until it says `ready`.
+    fn start(mut command: Command, ready: &str) -> Result<Self> {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().with_context(|| format!("{command:?}"))?;
+        let said = child.stderr.take().context("the child has no standard error")?;
+        let mut running = Self { child, said: BufReader::new(said) };
+        let mut heard = String::new();
+        loop {
+            let mut line = String::new();
+            if running.said.read_line(&mut line)? == 0 {
+                bail!("{command:?} ended: {heard}");
+            }
+            if line.contains(ready) {
+                return Ok(running);
+            }
+            heard.push_str(&line);
+        }
+    }
+
+    /// Processor seconds of all its threads.
+    fn cpu(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let words: Vec<&str> = stat.rsplit_once(") ").context("a process's name ends")?.1.split(' ').collect();
+        let ticks = |at: usize| words.get(at).and_then(|word| word.parse::<f64>().ok()).context("a number of ticks");
+        Ok((ticks(11)? + ticks(12)?) * TICK)
+    }
+
+    /// Ends it as Ctrl-C does; what it said.
+    fn end(&mut self) -> Result<String> {
+        run("kill", &["-INT", &self.child.id().to_string()])?;
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.said, &mut said)?;
+        self.child.wait()?;
+        Ok(said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already, but for an error on the way.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Run time in nanoseconds and runs of the eBPF program that a process holds, as the kernel counted them.
+fn run_time(process: u32) -> Result<(u64, u64)> {
+    for entry in std::fs::read_dir(Path::new("/proc").join(process.to_string()).join("fdinfo"))? {
+        let text = std::fs::read_to_string(entry?.path()).unwrap_or_default();
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        if let (Some(nanos), Some(runs)) = (value("run_time_ns:"), value("run_cnt:")) {
+            return Ok((nanos, runs));
+        }
+    }
+    bail!("the process holds no eBPF program: this kernel cannot trace drops")
+}
+
+/// The number before some words.
+fn before_word(text: &str, words: &str) -> Result<u64> {
+    let number = || text.split(words).next()?.split_whitespace().next_back()?.parse().ok();
+    number().filter(|_| text.contains(words)).with_context(|| format!("no number of {words} in: {text}"))
+}
+
+fn run(program: &str, args: &[&str]) -> Result<()> {
+    let output = Command::new(program).args(args).output().with_context(|| format!("starting {program}"))?;
+    ensure!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
