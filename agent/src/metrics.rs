@@ -115,7 +115,8 @@ impl State {
     }
 
     fn write(&self, text: &mut Text) {
-        let of_lanes: [(&str, &str, fn(&Lane) -> u64); 4] = [
+        type Family = (&'static str, &'static str, fn(&Lane) -> u64);
+        let of_lanes: [Family; 4] = [
             ("dropscope_capture_packets_total", "Packets taken from the kernel into the recording.", |lane| lane.taken),
             (
                 "dropscope_capture_received_packets_total",

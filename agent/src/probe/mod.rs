@@ -79,7 +79,7 @@ impl Outcome {
 pub(crate) fn probe(args: &ProbeArgs) -> Result<ExitCode> {
     let outcomes = match resolve(&args.target) {
         Ok(address) => args.outcomes(address),
-        Err(outcome) => vec![outcome],
+        Err(outcome) => vec![*outcome],
     };
     if args.json {
         let all: Vec<_> = outcomes.iter().map(Outcome::json).collect();
@@ -115,7 +115,7 @@ impl ProbeArgs {
 }
 
 /// The address that is probed: the first one the name has. A name that cannot be resolved is a result, not wrong use.
-pub(crate) fn resolve(target: &str) -> Result<SocketAddr, Outcome> {
+pub(crate) fn resolve(target: &str) -> Result<SocketAddr, Box<Outcome>> {
     let began_ns = crate::source::clock::realtime_ns();
     let found = target.to_socket_addrs().map(|mut addresses| addresses.next());
     let why = match found {
@@ -125,7 +125,7 @@ pub(crate) fn resolve(target: &str) -> Result<SocketAddr, Outcome> {
     };
     let summary = format!("{target} cannot be probed: its name cannot be resolved ({why}).");
     let probe = Probe { at_ns: began_ns, kind: "resolve".into(), target: target.into(), sent: 1, summary, ..Probe::default() };
-    Err(Outcome { probe, is_fine: false, details: json!({ "died_in": "resolve", "error": why }) })
+    Err(Box::new(Outcome { probe, is_fine: false, details: json!({ "died_in": "resolve", "error": why }) }))
 }
 
 /// What can be a target: `HOST:PORT`.

@@ -116,7 +116,7 @@ mod tests {
     fn answers_are_told_apart_and_noise_is_not_one() {
         let segment = |flags: u8, options: &[u8]| {
             let mut bytes = vec![0, 80, 0x80, 1, 0, 0, 0, 9, 0, 0, 0, 8, 0, flags, 0, 0, 0, 0, 0, 0];
-            bytes[12] = ((20 + options.len()) / 4 << 4) as u8;
+            bytes[12] = (((20 + options.len()) / 4) << 4) as u8;
             bytes.extend(options);
             bytes
         };

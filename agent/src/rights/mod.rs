@@ -133,9 +133,8 @@ impl Rights {
         let mut lacks = BTreeSet::new();
         if held.contains(&Capability::CAP_SETPCAP) {
             // What this kernel does not know it cannot grant.
-            for one in caps::runtime::thread_all_supported() {
-                caps::drop(None, CapSet::Bounding, one).context("the bounding set cannot be emptied")?;
-            }
+            let mut known = caps::runtime::thread_all_supported().into_iter();
+            known.try_for_each(|one| caps::drop(None, CapSet::Bounding, one)).context("the bounding set cannot be emptied")?;
         } else if !held.is_empty() {
             lacks.insert("without CAP_SETPCAP the bounding set stays; no_new_privs makes it worthless".to_owned());
         }

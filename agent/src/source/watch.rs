@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 
 /// Gives up the calling thread's rights, but for some capabilities.
 #[derive(Clone)]
-pub struct Confine(pub Arc<dyn Fn(&[Capability]) -> Result<(), String> + Send + Sync>);
+pub struct Confine(pub Arc<GiveUp>);
+
+/// What a [`Confine`] calls; an error says what could not be given up.
+pub type GiveUp = dyn Fn(&[Capability]) -> Result<(), String> + Send + Sync;
 
 impl std::fmt::Debug for Confine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

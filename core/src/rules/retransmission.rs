@@ -7,7 +7,7 @@
 //!
 //! **When.** Conversations with retransmissions that no cause explains, told once for each pair of hosts and direction, with the
 //! longest stall. Severity follows what it cost: a stall of 3 s or data that never got through is critical, a second or 2 % of the
-//! segments a warning, the rest a note.
+//! segments a warning, the rest a note; so is what was repeated without any wait.
 //!
 //! **Near misses.** Packets captured twice are copies, not retransmissions. A capture of one direction cannot tell.
 //!
@@ -77,7 +77,8 @@ fn finding(group: &PathGroup<'_>) -> Finding {
     let long = stall.unwrap_or_default();
     let severity = match (stuck.is_some() || long >= Nanos::from_secs(3), long >= Nanos::from_secs(1) || lost * 50 >= segments) {
         (true, _) => Severity::Critical,
-        (_, true) if lost >= 3 || long >= Nanos::from_secs(1) => Severity::Warning,
+        // What is repeated at once answers no loss: the sender cannot have known of one.
+        (_, true) if (lost >= 3 && long > Nanos::default()) || long >= Nanos::from_secs(1) => Severity::Warning,
         _ => Severity::Note,
     };
     let worst = group

@@ -214,7 +214,7 @@ fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn F
                 });
             }
             (Type::Duration, Shape::Fixed, 4) => {
-                number.into_iter().for_each(|number| out(Value::Nanos((number * 1_000_000_000 >> 16) as i64)));
+                number.into_iter().for_each(|number| out(Value::Nanos(((number * 1_000_000_000) >> 16) as i64)));
             }
             (Type::Bytes, ..) => out(Value::Bytes(own)),
             (Type::Address, _, 4) => {
