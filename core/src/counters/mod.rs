@@ -21,6 +21,8 @@ pub struct Counters {
     /// From the second section on: the counters of this recording by what they are.
     named: BTreeMap<Name, CounterId>,
     snapshots: Vec<Timestamp>,
+    /// From the earliest snapshot to the latest: several threads read, and theirs do not arrive in order of time.
+    span: Option<Span>,
     hosts: BTreeMap<String, Host>,
     rule_sets: BTreeMap<(NetnsId, Backend), RuleSet>,
     /// Rules that a later rule set no longer held, with their chain (without its rules) and when they were found gone.
@@ -68,6 +70,7 @@ impl Counters {
     pub fn record(&mut self, snapshot: &Snapshot) {
         let at = Timestamp::from_nanos(snapshot.at_ns);
         self.snapshots.push(at);
+        self.span = Some(self.span.map_or(Span::at(at), |span| Span::new(span.start.min(at), span.end.max(at))));
         for &(id, value) in &snapshot.values {
             let id = match &self.numbers {
                 None => Some(CounterId(id)),
@@ -129,9 +132,9 @@ impl Counters {
         self.undescribed
     }
 
-    /// From the first to the last snapshot.
+    /// From the earliest to the latest snapshot, in whichever order they arrived.
     pub fn span(&self) -> Option<Span> {
-        Some(Span::new(*self.snapshots.first()?, *self.snapshots.last()?))
+        self.span
     }
 
     /// The last snapshot at or before `span` begins and the first at or after it ends: between these two, every change that
@@ -236,4 +239,20 @@ pub struct RemovedRule {
     pub rule: FirewallRule,
     /// When the rule set without it was read.
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_span_reaches_from_the_earliest_snapshot_to_the_latest_whatever_arrived_last() {
+        let mut counters = Counters::default();
+        assert_eq!(counters.span(), None);
+        for at_ns in [20, 10, 40, 30] {
+            counters.record(&Snapshot { at_ns, took_ns: 0, full: false, values: Vec::new() });
+        }
+        let at = Timestamp::from_nanos;
+        assert_eq!(counters.span(), Some(Span::new(at(10), at(40))));
+    }
 }
