@@ -7,9 +7,12 @@ use dropscope_core::log::{Decoder, UnpackError, Unpacker};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Bytes read at once.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 256 << 10;
+/// Chunks read before they are asked for.
+const AHEAD: usize = 4;
 
 /// A capture that can be read as often as needed.
 pub(crate) enum Input {
@@ -69,32 +72,59 @@ impl Input {
         Ok(unpacked.err())
     }
 
-    /// As it lies in the file, until `take` has had enough.
+    /// As it lies in the file, until `take` has had enough. The next chunks are read on a thread of their own meanwhile.
     fn each_packed_chunk<E>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>> {
-        match self {
-            Self::Kept(bytes) => Ok(bytes.chunks(CHUNK).try_for_each(take)),
-            Self::Files(paths) => {
-                let mut chunk = vec![0; CHUNK];
-                for path in paths {
-                    let failed = || format!("{} cannot be read", path.display());
-                    let mut file = File::open(path).with_context(failed)?;
-                    loop {
-                        match file.read(&mut chunk) {
-                            Ok(0) => break,
-                            Ok(length) => {
-                                if let Err(enough) = take(&chunk[..length]) {
-                                    return Ok(Err(enough));
-                                }
-                            }
-                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                            Err(error) => return Err(error).with_context(failed),
-                        }
+        let paths = match self {
+            Self::Kept(bytes) => return Ok(bytes.chunks(CHUNK).try_for_each(take)),
+            Self::Files(paths) => paths,
+        };
+        std::thread::scope(|scope| {
+            let (full, chunks) = sync_channel::<Vec<u8>>(AHEAD);
+            let (give_back, empty) = sync_channel::<Vec<u8>>(AHEAD + 2);
+            let reader = scope.spawn(move || read_ahead(paths, &full, &empty));
+            let mut taken = Ok(());
+            for chunk in &chunks {
+                taken = take(&chunk);
+                if taken.is_err() {
+                    break;
+                }
+                // The reader may have come to its end.
+                let _ = give_back.send(chunk);
+            }
+            // A reader that goes on finds that nobody listens.
+            drop(chunks);
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            if taken.is_ok() {
+                read?;
+            }
+            Ok(taken)
+        })
+    }
+}
+
+/// Reads the files one after the other, chunk by chunk, into buffers that come back from where they went; ends early when
+/// nobody listens any more.
+fn read_ahead(paths: &[PathBuf], full: &SyncSender<Vec<u8>>, empty: &Receiver<Vec<u8>>) -> Result<()> {
+    for path in paths {
+        let failed = || format!("{} cannot be read", path.display());
+        let mut file = File::open(path).with_context(failed)?;
+        loop {
+            let mut chunk = empty.try_recv().unwrap_or_default();
+            chunk.resize(CHUNK, 0);
+            match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(length) => {
+                    chunk.truncate(length);
+                    if full.send(chunk).is_err() {
+                        return Ok(());
                     }
                 }
-                Ok(Ok(()))
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).with_context(failed),
             }
         }
     }
+    Ok(())
 }
 
 /// The files that `path` stands for: itself, or the segments in the folder that it is.
