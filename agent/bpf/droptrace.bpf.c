@@ -5,7 +5,7 @@
 //
 // Compiled once and kept beside this file, so that building the agent needs no clang; fields are found by name in the running
 // kernel (CO-RE), so one object serves every little-endian machine. After a change:
-//   clang -O2 -g -target bpf -mcpu=v3 -I/usr/include/x86_64-linux-gnu -c droptrace.bpf.c -o droptrace.bpf.o
+//   clang -O2 -g -target bpf -mcpu=v3 -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu -c droptrace.bpf.c -o droptrace.bpf.o
 //   llvm-strip -g droptrace.bpf.o
 //
 // It reads only; nothing is changed in any packet or in the kernel.
