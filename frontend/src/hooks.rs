@@ -81,8 +81,11 @@ pub fn use_answer(query: Option<Query>) -> Option<Same<Answer>> {
             }
         });
     }
-    use_effect_with((query, epoch), move |(query, _)| {
-        if let Some(query) = query {
+    use_effect_with((query, epoch), move |(query, epoch)| {
+        // Before anything was read there is nothing to ask about, and the answers would only delay the reading.
+        if let Some(query) = query
+            && epoch.revision > 0
+        {
             slot.ask(query.clone());
         }
     });

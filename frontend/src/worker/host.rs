@@ -33,11 +33,11 @@ const TURN_MS: f64 = 12.0;
 /// which come all the time, cannot starve it …
 const READING_SHARE: f64 = 4.0;
 /// … but never longer than this, in milliseconds: a click waits no longer for its answer.
-const LONGEST_TURN_MS: f64 = 200.0;
+const LONGEST_TURN_MS: f64 = 80.0;
 /// Progress is told at most this often, in milliseconds.
 const PROGRESS_MS: u32 = 33;
 /// Between two judgements at least this many times as long as the last one took, so that the rules take little of the whole …
-const JUDGING_SHARE: f64 = 20.0;
+const JUDGING_SHARE: f64 = 10.0;
 /// … and at least this long, in milliseconds: nobody reads faster.
 const JUDGING_PAUSE_MS: f64 = 50.0;
 
@@ -61,8 +61,8 @@ pub(super) struct Host {
     answering_ms: f64,
     buffer: Vec<u8>,
     progress_timer: Option<Timeout>,
-    /// Whether any progress was told: the first is told at once.
-    has_told: bool,
+    /// When progress was told last, in milliseconds as [`now`] counts them; 0 before the first, which is told at once.
+    told_at: f64,
     /// When the rules run next, in milliseconds as [`now`] counts them.
     judges_at: f64,
 }
@@ -92,7 +92,7 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         answering_ms: 0.0,
         buffer: vec![],
         progress_timer: None,
-        has_told: false,
+        told_at: 0.0,
         judges_at: 0.0,
     }));
     EventListener::new(&scope, "message", move |event| {
@@ -148,7 +148,7 @@ impl Host {
         self.socket = None;
         self.stopped = false;
         self.progress_timer = None;
-        self.has_told = false;
+        self.told_at = 0.0;
         self.judges_at = 0.0;
     }
 
@@ -250,7 +250,7 @@ impl Host {
     /// Tells how far reading has come, now.
     fn tell_progress(&mut self) {
         self.progress_timer = None;
-        self.has_told = true;
+        self.told_at = now();
         self.judge_when_due();
         let mut progress = self.engine.progress();
         // How far in the source, which the reader knows the size of.
@@ -263,9 +263,12 @@ impl Host {
     fn judge_when_due(&mut self) {
         let began = now();
         if began >= self.judges_at && !self.engine.progress().ended {
+            // The first time takes long because the browser still compiles the rules: it says nothing of the next.
+            let is_first = self.judges_at == 0.0;
             self.engine.judge();
             let ended = now();
-            self.judges_at = ended + ((ended - began) * JUDGING_SHARE).max(JUDGING_PAUSE_MS);
+            let share = if is_first { 0.0 } else { (ended - began) * JUDGING_SHARE };
+            self.judges_at = ended + share.max(JUDGING_PAUSE_MS);
         }
     }
 
@@ -281,10 +284,11 @@ impl Host {
     }
 }
 
-/// Tells how far reading has come, soon: many calls in a row are one message.
+/// Tells how far reading has come, now or soon: many calls in a row are one message.
 pub(super) fn tell_progress_soon(host: &Shared) {
     let mut this = host.borrow_mut();
-    if !this.has_told {
+    // The timer alone would wait for its turn among the questions.
+    if now() - this.told_at >= f64::from(PROGRESS_MS) {
         this.tell_progress();
     } else if this.progress_timer.is_none() {
         let later = host.clone();
