@@ -8,10 +8,10 @@ use super::socket::Socket;
 use super::spool::Spool;
 use crate::state::{Link, Trouble};
 use dropscope_core::log::{UnpackError, Unpacker};
-use dropscope_core::query::Engine;
+use dropscope_core::query::{Engine, Query, Rows, Selection};
 use gloo::events::EventListener;
 use gloo::timers::callback::Timeout;
-use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
+use js_sys::{Function, Promise, Uint8Array};
 use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -33,11 +33,11 @@ const TURN_MS: f64 = 12.0;
 /// which come all the time, cannot starve it …
 const READING_SHARE: f64 = 4.0;
 /// … but never longer than this, in milliseconds: a click waits no longer for its answer.
-const LONGEST_TURN_MS: f64 = 80.0;
+const LONGEST_TURN_MS: f64 = 40.0;
 /// Progress is told at most this often, in milliseconds.
 const PROGRESS_MS: u32 = 33;
 /// Between two judgements at least this many times as long as the last one took, so that the rules take little of the whole …
-const JUDGING_SHARE: f64 = 10.0;
+const JUDGING_SHARE: f64 = 20.0;
 /// … and at least this long, in milliseconds: nobody reads faster.
 const JUDGING_PAUSE_MS: f64 = 50.0;
 
@@ -95,6 +95,7 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         told_at: 0.0,
         judges_at: 0.0,
     }));
+    let idle = host.clone();
     EventListener::new(&scope, "message", move |event| {
         let Some(event) = event.dyn_ref::<web_sys::MessageEvent>() else { return };
         match unpack::<ToWorker>(&event.data()) {
@@ -105,6 +106,28 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
     // The Worker listens as long as it lives.
     .forget();
     post(&scope, &ToPage::Ready);
+    Timeout::new(0, move || {
+        if idle.borrow().session == 0 {
+            warm_up();
+        }
+    })
+    .forget();
+}
+
+/// Reads the reference case and answers the first questions of a page, for nobody: browsers compile a function when it is first
+/// called, and a file that is dropped later need not wait for that.
+fn warm_up() {
+    let mut engine = Engine::new();
+    engine.push(dropscope_core::reference::LOG);
+    engine.judge();
+    let rows = Rows { first: 0, count: 100 };
+    for query in [
+        Query::Findings,
+        Query::Packets { selection: Selection::default(), rows, locate: None },
+        Query::Timeline { span: None, columns: 100, filter: String::new() },
+    ] {
+        engine.ask(&query, &mut &*dropscope_core::reference::LOG);
+    }
 }
 
 fn received(host: &Shared, message: ToWorker, file: Option<Blob>) {
@@ -152,7 +175,7 @@ impl Host {
         self.judges_at = 0.0;
     }
 
-    fn answer(&mut self, session: u32, slot: u32, number: u32, query: &dropscope_core::query::Query) {
+    fn answer(&mut self, session: u32, slot: u32, number: u32, query: &Query) {
         if session != self.session {
             return;
         }
@@ -349,7 +372,6 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
             }
         }
         at += u64::from(bytes.length());
-        release(&bytes.buffer());
     }
     host.borrow_mut().finish();
 }
@@ -358,17 +380,6 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
 fn slice(blob: &Blob, at: u64, length: u64) -> Result<Promise, JsValue> {
     let end = (at + length).min(blob.size() as u64);
     Ok(blob.slice_with_f64_and_f64(at.min(end) as f64, end as f64)?.array_buffer())
-}
-
-/// Gives a buffer's memory back now instead of when the browser next looks for garbage, where the browser can (Chromium 114,
-/// Firefox 122, Safari 17.4): while a large file is read, several slices would wait for that.
-fn release(buffer: &ArrayBuffer) {
-    if let Ok(transfer) = Reflect::get(buffer, &"transfer".into())
-        && let Some(transfer) = transfer.dyn_ref::<Function>()
-    {
-        // What could fail here only leaves the buffer to the garbage collector.
-        let _ = transfer.call1(buffer, &0.into());
-    }
 }
 
 /// Lets other events through. A timer of 0 ms would be made 4 ms by the browser; a message to oneself is not.
