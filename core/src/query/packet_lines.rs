@@ -7,7 +7,7 @@ use super::packets_json::{Observation, write_packet, write_trailer};
 use crate::dissect::{Packet, Transport, dissect};
 use crate::flow::{FlowTable, Observed, Reassembly};
 use crate::log::Decoder;
-use crate::log::record::{End, FileFormat, PacketRecord, Record};
+use crate::log::record::{End, FileFormat, NOT_A_PACKET, PacketRecord, Record};
 use crate::time::Timestamp;
 
 /// What a reassembled datagram begins with: its IP header.
@@ -51,26 +51,26 @@ pub struct PacketLines {
     decoder: Decoder,
     conversations: Conversations,
     surveyed: Surveyed,
-    format: FileFormat,
+    numbering: Numbering,
 }
 
 impl PacketLines {
     /// A second reading, after a first one of the same log.
     pub fn new(surveyed: Surveyed) -> Self {
         let (decoder, conversations) = (Decoder::new(), Conversations::default());
-        Self { decoder, conversations, surveyed, format: FileFormat::default() }
+        Self { decoder, conversations, surveyed, numbering: Numbering::default() }
     }
 
     /// Takes the next bytes and appends a line for each packet they complete.
     pub fn push(&mut self, bytes: &[u8], out: &mut String) {
-        let Self { decoder, conversations, surveyed, format } = self;
-        decoder.push(bytes, |record| write(&record, conversations, surveyed, format, out));
+        let Self { decoder, conversations, surveyed, numbering } = self;
+        decoder.push(bytes, |record| write(&record, conversations, surveyed, numbering, out));
     }
 
     /// Says that no more will come, and appends the trailer. The end, where it is not a good one.
     pub fn finish(mut self, out: &mut String) -> Result<(), End> {
-        let Self { decoder, conversations, surveyed, format } = &mut self;
-        let end = decoder.finish(|record| write(&record, conversations, surveyed, format, out));
+        let Self { decoder, conversations, surveyed, numbering } = &mut self;
+        let end = decoder.finish(|record| write(&record, conversations, surveyed, numbering, out));
         let (status, message) = match &end {
             Ok(()) => ("ok", String::new()),
             Err(why @ End::CutShort { .. }) => ("cut_short", why.to_string()),
@@ -82,16 +82,39 @@ impl PacketLines {
     }
 }
 
-fn write(record: &Record<'_>, conversations: &mut Conversations, surveyed: &Surveyed, format: &mut FileFormat, out: &mut String) {
+/// How Wireshark numbers interfaces: from 0 in each section of a pcapng file, and not at all in a pcap file or for what is
+/// listed without being a packet.
+#[derive(Debug, Default)]
+struct Numbering {
+    format: FileFormat,
+    /// By our number, which goes on through all sections.
+    in_section: Vec<u32>,
+}
+
+impl Numbering {
+    fn of(&self, packet: &PacketRecord<'_>) -> Option<u32> {
+        let is_told = self.format == FileFormat::PcapNg && packet.link_type != NOT_A_PACKET;
+        self.in_section.get(packet.interface.0 as usize).copied().filter(|_| is_told)
+    }
+}
+
+fn write(
+    record: &Record<'_>,
+    conversations: &mut Conversations,
+    surveyed: &Surveyed,
+    numbering: &mut Numbering,
+    out: &mut String,
+) {
     match record {
-        Record::Section(section) => *format = section.format,
+        Record::Section(section) => numbering.format = section.format,
+        Record::Interface(interface) => numbering.in_section.push(interface.number),
         Record::Packet(packet) => {
             let dissected = dissect(packet.link_type, packet.data, packet.wire_len);
             let (whole, observed) = conversations.observe(packet, &dissected);
             let reassembled = whole.as_ref().map(|whole| dissect(LINKTYPE_RAW, whole, whole.len() as u32));
             let mut observation = surveyed.observation(reassembled.as_ref().unwrap_or(&dissected), &observed);
             observation.reassembled = reassembled;
-            write_packet(out, *format, packet, &dissected, Some(&observation));
+            write_packet(out, numbering.of(packet), packet, &dissected, Some(&observation));
         }
         _ => {}
     }
@@ -150,15 +173,28 @@ impl Surveyed {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_no_capture_has_a_trailer_that_says_so() {
-        let bytes = b"hello, this is no capture at all";
+    fn lines(bytes: &[u8]) -> (String, Result<(), End>) {
         let mut survey = Survey::new();
         survey.push(bytes);
         let mut lines = PacketLines::new(survey.finish());
         let mut out = String::new();
         lines.push(bytes, &mut out);
-        assert!(matches!(lines.finish(&mut out), Err(End::Unsupported { .. })));
+        let end = lines.finish(&mut out);
+        (out, end)
+    }
+
+    #[test]
+    fn interfaces_are_numbered_from_0_in_each_section() {
+        let log = crate::reference::LOG;
+        let (out, end) = lines(&[log, log].concat());
+        assert!(end.is_ok());
+        assert_eq!(out.lines().filter(|line| line.contains(r#","if":0,"#)).count(), 2 * 119, "{out}");
+    }
+
+    #[test]
+    fn what_is_no_capture_has_a_trailer_that_says_so() {
+        let (out, end) = lines(b"hello, this is no capture at all");
+        assert!(matches!(end, Err(End::Unsupported { .. })));
         let trailer: serde_json::Value = serde_json::from_str(out.trim_end()).expect("one line of JSON");
         assert_eq!((&trailer["eof"], &trailer["packets"], &trailer["status"]), (&true.into(), &0.into(), &"unsupported".into()));
     }

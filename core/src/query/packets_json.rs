@@ -6,7 +6,7 @@
 
 use crate::dissect::{Checksum, Icmp, Net, Outer, Packet, Protocol, Quote, Tcp, Transport, Udp, link};
 use crate::flow::Labels;
-use crate::log::record::{FileFormat, PacketRecord};
+use crate::log::record::PacketRecord;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -33,10 +33,10 @@ pub struct Observation<'a> {
     pub rto_ns: Option<i64>,
 }
 
-/// Appends one packet's line, with its line feed.
+/// Appends one packet's line, with its line feed. `interface` is its number in its section, where Wireshark tells one.
 pub fn write_packet(
     out: &mut String,
-    format: FileFormat,
+    interface: Option<u32>,
     record: &PacketRecord<'_>,
     packet: &Packet<'_>,
     observation: Option<&Observation<'_>>,
@@ -47,9 +47,7 @@ pub fn write_packet(
     line.number("caplen", record.data.len());
     line.number("len", record.wire_len);
     line.text("link", link_name(record.link_type));
-    if format == FileFormat::PcapNg {
-        line.number("if", record.interface.0);
-    }
+    line.maybe("if", interface);
     if !packet.vlans.is_empty() {
         line.list("vlan", packet.vlans.iter());
     }
@@ -326,7 +324,7 @@ mod tests {
     use crate::time::Timestamp;
 
     /// The line of a packet on raw IP, given as hex.
-    fn line(hex: &str, format: FileFormat) -> String {
+    fn line(hex: &str, interface: Option<u32>) -> String {
         let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
         let data: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
         let record = PacketRecord {
@@ -342,7 +340,7 @@ mod tests {
             comments: Vec::new(),
         };
         let mut out = String::new();
-        write_packet(&mut out, format, &record, &dissect(101, &data, record.wire_len), None);
+        write_packet(&mut out, interface, &record, &dissect(101, &data, record.wire_len), None);
         out
     }
 
@@ -354,27 +352,23 @@ mod tests {
     #[test]
     fn each_packet_is_a_line_of_json() {
         assert_eq!(
-            line(SYN, FileFormat::Pcap).trim_end(),
+            line(SYN, None).trim_end(),
             r#"{"n":1,"ts_ns":1000000000,"caplen":60,"len":60,"link":"raw","net":"ipv4","ip_depth":1,"src":"10.255.255.5","dst":"172.17.0.2","ip_id":43981,"ttl":64,"ip_proto":6,"df":1,"transport":"tcp","sport":39058,"dport":80,"payload_len":0,"flags":2,"seq":332257715,"ack":0,"win":29200,"mss":1418,"wscale":7,"sack_ok":true,"tsval":486800541,"tsecr":0,"ck_l4":"good","ck_ip":["good"]}"#
         );
         assert_eq!(
-            line(REJECTED, FileFormat::Pcap).trim_end(),
+            line(REJECTED, None).trim_end(),
             r#"{"n":1,"ts_ns":1000000000,"caplen":56,"len":56,"link":"raw","net":"ipv4","ip_depth":1,"src":"10.0.9.1","dst":"10.0.0.1","ip_id":1,"ttl":64,"ip_proto":1,"df":1,"transport":"icmp","icmp_type":3,"icmp_code":4,"icmp_mtu":600,"quote":{"net":"ipv4","src":"10.0.0.1","dst":"172.17.0.2","transport":"tcp","sport":40000,"dport":80,"seq":7},"ck_l4":"good","ck_ip":["good"]}"#
         );
-        assert!(line(SYN, FileFormat::PcapNg).contains(r#","if":0,"#));
+        assert!(line(SYN, Some(0)).contains(r#","if":0,"#));
     }
 
     #[test]
     fn a_first_fragment_is_held_until_its_datagram_is_whole_but_not_when_it_was_cut() {
         // 28 bytes of IPv4 with More Fragments: the 8 bytes are a UDP header.
         let whole = "4500001c000120004011469e0a0000010a000002 138813890020aaaa";
-        assert!(!line(whole, FileFormat::Pcap).contains("transport"), "{}", line(whole, FileFormat::Pcap));
+        assert!(!line(whole, None).contains("transport"), "{}", line(whole, None));
         let cut = "45000024000120004011 46960a0000010a000002 138813890020aaaa";
-        assert!(
-            line(cut, FileFormat::Pcap).contains(r#""transport":"udp","sport":5000,"dport":5001"#),
-            "{}",
-            line(cut, FileFormat::Pcap)
-        );
+        assert!(line(cut, None).contains(r#""transport":"udp","sport":5000,"dport":5001"#), "{}", line(cut, None));
     }
 
     #[test]
