@@ -4,7 +4,8 @@
 //! tcpdump has it), and what is said of its packets: `number: labels | judgement, cause`. The capture is written by core's own
 //! scripted packets and encoder, so it is a real pcapng file, which TShark reads in two passes.
 //!
-//! The numbers are those of Wireshark's issues. Where the version installed has mended one, the case says so and holds that too.
+//! The numbers are those of Wireshark's issues. Where the version installed has mended one, the case says so and holds that too. Longer than most
+//! files, since it is read as one table.
 
 #![cfg(not(target_arch = "wasm32"))]
 
