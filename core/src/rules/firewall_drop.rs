@@ -153,28 +153,14 @@ pub(super) fn rejecting(view: &View<'_>, flow: &Flow, with: &str) -> Option<Reje
     let all = droppers(view, Verdict::Reject);
     let dropper =
         all.iter().filter(|dropper| answers(dropper) && matches(dropper)).max_by_key(|d| d.growth.map_or(0, |g| g.by))?;
-    let growth = dropper.growth?;
-    Some(Rejecting {
-        name: dropper.name(view),
-        text: dropper.text(),
-        hits: growth.by,
-        anchors: vec![dropper.anchor(), growth.anchor()],
-        fix: dropper.fix(view).into_iter().next(),
-    })
+    dropper.told(view)
 }
 
 /// A rule that drops ICMP and whose hits rose: it keeps from senders what they must know of the path's MTU.
 pub(super) fn dropping_icmp(view: &View<'_>) -> Option<Rejecting> {
     let all = droppers(view, Verdict::Drop);
     let dropper = all.iter().find(|dropper| dropper.growth.is_some() && dropper.predicate.is_icmp())?;
-    let growth = dropper.growth?;
-    Some(Rejecting {
-        name: dropper.name(view),
-        text: dropper.text(),
-        hits: growth.by,
-        anchors: vec![dropper.anchor(), growth.anchor()],
-        fix: dropper.fix(view).into_iter().next(),
-    })
+    dropper.told(view)
 }
 
 fn extract<T>(from: &mut Vec<T>, wanted: impl Fn(&T) -> bool) -> Vec<T> {
@@ -229,6 +215,18 @@ fn droppers<'a>(view: &View<'a>, verdict: Verdict) -> Vec<Dropper<'a>> {
 }
 
 impl<'a> Dropper<'a> {
+    /// What other rules say of it, where its hits rose.
+    fn told(&self, view: &View<'_>) -> Option<Rejecting> {
+        let growth = self.growth?;
+        Some(Rejecting {
+            name: self.name(view),
+            text: self.text(),
+            hits: growth.by,
+            anchors: vec![self.anchor(), growth.anchor()],
+            fix: self.fix(view).into_iter().next(),
+        })
+    }
+
     fn way(&self) -> Way {
         match self.chain.hook.as_deref() {
             Some("input" | "prerouting" | "ingress") => Way::In,
