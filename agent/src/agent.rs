@@ -4,7 +4,6 @@ use crate::cli::{runtime, size};
 use crate::log_file::LogFile;
 use crate::push::{Address, Pusher, Saved};
 use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
-use crate::recording::ended;
 use crate::segments::{Bounds, Segments, Sent};
 use crate::serve;
 use anyhow::{Context as _, Result, bail};
@@ -95,7 +94,7 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         tokio::select! {
             () = stop => {}
             () = run_out(args.capture.duration) => {}
-            () = ended(recording.growth()) => {}
+            () = recording.ended() => {}
         }
         let status = conclude(&end(recording).await?, &folder);
         match tokio::time::timeout(GOODBYE, pushing).await {

@@ -4,7 +4,7 @@ use crate::cli::{ServerArgs, announce, runtime};
 use crate::log_file::LogFile;
 use crate::metrics::Endpoint;
 use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
-use crate::recording::{Opened, Plan, Recording, ended};
+use crate::recording::{Opened, Plan, Recording};
 use crate::rights::Rights;
 use crate::rights::user::Person;
 use crate::serve::{self, Browser, Server};
@@ -54,7 +54,7 @@ async fn show(ready: Ready, endpoint: Option<Endpoint>, args: &LiveArgs) -> Resu
     let is_stopped = tokio::select! {
         () = &mut stop => true,
         () = run_out(args.capture.duration) => false,
-        () = ended(live.recording.growth()) => false,
+        () = live.recording.ended() => false,
     };
     let (status, page) = live.end_recording().await?;
     if !is_stopped {

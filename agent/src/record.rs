@@ -6,7 +6,7 @@ use crate::log_file::LogFile;
 use crate::metrics::Endpoint;
 use crate::probe::recorded;
 use crate::recorder::Summary;
-use crate::recording::{Plan, Recording, ended};
+use crate::recording::{Plan, Recording};
 use crate::rights::Rights;
 use crate::segments::{Segments, compact_time};
 use crate::serve;
@@ -116,7 +116,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
         tokio::select! {
             () = stop => {}
             () = run_out(args.capture.duration) => {}
-            () = ended(recording.growth()) => {}
+            () = recording.ended() => {}
         }
         Ok(conclude(&end(recording).await?, &path))
     })

@@ -34,7 +34,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Blocks wait at most so long before they are written: what `kill -9` may cost, and what a viewer waits.
+/// Between two writes: blocks wait at most so long, which is what `kill -9` may cost and a viewer waits. After a pause they
+/// are written at once, so that one event costs one wake.
 pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Blocks are written earlier when there are so many bytes of them.
 const FLUSH_AT: usize = 256 << 10;
@@ -124,6 +125,7 @@ pub(crate) struct Summary {
 pub(crate) struct Recorder {
     thread: JoinHandle<Summary>,
     growth: watch::Receiver<Growth>,
+    over: watch::Receiver<()>,
 }
 
 impl Recorder {
@@ -135,8 +137,18 @@ impl Recorder {
         let (tell, growth) = watch::channel(Growth::default());
         let metrics = Arc::clone(&opening.metrics);
         let writer = Writer::begin(log, opening, tell);
-        let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || writer.run(&events, &metrics))?;
-        Ok(Self { thread, growth })
+        let (working, over) = watch::channel(());
+        let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || {
+            let summary = writer.run(&events, &metrics);
+            drop(working);
+            summary
+        })?;
+        Ok(Self { thread, growth, over })
+    }
+
+    /// Changes once, to an error: when the log has ended. Whoever waits for that is not woken by its growth.
+    pub(crate) fn over(&self) -> watch::Receiver<()> {
+        self.over.clone()
     }
 
     /// How far the log is on disk, and when it ends.
@@ -171,6 +183,7 @@ struct Writer {
     lanes: Vec<Lane>,
     pending: Vec<u8>,
     flush_at: Option<Instant>,
+    flushed_at: Instant,
     /// When what was written since the last time is to be put on the disk.
     sync_at: Option<Instant>,
     tell: watch::Sender<Growth>,
@@ -214,6 +227,7 @@ impl Writer {
             lanes: (0..).zip(opening.captures).map(lane).collect(),
             pending: Vec::with_capacity(2 * FLUSH_AT),
             flush_at: Some(now),
+            flushed_at: now,
             sync_at: None,
             tell,
             stuck: None,
@@ -317,7 +331,12 @@ impl Writer {
                 self.record(&Record::Mark(Mark { at_ns, kind: "source_failed".into(), text: why, netns, ifindex }));
             }
         }
-        self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
+        self.flush_soon();
+    }
+
+    /// Has what is pending written [`FLUSH_EVERY`] after what was written before.
+    fn flush_soon(&mut self) {
+        self.flush_at.get_or_insert(self.flushed_at + FLUSH_EVERY);
     }
 
     fn packets(&mut self, batch: &Batch) {
@@ -348,7 +367,7 @@ impl Writer {
         let text = format!("Trigger {}: {}; {kept}.", fired.trigger, fired.what);
         tracing::warn!("{text}");
         self.mark("trigger", text, None);
-        self.flush_at.get_or_insert_with(|| Instant::now() + FLUSH_EVERY);
+        self.flush_soon();
     }
 
     fn statistics(&mut self, now: CaptureStatistics) {
@@ -430,6 +449,7 @@ impl Writer {
         self.pending.clear();
         self.pending.shrink_to(2 * FLUSH_AT);
         self.flush_at = None;
+        self.flushed_at = Instant::now();
         self.tell.send_modify(|growth| growth.bytes = self.log.length());
         self.sync_at.get_or_insert_with(|| Instant::now() + SYNC_EVERY);
         self.go_on_in_segments();

@@ -186,6 +186,15 @@ impl Recording {
         self.recorder.growth()
     }
 
+    /// Waits until it ends by itself: its log can no longer be written.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let mut over = self.recorder.over();
+        async move {
+            // Nothing is ever sent: an error says that the recorder is gone.
+            let _ = over.changed().await;
+        }
+    }
+
     /// Ends it: what lies in the rings is taken along, then the counters are read once more, so that they cover every packet.
     pub(crate) fn end(self) -> Summary {
         if let Some(prober) = self.prober {
@@ -197,10 +206,4 @@ impl Recording {
         self.watch.stop();
         self.recorder.join()
     }
-}
-
-/// Waits until a recording ends by itself: its log can no longer be written.
-pub(crate) async fn ended(mut growth: tokio::sync::watch::Receiver<Growth>) {
-    // An error means the recorder is gone, which is an end too.
-    let _ = growth.wait_for(|growth| growth.ended.is_some()).await;
 }

@@ -7,6 +7,7 @@
 use super::sample::{Name, Reading, Sample};
 use dropscope_core::log::block::{Backend, Catalogue, Clock, Counter, Host, Namespace, RuleSet, Snapshot};
 use dropscope_core::log::record::Record;
+use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 
 /// A full snapshot is written this often, so that a reader that starts late, or reads a damaged log, catches up.
@@ -20,7 +21,8 @@ pub struct Registry {
     namespaces: BTreeMap<u64, Namespace>,
     rule_sets: BTreeMap<(u64, Backend), RuleSet>,
     clock: Option<Clock>,
-    ids: HashMap<Name, usize>,
+    /// Thousands of names are looked up every second, and nobody from outside chooses them: a fast hash will do.
+    ids: HashMap<Name, usize, RandomState>,
     counters: Vec<Known>,
     last_full_ns: Option<i64>,
 }
@@ -39,7 +41,7 @@ impl Registry {
             namespaces: BTreeMap::new(),
             rule_sets: BTreeMap::new(),
             clock: None,
-            ids: HashMap::new(),
+            ids: HashMap::default(),
             counters: Vec::new(),
             last_full_ns: None,
         }

@@ -4,14 +4,16 @@
 // SIOCETHTOOL with structures of varying size has no safe wrapper.
 #![allow(unsafe_code)]
 
-use super::link;
-use super::netlink::{Socket, text, u32_at, u64_at};
-use super::sample::{Family, Name, Reading};
+use super::interfaces::Interfaces;
+use super::link::Link;
+use super::netlink::{text, u32_at, u64_at};
+use super::sample::{Family, Name, Reading, interned};
 use super::{SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
 use dropscope_core::log::block::{CounterKind, Station, Unit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::Arc;
 
 pub(super) const KIND: SourceKind = SourceKind {
     name: "ethtool_stats",
@@ -31,6 +33,8 @@ static PACKETS: Family = Family {
 /// Parts of names that speak of loss.
 const WORDS: [&str; 12] =
     ["drop", "miss", "err", "discard", "no_buf", "out_of_buf", "no_dma", "fifo", "overrun", "overflow", "crc", "alloc_fail"];
+/// What keys begin with.
+const PREFIX: &str = "ethtool.";
 /// Counters of one device that are told at most.
 const MOST_TOLD: usize = 256;
 
@@ -42,83 +46,130 @@ const NAME_LENGTH: usize = 32;
 /// A driver that claims more counters is not asked.
 const MOST_COUNTERS: usize = 1 << 16;
 
+/// Names are asked for again after so many readings, for a driver may change them while it keeps their number.
+const NAMES_EVERY: u32 = 60;
+
 struct EthtoolStats {
-    links: Socket,
+    interfaces: Interfaces,
+    /// Of the interfaces that `devices` were made of.
+    generation: u64,
+    readings: u32,
+    devices: Vec<Device>,
     ioctls: OwnedFd,
     netns: u64,
+}
+
+/// A device that counts losses.
+struct Device {
+    ifindex: u32,
+    ifname: Arc<str>,
+    /// All of its counters, also those that are not told.
+    count: usize,
+    losses: Vec<Loss>,
+    /// What the kernel answers into: room for more than there are, since it writes as many as there are when it is asked.
+    answer: Vec<u8>,
+}
+
+/// A counter whose name speaks of loss: its place, the driver's name for it, and ours.
+#[derive(Debug, PartialEq, Eq)]
+struct Loss {
+    at: usize,
+    kernel_name: &'static str,
+    key: &'static str,
 }
 
 impl EthtoolStats {
     fn open(scene: &Scene<'_>) -> Result<Self, SourceError> {
         let ioctls = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None::<SockProtocol>);
         Ok(Self {
-            links: Socket::open(SockProtocol::NetlinkRoute).map_err(|error| failed(&error))?,
+            interfaces: Interfaces::open().map_err(|error| failed(&error))?,
+            generation: 0,
+            readings: 0,
+            devices: Vec::new(),
             ioctls: ioctls.map_err(|error| failed(&error.into()))?,
             netns: scene.target.netns.0,
         })
     }
 
-    /// Name and value of each counter that speaks of loss; empty for a device that has none or may not be asked.
-    fn losses(&self, interface: &str) -> Vec<(String, u64)> {
-        self.read(interface).unwrap_or_default()
-    }
-
-    fn read(&self, interface: &str) -> io::Result<Vec<(String, u64)>> {
-        // struct ethtool_sset_info: cmd, reserved, sset_mask (u64), then a count for each set that was asked for and exists.
-        let mut info = vec![0u8; 64];
-        info[..4].copy_from_slice(&ETHTOOL_GSSET_INFO.to_ne_bytes());
-        info[8..16].copy_from_slice(&(1u64 << ETH_SS_STATS).to_ne_bytes());
-        self.ask(interface, &mut info)?;
-        let count = match u64_at(&info, 8) {
-            Some(mask) if mask != 0 => u32_at(&info, 16).unwrap_or(0) as usize,
-            _ => 0,
-        };
-        if count == 0 || count > MOST_COUNTERS {
-            return Ok(Vec::new());
+    /// Asks every device for the names of its counters, once it is due.
+    fn learn_names(&mut self) -> io::Result<()> {
+        let interfaces = self.interfaces.now()?;
+        let is_known = self.generation == interfaces.generation() && !self.readings.is_multiple_of(NAMES_EVERY);
+        self.readings = self.readings.wrapping_add(1);
+        if !is_known {
+            self.generation = interfaces.generation();
+            // One that has no counters, or may not be asked, has none to tell.
+            self.devices = interfaces.links().iter().filter_map(|link| device(&self.ioctls, link).ok().flatten()).collect();
         }
-        // The kernel writes as many as there are when it is asked, which may be more by then (queues were added).
-        let room = count * 2 + 1024;
-        let mut names = vec![0u8; 12 + room * NAME_LENGTH];
-        for (at, word) in [ETHTOOL_GSTRINGS, ETH_SS_STATS, count as u32].into_iter().enumerate() {
-            names[at * 4..][..4].copy_from_slice(&word.to_ne_bytes());
-        }
-        self.ask(interface, &mut names)?;
-        let mut values = vec![0u8; 8 + room * 8];
-        values[..4].copy_from_slice(&ETHTOOL_GSTATS.to_ne_bytes());
-        values[4..8].copy_from_slice(&(count as u32).to_ne_bytes());
-        self.ask(interface, &mut values)?;
-        if u32_at(&names, 8) != u32_at(&values, 4) {
-            // The counters changed between the two questions: the next reading has both right.
-            return Ok(Vec::new());
-        }
-        Ok(losses(&names[12..], &values[8..], u32_at(&values, 4).unwrap_or(0) as usize))
-    }
-
-    fn ask(&self, interface: &str, buffer: &mut [u8]) -> io::Result<()> {
-        // SAFETY: all zeroes is a valid `ifreq`: it holds numbers, addresses and a pointer.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes().take(libc::IFNAMSIZ - 1)) {
-            *to = from as libc::c_char;
-        }
-        request.ifr_ifru.ifru_data = buffer.as_mut_ptr().cast();
-        // SAFETY: `buffer` lives through the call and has room for what the kernel answers to the command in its first word:
-        // one count, or twice as many names or values as it had a moment ago and a thousand more.
-        let result = unsafe { libc::ioctl(self.ioctls.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        Ok(())
     }
 }
 
+/// What a device counts, by name; `None` for one that counts no losses.
+fn device(ioctls: &OwnedFd, link: &Link) -> io::Result<Option<Device>> {
+    // struct ethtool_sset_info: cmd, reserved, sset_mask (u64), then a count for each set that was asked for and exists.
+    let mut info = vec![0u8; 64];
+    info[..4].copy_from_slice(&ETHTOOL_GSSET_INFO.to_ne_bytes());
+    info[8..16].copy_from_slice(&(1u64 << ETH_SS_STATS).to_ne_bytes());
+    ask(ioctls, &link.name, &mut info)?;
+    let count = match u64_at(&info, 8) {
+        Some(mask) if mask != 0 => u32_at(&info, 16).unwrap_or(0) as usize,
+        _ => 0,
+    };
+    if count == 0 || count > MOST_COUNTERS {
+        return Ok(None);
+    }
+    // It may have more by now (queues were added).
+    let room = count * 2 + 1024;
+    let mut names = vec![0u8; 12 + room * NAME_LENGTH];
+    for (at, word) in [ETHTOOL_GSTRINGS, ETH_SS_STATS, count as u32].into_iter().enumerate() {
+        names[at * 4..][..4].copy_from_slice(&word.to_ne_bytes());
+    }
+    ask(ioctls, &link.name, &mut names)?;
+    let count = u32_at(&names, 8).unwrap_or(0) as usize;
+    let losses = losses(&names[12..], count);
+    let device = Device {
+        ifindex: link.ifindex,
+        ifname: Arc::clone(&link.name),
+        count,
+        losses,
+        answer: vec![0; 8 + (count * 2 + 1024) * 8],
+    };
+    Ok(Some(device).filter(|device| !device.losses.is_empty()))
+}
+
+impl Device {
+    /// Asks for the values; whether they are those of the known names.
+    fn read(&mut self, ioctls: &OwnedFd) -> io::Result<bool> {
+        self.answer[..4].copy_from_slice(&ETHTOOL_GSTATS.to_ne_bytes());
+        self.answer[4..8].copy_from_slice(&(self.count as u32).to_ne_bytes());
+        ask(ioctls, &self.ifname, &mut self.answer)?;
+        Ok(u32_at(&self.answer, 4) == Some(self.count as u32))
+    }
+}
+
+fn ask(ioctls: &OwnedFd, interface: &str, buffer: &mut [u8]) -> io::Result<()> {
+    // SAFETY: all zeroes is a valid `ifreq`: it holds numbers, addresses and a pointer.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes().take(libc::IFNAMSIZ - 1)) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = buffer.as_mut_ptr().cast();
+    // SAFETY: `buffer` lives through the call and has room for what the kernel answers to the command in its first word:
+    // one count, or twice as many names or values as it had when it was last asked and a thousand more.
+    let result = unsafe { libc::ioctl(ioctls.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Those of `count` counters whose names speak of loss. Two of one name are told apart by number.
-fn losses(names: &[u8], values: &[u8], count: usize) -> Vec<(String, u64)> {
-    let mut told: Vec<(String, u64)> = Vec::new();
-    for at in 0..count {
-        let (Some(name), Some(value)) = (names.get(at * NAME_LENGTH..(at + 1) * NAME_LENGTH), u64_at(values, at * 8)) else {
-            break;
-        };
+fn losses(names: &[u8], count: usize) -> Vec<Loss> {
+    let mut told: Vec<Loss> = Vec::new();
+    for (at, name) in names.chunks_exact(NAME_LENGTH).take(count).enumerate() {
         let name = text(name).trim().to_owned();
         if told.len() < MOST_TOLD && WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word)) {
-            let same = told.iter().filter(|(other, _)| other.split('#').next() == Some(&name)).count();
-            told.push((if same == 0 { name } else { format!("{name}#{}", same + 1) }, value));
+            let same = told.iter().filter(|other| other.kernel_name.split('#').next() == Some(&name)).count();
+            let key = interned(&if same == 0 { format!("{PREFIX}{name}") } else { format!("{PREFIX}{name}#{}", same + 1) });
+            told.push(Loss { at, kernel_name: &key[PREFIX.len()..], key });
         }
     }
     told
@@ -134,16 +185,21 @@ impl Source for EthtoolStats {
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
-        for link in link::read(&mut self.links).map_err(|error| failed(&error))? {
-            for (kernel_name, value) in self.losses(&link.name) {
-                let name = Name {
-                    key: format!("ethtool.{kernel_name}").into(),
-                    netns: Some(self.netns),
-                    ifindex: Some(link.ifindex),
-                    ..Name::default()
-                };
-                let ifname = Some(link.name.as_str().into());
-                out.readings.push(Reading { name, family: &PACKETS, kernel_name: kernel_name.into(), ifname, value });
+        self.learn_names().map_err(|error| failed(&error))?;
+        for device in &mut self.devices {
+            match device.read(&self.ioctls) {
+                Ok(true) => {}
+                // Its counters are others now, or it is gone: the next reading asks for names again.
+                Ok(false) | Err(_) => {
+                    self.readings = 0;
+                    continue;
+                }
+            }
+            for Loss { at, kernel_name, key } in &device.losses {
+                let Some(value) = u64_at(&device.answer, 8 + at * 8) else { break };
+                let name = Name { key: (*key).into(), netns: Some(self.netns), ifindex: Some(device.ifindex), ..Name::default() };
+                let ifname = Some(Arc::clone(&device.ifname));
+                out.readings.push(Reading { name, family: &PACKETS, kernel_name: (*kernel_name).into(), ifname, value });
             }
         }
         Ok(())
@@ -163,9 +219,16 @@ mod tests {
             field.resize(NAME_LENGTH, 0);
             names.extend(field);
         }
-        let values: Vec<u8> = (1..=5u64).flat_map(u64::to_ne_bytes).collect();
-        let told: Vec<String> = losses(&names, &values, 5).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(told, ["rx_missed_errors=2", "rx_queue_0_drops=3", "rx_no_buffer_count=4", "rx_queue_0_drops#2=5"]);
-        assert_eq!(losses(&names, &values[..16], 5).len(), 1, "fewer values than names");
+        let told: Vec<String> = losses(&names, 5).iter().map(|loss| format!("{} {}", loss.at, loss.key)).collect();
+        assert_eq!(
+            told,
+            [
+                "1 ethtool.rx_missed_errors",
+                "2 ethtool.rx_queue_0_drops",
+                "3 ethtool.rx_no_buffer_count",
+                "4 ethtool.rx_queue_0_drops#2"
+            ]
+        );
+        assert_eq!(losses(&names[..70], 5).len(), 1, "fewer names than were promised");
     }
 }

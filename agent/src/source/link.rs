@@ -1,10 +1,15 @@
-//! Interfaces as rtnetlink describes them (RTM_GETLINK): read by `link_stats` every second and by `host_facts` when one changes.
+//! Interfaces as rtnetlink describes them (RTM_GETLINK), which is read when one changes, and their counters (RTM_GETSTATS), which
+//! are read every second and are a sixth as long.
 
 use super::netlink::{Request, Socket, attribute, attributes, text, u32_at, u64_at};
 use std::io;
+use std::sync::Arc;
 
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWLINK: u16 = 16;
+const RTM_NEWSTATS: u16 = 92;
+const RTM_GETSTATS: u16 = 94;
+const IFLA_STATS_LINK_64: u16 = 1;
 
 /// The fields of `struct rtnl_link_stats64` (include/uapi/linux/if_link.h) in its order, which only ever grows at the end.
 pub(super) const STATS64: [&str; 25] = [
@@ -39,7 +44,7 @@ pub(super) const STATS64: [&str; 25] = [
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     pub(super) ifindex: u32,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) flags: u32,
     /// ARPHRD_ value, which says how long the link-layer header is.
     pub(super) hardware_type: u16,
@@ -52,9 +57,12 @@ pub(super) struct Link {
     pub(super) peer_nsid: Option<u32>,
     pub(super) master: Option<u32>,
     pub(super) gso_max_size: Option<u32>,
-    /// Values of [`STATS64`]; an older kernel gives fewer.
-    pub(super) stats: Vec<u64>,
+    /// Its counters at that moment.
+    pub(super) stats: Stats,
 }
+
+/// Values of [`STATS64`]; those an older kernel does not give are missing at the end.
+pub(super) type Stats = Vec<u64>;
 
 /// Every interface of the socket's namespace, by number.
 pub(super) fn read(socket: &mut Socket) -> io::Result<Vec<Link>> {
@@ -79,19 +87,36 @@ fn parse(body: &[u8]) -> Option<Link> {
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
             1 => link.mac = value.to_vec(),
-            3 => link.name = text(value),
+            3 => link.name = text(value).into(),
             4 => link.mtu = u32_at(value, 0)?,
             5 => link.peer = u32_at(value, 0),
             10 => link.master = u32_at(value, 0),
             16 => link.operstate = *value.first()?,
             18 => link.kind = attribute(value, 1).map(text).unwrap_or_default(),
-            23 => link.stats = (0..STATS64.len()).map_while(|at| u64_at(value, at * 8)).collect(),
+            23 => link.stats = stats64(value),
             37 => link.peer_nsid = u32_at(value, 0),
             41 => link.gso_max_size = u32_at(value, 0),
             _ => {}
         }
     }
     Some(link)
+}
+
+/// The counters of every interface, by its number (Linux 4.7).
+pub(super) fn stats(socket: &mut Socket) -> io::Result<Vec<(u32, Stats)>> {
+    // `struct if_stats_msg`: family and padding, interface, which of its statistics.
+    let mut fixed = [0; 12];
+    fixed[8..].copy_from_slice(&(1u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
+    socket.dump(&Request::new(RTM_GETSTATS, &fixed), Vec::new, |all, kind, body| {
+        let stats = |body: &[u8]| Some((u32_at(body, 4)?, stats64(attribute(body.get(12..)?, IFLA_STATS_LINK_64)?)));
+        if kind == RTM_NEWSTATS {
+            all.extend(stats(body));
+        }
+    })
+}
+
+fn stats64(value: &[u8]) -> Stats {
+    (0..STATS64.len()).map_while(|at| u64_at(value, at * 8)).collect()
 }
 
 /// RFC 2863 states as `ip link` names them (net/core/dev.c, IF_OPER_*).
@@ -138,7 +163,7 @@ mod tests {
     #[test]
     fn an_interface_is_read_with_its_mtu_peer_and_counters() {
         let link = parse(&newlink()).expect("a whole message");
-        assert_eq!((link.ifindex, link.name.as_str(), link.mtu, link.kind.as_str()), (2, "eth0", 100, "veth"));
+        assert_eq!((link.ifindex, &*link.name, link.mtu, link.kind.as_str()), (2, "eth0", 100, "veth"));
         assert_eq!((link.peer, link.peer_nsid, operstate(link.operstate)), (Some(3), Some(0), "up"));
         let rx_dropped = STATS64.iter().position(|name| *name == "rx_dropped").expect("it is a field");
         assert_eq!((link.stats[rx_dropped], link.stats.len()), (6, 25));

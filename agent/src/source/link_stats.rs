@@ -1,6 +1,7 @@
 //! Interface counters and MTU (rtnetlink, `struct rtnl_link_stats64`), and marks when an interface comes, goes or changes.
 
-use super::link::{self, Link, STATS64};
+use super::interfaces::Interfaces;
+use super::link::{self, Link, STATS64, Stats};
 use super::netlink::Socket;
 use super::sample::{Family, Name, Reading};
 use super::{SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
@@ -55,15 +56,19 @@ const KEYS: [&str; 25] = [
 ];
 
 struct LinkStats {
-    socket: Socket,
+    requests: Socket,
+    interfaces: Interfaces,
     netns: u64,
-    before: Option<Vec<Link>>,
+    before: Vec<Link>,
+    /// Of the interfaces that `before` holds.
+    generation: u64,
 }
 
 impl LinkStats {
     fn open(scene: &Scene<'_>) -> Result<Self, SourceError> {
-        let socket = Socket::open(SockProtocol::NetlinkRoute).map_err(|error| failed(&error))?;
-        Ok(Self { socket, netns: scene.target.netns.0, before: None })
+        let open = || Ok((Socket::open(SockProtocol::NetlinkRoute)?, Interfaces::open()?));
+        let (requests, interfaces) = open().map_err(|error| failed(&error))?;
+        Ok(Self { requests, interfaces, netns: scene.target.netns.0, before: Vec::new(), generation: 0 })
     }
 }
 
@@ -77,28 +82,40 @@ impl Source for LinkStats {
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
-        let links = link::read(&mut self.socket).map_err(|error| failed(&error))?;
-        for link in &links {
-            read(link, self.netns, out);
-        }
-        if let Some(before) = &self.before {
-            for (kind, text, ifindex) in changes(before, &links) {
-                out.mark(kind, text, Some(self.netns), Some(ifindex));
+        let stats = match link::stats(&mut self.requests) {
+            // Before Linux 4.7 only the whole description has them.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                link::read(&mut self.requests).map(|links| links.into_iter().map(|link| (link.ifindex, link.stats)).collect())
+            }
+            other => other,
+        };
+        let stats: Vec<(u32, Stats)> = stats.map_err(|error| failed(&error))?;
+        let interfaces = self.interfaces.now().map_err(|error| failed(&error))?;
+        for (ifindex, stats) in &stats {
+            if let Some(link) = interfaces.link(*ifindex) {
+                read(link, stats, self.netns, out);
             }
         }
-        self.before = Some(links);
+        if self.generation != interfaces.generation() {
+            if self.generation != 0 {
+                for (kind, text, ifindex) in changes(&self.before, interfaces.links()) {
+                    out.mark(kind, text, Some(self.netns), Some(ifindex));
+                }
+            }
+            self.generation = interfaces.generation();
+            self.before = interfaces.links().to_vec();
+        }
         Ok(())
     }
 }
 
-fn read(link: &Link, netns: u64, out: &mut Sample) {
-    let ifname: Arc<str> = link.name.as_str().into();
+fn read(link: &Link, stats: &Stats, netns: u64, out: &mut Sample) {
     let mut push = |key: &'static str, family, kernel_name: &'static str, value| {
         let name = Name { key: Cow::Borrowed(key), netns: Some(netns), ifindex: Some(link.ifindex), ..Name::default() };
-        out.readings.push(Reading { name, family, kernel_name: kernel_name.into(), ifname: Some(Arc::clone(&ifname)), value });
+        out.readings.push(Reading { name, family, kernel_name: kernel_name.into(), ifname: Some(Arc::clone(&link.name)), value });
     };
     push("link.mtu", &MTU, "mtu", u64::from(link.mtu));
-    for ((&kernel_name, key), &value) in STATS64.iter().zip(KEYS).zip(&link.stats) {
+    for ((&kernel_name, key), &value) in STATS64.iter().zip(KEYS).zip(stats) {
         let family = match kernel_name {
             "rx_bytes" | "tx_bytes" => &BYTES,
             "collisions" | "tx_carrier_errors" | "tx_heartbeat_errors" => &COUNT,
@@ -122,7 +139,7 @@ fn changes(before: &[Link], after: &[Link]) -> Vec<(&'static str, String, u32)> 
         if old.mtu != link.mtu {
             changes.push(("mtu_changed", format!("The MTU of {name} changed from {} to {}.", old.mtu, link.mtu), ifindex));
         }
-        if old.name != *name {
+        if old.name != link.name {
             changes.push(("note", format!("The interface {} is now called {name}.", old.name), ifindex));
         }
         match (is_up(&old), is_up(link)) {

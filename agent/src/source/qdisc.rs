@@ -1,13 +1,13 @@
 //! What traffic control queued, delayed and dropped: every queueing discipline, and the classes of those that have any
 //! (rtnetlink, `tc -s qdisc` and `tc -s class`).
 
-use super::link;
+use super::interfaces::Interfaces;
 use super::netlink::{Request, Socket, attribute, text, u32_at, u64_at};
 use super::sample::{Family, Name, Reading};
 use super::{SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
 use dropscope_core::log::block::{CounterKind, Station, Unit};
 use nix::sys::socket::SockProtocol;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) const KIND: SourceKind = SourceKind {
@@ -37,13 +37,15 @@ static QUEUE_BYTES: Family = family(Unit::Bytes, CounterKind::Gauge);
 
 struct Qdisc {
     socket: Socket,
+    interfaces: Interfaces,
     netns: u64,
 }
 
 impl Qdisc {
     fn open(scene: &Scene<'_>) -> Result<Self, SourceError> {
-        let socket = Socket::open(SockProtocol::NetlinkRoute).map_err(|error| failed(&error))?;
-        Ok(Self { socket, netns: scene.target.netns.0 })
+        let open = || Ok((Socket::open(SockProtocol::NetlinkRoute)?, Interfaces::open()?));
+        let (socket, interfaces) = open().map_err(|error| failed(&error))?;
+        Ok(Self { socket, interfaces, netns: scene.target.netns.0 })
     }
 }
 
@@ -78,8 +80,6 @@ impl Source for Qdisc {
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
-        let links = link::read(&mut self.socket).map_err(|error| failed(&error))?;
-        let names: BTreeMap<u32, Arc<str>> = links.into_iter().map(|link| (link.ifindex, link.name.into())).collect();
         let mut queues = self.read(&Request::new(RTM_GETQDISC, &[0; 20]), RTM_NEWQDISC).map_err(|error| failed(&error))?;
         let with_classes: BTreeSet<u32> =
             queues.iter().filter(|queue| WITH_CLASSES.contains(&queue.kind.as_str())).map(|queue| queue.ifindex).collect();
@@ -88,9 +88,9 @@ impl Source for Qdisc {
             fixed[4..8].copy_from_slice(&ifindex.to_ne_bytes());
             queues.extend(self.read(&Request::new(RTM_GETTCLASS, &fixed), RTM_NEWTCLASS).map_err(|error| failed(&error))?);
         }
-        // `noqueue` has no queue and counts nothing.
-        for queue in queues.into_iter().filter(|queue| queue.kind != "noqueue") {
-            tell(queue, self.netns, &names, out);
+        let interfaces = self.interfaces.now().map_err(|error| failed(&error))?;
+        for queue in queues {
+            tell(queue, self.netns, interfaces, out);
         }
         Ok(())
     }
@@ -106,10 +106,10 @@ impl Qdisc {
     }
 }
 
-/// `struct tcmsg` and TCA_ attributes.
+/// `struct tcmsg` and TCA_ attributes; `None` also for `noqueue`, which has no queue and counts nothing.
 fn parse(body: &[u8], is_class: bool) -> Option<Queue> {
     let (ifindex, handle, parent, rest) = (u32_at(body, 4)?, u32_at(body, 8)?, u32_at(body, 12)?, body.get(20..)?);
-    let kind = text(attribute(rest, 1)?);
+    let kind = text(attribute(rest, 1).filter(|kind| *kind != b"noqueue\0")?);
     let object = match (is_class, handle >> 16) {
         (true, _) => format!("{kind} class {}", handle_text(handle)),
         // The kernel's own children of `mq` have no handle: only their parent tells them apart.
@@ -142,8 +142,9 @@ fn handle_text(handle: u32) -> String {
     }
 }
 
-fn tell(queue: Queue, netns: u64, names: &BTreeMap<u32, Arc<str>>, out: &mut Sample) {
+fn tell(queue: Queue, netns: u64, interfaces: &Interfaces, out: &mut Sample) {
     let object: Arc<str> = queue.object.into();
+    let ifname = interfaces.link(queue.ifindex).map(|link| Arc::clone(&link.name));
     let Values { bytes, packets, qlen, backlog, drops, requeues, overlimits } = queue.values;
     for (key, kernel_name, family, value) in [
         ("qdisc.bytes", "bytes", &BYTES, bytes),
@@ -161,8 +162,7 @@ fn tell(queue: Queue, netns: u64, names: &BTreeMap<u32, Arc<str>>, out: &mut Sam
             object: Some(Arc::clone(&object)),
             ..Name::default()
         };
-        let ifname = names.get(&queue.ifindex).cloned();
-        out.readings.push(Reading { name, family, kernel_name: kernel_name.into(), ifname, value });
+        out.readings.push(Reading { name, family, kernel_name: kernel_name.into(), ifname: ifname.clone(), value });
     }
 }
 

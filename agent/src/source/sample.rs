@@ -2,7 +2,8 @@
 
 use dropscope_core::log::block::{Clock, CounterKind, KernelDrop, Mark, Namespace, Probe, RuleSet, Station, Unit};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the sources of one thread read at one moment.
 #[derive(Debug, Default)]
@@ -74,6 +75,21 @@ pub struct Family {
     pub source: &'static str,
     /// At which station of a packet's path they count.
     pub station: Option<Station>,
+}
+
+/// A text that stays as long as the process. For names that a kernel or a driver gives its counters: they are a few hundred,
+/// always the same, and told once a second each.
+pub(super) fn interned(text: &str) -> &'static str {
+    static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    match known.get(text) {
+        Some(known) => known,
+        None => {
+            let kept: &'static str = Box::leak(text.into());
+            known.insert(kept);
+            kept
+        }
+    }
 }
 
 impl Sample {

@@ -1,6 +1,7 @@
 //! What each processor did with received packets before any protocol saw them: /proc/net/softnet_stat. The kernel counts
 //! these for the whole host, not by namespace.
 
+use super::proc_file::ProcFile;
 use super::sample::{Family, Name};
 use super::{SECOND, Sample, Scope, Source, SourceError, SourceKind};
 use dropscope_core::log::block::{CounterKind, Station, Unit};
@@ -10,7 +11,7 @@ pub(super) const KIND: SourceKind = SourceKind {
     about: "packets each processor took from devices, dropped from its backlog, or left for later",
     scope: Scope::Host,
     interval: SECOND,
-    open: |_| Ok(Box::new(Softnet)),
+    open: |_| Ok(Box::new(Softnet(ProcFile::open(PATH).map_err(|error| failed(&error))?))),
 };
 
 const PATH: &str = "/proc/thread-self/net/softnet_stat";
@@ -35,7 +36,11 @@ const COLUMNS: [(usize, &str, &str, &Family); 7] = [
 /// The column that names the processor, since kernel 5.14; before, lines stand in the order of online processors.
 const CPU_COLUMN: usize = 12;
 
-struct Softnet;
+struct Softnet(ProcFile);
+
+fn failed(error: &std::io::Error) -> SourceError {
+    SourceError::from_io(PATH, "read access", error)
+}
 
 impl Source for Softnet {
     fn name(&self) -> &'static str {
@@ -43,8 +48,8 @@ impl Source for Softnet {
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
-        let text = std::fs::read_to_string(PATH).map_err(|error| SourceError::from_io(PATH, "read access", &error))?;
-        for (cpu, columns) in parse(&text) {
+        let text = self.0.read().map_err(|error| failed(&error))?;
+        for (cpu, columns) in parse(text) {
             for (column, key, kernel_name, family) in COLUMNS {
                 if let Some(&value) = columns.get(column) {
                     let name = Name { key: key.into(), cpu: Some(cpu), ..Name::default() };

@@ -121,7 +121,8 @@ impl Firewall {
     }
 
     fn poll_nft_by(&mut self, socket: &mut Socket, out: &mut Sample) -> io::Result<()> {
-        if !is_nf_tables_there() {
+        // Where it had rules it is still there.
+        if self.nft.backends.is_empty() && !is_nf_tables_there() {
             return Ok(());
         }
         for _ in 0..TRIES {

@@ -131,7 +131,7 @@ fn interface_facts(
 ) -> InterfaceFacts {
     InterfaceFacts {
         ifindex: link.ifindex,
-        name: link.name,
+        name: link.name.to_string(),
         kind: link.kind,
         mtu: link.mtu,
         operstate: link::operstate(link.operstate).into(),

@@ -5,6 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// The older request, which asks for TCP of both families at once. The kernel walks the table of all of the host's connections
+/// for each request, however few of them are in this namespace.
+const TCPDIAG_GETSOCK: u16 = 18;
 const INET_DIAG_INFO: u16 = 2;
 const INET_DIAG_SKMEMINFO: u16 = 7;
 /// SK_MEMINFO_DROPS: packets that found the socket's receive buffer full.
@@ -20,6 +23,9 @@ pub(super) enum Protocol {
 /// A TCP state, by the kernel's numbers (include/net/tcp_states.h).
 pub(super) const LISTEN: u8 = 10;
 const TIME_WAIT: u8 = 6;
+/// Those that are told: not TIME_WAIT, which only waits for time to pass, nor sockets that are bound and not connected (number
+/// 13, Linux 6.8), for which the kernel walks another table.
+const TOLD: u32 = (1 << STATES.len()) - 2 & !(1 << TIME_WAIT);
 
 /// Names of the states, by number.
 pub(super) const STATES: [&str; 13] = [
@@ -72,23 +78,28 @@ pub(super) struct TcpInfo {
 
 /// Every socket of a protocol but those that only wait for time to pass, at most `most`; and how many there were.
 pub(super) fn read(socket: &mut Socket, protocol: Protocol, most: usize) -> io::Result<(Vec<InetSocket>, usize)> {
+    let mut ask = |request: Request| {
+        let begin = || (Vec::new(), 0);
+        socket.dump(&request, begin, |(found, there), kind, body| {
+            if !matches!(kind, SOCK_DIAG_BY_FAMILY | TCPDIAG_GETSOCK) {
+                return;
+            }
+            *there += 1;
+            if found.len() < most {
+                found.extend(parse(body, protocol));
+            }
+        })
+    };
+    // A kernel that no longer knows it is asked for one family after the other.
+    if protocol == Protocol::Tcp
+        && let Ok(both) = ask(request_of_both())
+    {
+        return Ok(both);
+    }
     let mut all = Vec::new();
     let mut there = 0;
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let found = socket.dump(
-            &request(family as u8, protocol),
-            || (Vec::new(), 0),
-            |(found, there), kind, body| {
-                if kind != SOCK_DIAG_BY_FAMILY {
-                    return;
-                }
-                *there += 1;
-                if found.len() < most {
-                    found.extend(parse(body, protocol));
-                }
-            },
-        );
-        match found {
+        match ask(request(family as u8, protocol)) {
             Ok((found, number)) => {
                 all.extend(found);
                 there += number;
@@ -101,16 +112,27 @@ pub(super) fn read(socket: &mut Socket, protocol: Protocol, most: usize) -> io::
     Ok((all, there))
 }
 
+/// `struct inet_diag_req`: family (which it does not look at), two lengths, extensions, a socket's identity, states.
+fn request_of_both() -> Request {
+    let mut fixed = vec![libc::AF_INET as u8, 0, 0, extensions(&[INET_DIAG_INFO, INET_DIAG_SKMEMINFO])];
+    fixed.resize(52, 0);
+    fixed.extend(TOLD.to_ne_bytes());
+    fixed.resize(60, 0);
+    Request::new(TCPDIAG_GETSOCK, &fixed)
+}
+
+fn extensions(wanted: &[u16]) -> u8 {
+    wanted.iter().fold(0, |bits, extension| bits | 1 << (extension - 1))
+}
+
 /// `struct inet_diag_req_v2`.
 fn request(family: u8, protocol: Protocol) -> Request {
     let (number, wanted) = match protocol {
         Protocol::Tcp => (libc::IPPROTO_TCP, [INET_DIAG_INFO, INET_DIAG_SKMEMINFO].as_slice()),
         Protocol::Udp => (libc::IPPROTO_UDP, [INET_DIAG_SKMEMINFO].as_slice()),
     };
-    let extensions = wanted.iter().fold(0u8, |bits, extension| bits | 1 << (extension - 1));
-    let states = !(1u32 << TIME_WAIT);
-    let mut fixed = vec![family, number as u8, extensions, 0];
-    fixed.extend(states.to_ne_bytes());
+    let mut fixed = vec![family, number as u8, extensions(wanted), 0];
+    fixed.extend(TOLD.to_ne_bytes());
     fixed.resize(56, 0);
     Request::new(SOCK_DIAG_BY_FAMILY, &fixed)
 }
