@@ -3,6 +3,7 @@
 
 use dropscope_core::query::{ByteSource, Query};
 use dropscope_frontend::worker::message::{ToWorker, pack, unpack};
+use dropscope_frontend::worker::read::BlobReader;
 use dropscope_frontend::worker::spool::Spool;
 use js_sys::Uint8Array;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -24,6 +25,23 @@ fn bytes_are_read_back_across_the_parts_they_came_in() {
         assert_eq!(buffer, all[offset..offset + len], "{offset} {len}");
     }
     assert!(spool.read(9_999, &mut [0; 2]).is_err());
+}
+
+#[wasm_bindgen_test]
+async fn a_file_is_read_to_its_last_byte_as_a_stream_and_in_slices() {
+    for size in [0, 1, 5_000_003] {
+        let all: Vec<u8> = (0..size).map(|n: u32| (n % 251) as u8).collect();
+        let parts = js_sys::Array::of1(&Uint8Array::from(all.as_slice()));
+        let blob = web_sys::Blob::new_with_u8_array_sequence(&parts).expect("a blob");
+        let stream = BlobReader::by_stream(&blob).expect("Chromium has streams of bytes");
+        for mut reader in [stream, BlobReader::by_slices(&blob)] {
+            let mut read = vec![];
+            while let Some(bytes) = reader.next().await.expect("it can be read") {
+                read.extend(bytes.to_vec());
+            }
+            assert!(read == all, "{} of {size} bytes", read.len());
+        }
+    }
 }
 
 #[wasm_bindgen_test]

@@ -20,8 +20,10 @@ pub enum Along {
 pub struct Size {
     /// Where it is remembered.
     pub key: &'static str,
-    /// The size it comes with.
+    /// The size it comes with in a window that has room.
     pub usual: f64,
+    /// The share of the window it comes with at most.
+    pub share: f64,
     /// Smallest.
     pub least: f64,
     /// Largest.
@@ -29,9 +31,18 @@ pub struct Size {
 }
 
 impl Size {
-    /// The remembered size.
-    pub fn remembered(&self) -> f64 {
-        storage::get(self.key).and_then(|text| text.parse().ok()).map_or(self.usual, |px: f64| self.clamp(px))
+    /// The remembered size, else the one it comes with.
+    pub fn remembered(&self, along: Along) -> f64 {
+        let px = storage::get(self.key).and_then(|text| text.parse().ok());
+        px.map_or_else(|| self.at_first(along), |px: f64| self.clamp(px))
+    }
+
+    /// The size it comes with in this window.
+    fn at_first(&self, along: Along) -> f64 {
+        let window = crate::browser::window();
+        let room = if along == Along::Rows { window.inner_height() } else { window.inner_width() };
+        let room = room.ok().and_then(|px| px.as_f64()).unwrap_or(f64::INFINITY);
+        self.clamp(self.usual.min((room * self.share).round()))
     }
 
     /// `px` within the limits.
@@ -91,8 +102,8 @@ pub fn Splitter(props: &Props) -> Html {
     };
     let onpointerup = Callback::from(move |_: PointerEvent| *drag.borrow_mut() = None);
     let ondblclick = {
-        let (set, usual) = (set.clone(), props.size.usual);
-        Callback::from(move |_: MouseEvent| set(usual))
+        let (set, size) = (set.clone(), props.size);
+        Callback::from(move |_: MouseEvent| set(size.at_first(along)))
     };
     let onkeydown = {
         let px = props.px;

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 
 #[wasm_bindgen]
 extern "C" {
@@ -41,6 +42,8 @@ pub struct Bridge {
     session: Cell<u32>,
     slots: RefCell<BTreeMap<u32, Slot>>,
     next_slot: Cell<u32>,
+    /// Questions of this turn, to be sent at its end.
+    outbox: RefCell<Vec<(u32, u32, Query)>>,
     on_message: Rc<dyn Fn(ToPage)>,
 }
 
@@ -74,6 +77,7 @@ impl Bridge {
             session: Cell::new(0),
             slots: RefCell::new(BTreeMap::new()),
             next_slot: Cell::new(0),
+            outbox: RefCell::new(vec![]),
             on_message: Rc::new(on_message),
         });
         bridge.restart();
@@ -153,7 +157,8 @@ impl Bridge {
         Asked { bridge: self.clone(), slot }
     }
 
-    fn ask(&self, slot: u32, query: Query) {
+    /// Views that are drawn together ask in one turn; what they ask leaves together, the shortest answer first.
+    fn ask(self: &Rc<Self>, slot: u32, query: Query) {
         let number = {
             let mut slots = self.slots.borrow_mut();
             let Some(entry) = slots.get_mut(&slot) else { return };
@@ -165,10 +170,27 @@ impl Bridge {
             entry.under_way = Some(entry.numbers);
             entry.numbers
         };
-        self.send(ToWorker::Ask { session: self.session.get(), slot, number, query }, None);
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.is_empty() {
+            let weak = Rc::downgrade(self);
+            spawn_local(async move {
+                if let Some(bridge) = weak.upgrade() {
+                    bridge.send_outbox();
+                }
+            });
+        }
+        outbox.push((slot, number, query));
     }
 
-    fn answered(&self, slot: u32, number: u32, answer: Answer) {
+    fn send_outbox(&self) {
+        let mut questions = self.outbox.take();
+        questions.sort_by_key(|(.., query)| rank(query));
+        for (slot, number, query) in questions {
+            self.send(ToWorker::Ask { session: self.session.get(), slot, number, query }, None);
+        }
+    }
+
+    fn answered(self: &Rc<Self>, slot: u32, number: u32, answer: Answer) {
         let (callback, waiting) = {
             let mut slots = self.slots.borrow_mut();
             let Some(entry) = slots.get_mut(&slot).filter(|s| s.under_way == Some(number)) else { return };
@@ -183,6 +205,7 @@ impl Bridge {
 
     /// What was asked of the old session will not be answered.
     fn forget_questions(&self) {
+        self.outbox.borrow_mut().clear();
         for slot in self.slots.borrow_mut().values_mut() {
             slot.under_way = None;
             slot.waiting = None;
@@ -244,6 +267,16 @@ impl Drop for Bridge {
         if let Some(worker) = self.worker.borrow_mut().take() {
             worker.terminate();
         }
+    }
+}
+
+/// Which questions go first: what the rules found, then what needs packets to be read again, then pictures of all there is.
+fn rank(query: &Query) -> u8 {
+    match query {
+        Query::Findings => 0,
+        Query::Overview | Query::Locate { .. } | Query::FilterHelp { .. } => 1,
+        Query::Timeline { .. } | Query::Course { .. } => 3,
+        _ => 2,
     }
 }
 

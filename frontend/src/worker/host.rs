@@ -4,6 +4,7 @@
 //! that long, and nothing here needs a queue or a lock. Whatever goes wrong with the bytes is told and what was read stays.
 
 use super::message::{Opening, ToPage, ToWorker, pack, unpack};
+use super::read::BlobReader;
 use super::socket::Socket;
 use super::spool::Spool;
 use crate::state::{Link, Trouble};
@@ -18,11 +19,6 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageChannel};
 
-/// The first read of the file; each is twice the one before, up to the largest. The beginning of a file is on screen while a
-/// large read would still be under way.
-const FIRST_SLICE: u64 = 1 << 20;
-/// Larger is no faster (measured 4 to 32 MiB), smaller costs round trips.
-const LARGEST_SLICE: u64 = 16 << 20;
 /// Bytes fed to the engine at a time, between looks at the clock.
 const PIECE: u32 = 256 << 10;
 /// The first bytes, which name a compression.
@@ -34,12 +30,16 @@ const TURN_MS: f64 = 12.0;
 const READING_SHARE: f64 = 4.0;
 /// … but never longer than this, in milliseconds: a click waits no longer for its answer.
 const LONGEST_TURN_MS: f64 = 40.0;
-/// Progress is told at most this often, in milliseconds.
-const PROGRESS_MS: u32 = 33;
+/// Progress is told at most this often, in milliseconds, unless something was found.
+const PROGRESS_MS: u32 = 100;
 /// Between two judgements at least this many times as long as the last one took, so that the rules take little of the whole …
 const JUDGING_SHARE: f64 = 20.0;
-/// … and at least this long, in milliseconds: nobody reads faster.
+/// … and at least this long, in milliseconds: nobody reads faster …
 const JUDGING_PAUSE_MS: f64 = 50.0;
+/// … but the first finding is waited for.
+const FIRST_JUDGING_PAUSE_MS: f64 = 10.0;
+/// How long the engine runs for nobody when the page has just been opened, in milliseconds in all.
+const WARMING_MS: f64 = 400.0;
 
 /// What the Worker holds.
 pub(super) struct Host {
@@ -65,6 +65,8 @@ pub(super) struct Host {
     told_at: f64,
     /// When the rules run next, in milliseconds as [`now`] counts them.
     judges_at: f64,
+    /// Whether something came that the rules have not seen.
+    unjudged: bool,
 }
 
 /// The host, shared between the event handlers of the Worker's one thread.
@@ -94,6 +96,7 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         progress_timer: None,
         told_at: 0.0,
         judges_at: 0.0,
+        unjudged: false,
     }));
     let idle = host.clone();
     EventListener::new(&scope, "message", move |event| {
@@ -106,17 +109,27 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
     // The Worker listens as long as it lives.
     .forget();
     post(&scope, &ToPage::Ready);
-    Timeout::new(0, move || {
-        if idle.borrow().session == 0 {
-            warm_up();
-        }
-    })
-    .forget();
+    spawn_local(warm_up(idle));
 }
 
-/// Reads the reference case and answers the first questions of a page, for nobody: browsers compile a function when it is first
-/// called, and a file that is dropped later need not wait for that.
-fn warm_up() {
+/// Reads the reference case and answers the first questions of a page, for nobody, again and again until something is opened:
+/// browsers compile a function when it is first called, and well only when it has been called often, and a file that is dropped
+/// later need not wait for that.
+async fn warm_up(host: Shared) {
+    let turns = Turns::new();
+    let mut spent = 0.0;
+    while spent < WARMING_MS {
+        turns.give_up_one().await;
+        if host.borrow().session != 0 {
+            return;
+        }
+        let began = now();
+        rehearse();
+        spent += now() - began;
+    }
+}
+
+fn rehearse() {
     let mut engine = Engine::new();
     engine.push(dropscope_core::reference::LOG);
     engine.judge();
@@ -173,6 +186,7 @@ impl Host {
         self.progress_timer = None;
         self.told_at = 0.0;
         self.judges_at = 0.0;
+        self.unjudged = false;
     }
 
     fn answer(&mut self, session: u32, slot: u32, number: u32, query: &Query) {
@@ -225,6 +239,7 @@ impl Host {
         buffer.resize(bytes.length() as usize, 0);
         bytes.copy_to(&mut buffer);
         self.received += buffer.len() as u64;
+        self.unjudged = true;
         let unpacked = self.unpack(|unpacker, sink| unpacker.push(&buffer, sink));
         self.buffer = buffer;
         if !self.keeps && self.unpacker.compression().is_some() {
@@ -274,7 +289,6 @@ impl Host {
     fn tell_progress(&mut self) {
         self.progress_timer = None;
         self.told_at = now();
-        self.judge_when_due();
         let mut progress = self.engine.progress();
         // How far in the source, which the reader knows the size of.
         progress.bytes_read = self.received;
@@ -282,17 +296,25 @@ impl Host {
         post(&self.scope, &ToPage::Progress { session: self.session, progress });
     }
 
-    /// Runs the rules if that has not been for a while; at the end the engine does so itself.
-    fn judge_when_due(&mut self) {
+    /// Whether the rules have yet to see something; at the end the engine lets them by itself.
+    fn awaits_judging(&self) -> bool {
+        self.unjudged && !self.engine.progress().ended
+    }
+
+    /// Runs the rules if that has not been for a while, and says whether they find other than before.
+    fn judge_when_due(&mut self) -> bool {
         let began = now();
-        if began >= self.judges_at && !self.engine.progress().ended {
-            // The first time takes long because the browser still compiles the rules: it says nothing of the next.
-            let is_first = self.judges_at == 0.0;
-            self.engine.judge();
-            let ended = now();
-            let share = if is_first { 0.0 } else { (ended - began) * JUDGING_SHARE };
-            self.judges_at = ended + share.max(JUDGING_PAUSE_MS);
+        let before = self.engine.progress();
+        if began < self.judges_at || !self.awaits_judging() {
+            return false;
         }
+        self.engine.judge();
+        self.unjudged = false;
+        let found = self.engine.progress().findings;
+        let ended = now();
+        let pause = if found == [0; 3] { FIRST_JUDGING_PAUSE_MS } else { JUDGING_PAUSE_MS };
+        self.judges_at = ended + ((ended - began) * JUDGING_SHARE).max(pause);
+        found != before.findings
     }
 
     /// Tells the page how the connection is.
@@ -307,41 +329,43 @@ impl Host {
     }
 }
 
-/// Tells how far reading has come, now or soon: many calls in a row are one message.
+/// Runs the rules if it is time, and tells how far reading has come: now if there is news, else soon; many calls in a row are one
+/// message.
 pub(super) fn tell_progress_soon(host: &Shared) {
     let mut this = host.borrow_mut();
+    let is_news = this.judge_when_due();
     // The timer alone would wait for its turn among the questions.
-    if now() - this.told_at >= f64::from(PROGRESS_MS) {
+    if is_news || now() - this.told_at >= f64::from(PROGRESS_MS) {
         this.tell_progress();
     } else if this.progress_timer.is_none() {
         let later = host.clone();
         this.progress_timer = Some(Timeout::new(PROGRESS_MS, move || {
             // The timer must not be dropped from within its own callback's borrow.
             let timer = later.borrow_mut().progress_timer.take();
+            later.borrow_mut().judge_when_due();
             later.borrow_mut().tell_progress();
+            if later.borrow().awaits_judging() {
+                tell_progress_soon(&later);
+            }
             drop(timer);
         }));
     }
 }
 
-/// Reads a Blob to its end, one slice ahead of the engine.
+/// Reads a Blob to its end.
 async fn read_blob(host: Shared, session: u32, blob: Blob) {
     let size = blob.size() as u64;
     let turns = Turns::new();
+    let mut reader = BlobReader::new(&blob);
     let mut at = 0;
-    let mut length = FIRST_SLICE;
-    let mut next = slice(&blob, at, length);
     let mut turn_began = now();
     let mut turn = TURN_MS;
     while at < size {
-        let slice_read = match next {
-            Ok(promise) => JsFuture::from(promise).await,
-            Err(error) => Err(error),
-        };
+        let read = reader.next().await;
         if !host.borrow().wants(session) {
             return;
         }
-        let Ok(slice_read) = slice_read else {
+        let Ok(Some(bytes)) = read else {
             let mut host = host.borrow_mut();
             host.trouble(
                 &format!(
@@ -352,9 +376,6 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
             host.stop();
             return;
         };
-        let bytes = Uint8Array::new(&slice_read);
-        length = (length * 2).min(LARGEST_SLICE);
-        next = slice(&blob, at + u64::from(bytes.length()), length);
         let mut piece = 0;
         while piece < bytes.length() {
             let end = (piece + PIECE).min(bytes.length());
@@ -374,12 +395,6 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
         at += u64::from(bytes.length());
     }
     host.borrow_mut().finish();
-}
-
-/// Begins to read the slice of at most `length` bytes that starts at `at`.
-fn slice(blob: &Blob, at: u64, length: u64) -> Result<Promise, JsValue> {
-    let end = (at + length).min(blob.size() as u64);
-    Ok(blob.slice_with_f64_and_f64(at.min(end) as f64, end as f64)?.array_buffer())
 }
 
 /// Lets other events through. A timer of 0 ms would be made 4 ms by the browser; a message to oneself is not.

@@ -6,13 +6,14 @@
 //! ```text
 //!  page                                  Worker
 //!  Bridge ── ToWorker + File ──────────▶ host ── slices ──▶ Engine
-//!    ▲                                    │ ◀── Blob slices, or WebSocket messages kept as Blobs
+//!    ▲                                    │ ◀── the Blob as a stream, or WebSocket messages kept as Blobs
 //!    └──── ToPage (progress, answers) ────┘
 //! ```
 
 pub mod bridge;
 pub mod host;
 pub mod message;
+pub mod read;
 mod socket;
 pub mod spool;
 

@@ -154,6 +154,7 @@ async fn ours(file: &Path) -> Result<Run> {
     let browser = Browser::open().await?;
     browser.goto(&dropscope.page("")?).await?;
     browser.wait_for("#drop-zone", "").await?;
+    tokio::time::sleep(LOOKING_FOR_THE_FILE).await;
     let run = measured(&browser, file, Some(WATCH)).await?;
     browser.close().await?;
     dropscope.stop().await?;
@@ -164,6 +165,7 @@ async fn theirs(page: &str, file: &Path) -> Result<Run> {
     let browser = Browser::open().await?;
     browser.goto(page).await?;
     browser.wait_until("the peer's page", "return window.ready").await?;
+    tokio::time::sleep(LOOKING_FOR_THE_FILE).await;
     let run = measured(&browser, file, None).await?;
     browser.close().await?;
     Ok(run)
@@ -190,4 +192,6 @@ async fn measured(browser: &Browser, file: &Path, watch: Option<&str>) -> Result
     }
 }
 
+/// Nobody drops a file sooner after a page has opened: what pages and browsers do while idle is done by then.
+const LOOKING_FOR_THE_FILE: Duration = Duration::from_secs(1);
 const GIVE_UP: Duration = Duration::from_secs(900);

@@ -13,9 +13,9 @@ use dropscope_core::finding::Finding;
 use std::rc::Rc;
 use yew::prelude::*;
 
-const LEFT: Size = Size { key: "pane.findings", usual: 312.0, least: 220.0, most: 640.0 };
-const TOP: Size = Size { key: "pane.timeline", usual: 296.0, least: 90.0, most: 900.0 };
-const RIGHT: Size = Size { key: "pane.inspector", usual: 376.0, least: 280.0, most: 900.0 };
+const LEFT: Size = Size { key: "pane.findings", usual: 312.0, share: 0.217, least: 220.0, most: 640.0 };
+const TOP: Size = Size { key: "pane.timeline", usual: 296.0, share: 0.37, least: 90.0, most: 900.0 };
+const RIGHT: Size = Size { key: "pane.inspector", usual: 376.0, share: 0.26, least: 280.0, most: 900.0 };
 
 /// See the module.
 #[derive(Properties, PartialEq)]
@@ -31,8 +31,11 @@ pub struct Props {
 pub fn Body(props: &Props) -> Html {
     let dispatch = use_dispatch();
     let state: &AppState = &props.state;
-    let (left, top, right) =
-        (use_state_eq(|| LEFT.remembered()), use_state_eq(|| TOP.remembered()), use_state_eq(|| RIGHT.remembered()));
+    let (left, top, right) = (
+        use_state_eq(|| LEFT.remembered(Along::Columns)),
+        use_state_eq(|| TOP.remembered(Along::Rows)),
+        use_state_eq(|| RIGHT.remembered(Along::ColumnsFromRight)),
+    );
     let session = &state.session;
     let finding = state.open_finding();
     let focus = focus_packet(&state.url, session.located.as_ref(), finding);

@@ -17,11 +17,11 @@ pub struct Props {
 /// Asks what everybody needs.
 #[component]
 pub fn Fetch(props: &Props) -> Html {
-    let overview = use_answer(Some(Query::Overview));
     let findings = use_answer(Some(Query::Findings));
+    let overview = use_answer(Some(Query::Overview));
     let located = use_answer(props.anchor.clone().map(|anchor| Query::Locate { anchor }));
-    use_intent(overview, None);
     use_intent(findings, None);
+    use_intent(overview, None);
     use_intent(located, props.anchor.as_ref().map(Anchor::to_string));
     Html::default()
 }
