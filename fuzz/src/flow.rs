@@ -30,7 +30,8 @@ fn run(input: &[u8]) {
     for no in 1..=MOST {
         let Some((bytes, wire_len, interface)) = course.next() else { break };
         let (no, at) = (PacketNo(no), Timestamp::from_nanos(course.at));
-        let packet = dissect(RAW, &bytes, wire_len);
+        let mut packet = dissect(RAW, &bytes, wire_len);
+        reassembly.complete_quoted(&mut packet, &bytes, at);
         let whole = reassembly.complete(&packet, &bytes, at);
         let packet = whole.as_deref().map_or(packet, |whole| dissect(RAW, whole, whole.len() as u32));
         let observed = flows.observe(&packet, no, at, interface, wire_len);

@@ -58,7 +58,7 @@ fn finish(walk: &mut Walk<'_>, protocol: Protocol, checksum: Checksum, is_error:
 
 /// The packet that an error quotes. A router need not quote more than 8 bytes above the IP header (RFC 792), so that it is
 /// cut is no fault.
-fn quote(bytes: &[u8]) -> Option<Quote> {
+pub(crate) fn quote(bytes: &[u8]) -> Option<Quote> {
     let mut walk = Walk::new(bytes, u32::from(u16::MAX));
     walk.run_quote();
     let packet: Packet<'_> = walk.finish();

@@ -25,6 +25,7 @@ mod tunnel;
 mod udp;
 mod walk;
 
+pub(crate) use icmp::quote;
 pub use info::{Info, Relative, info, tcpdump_line};
 pub use link::{LINKS, Link, link};
 pub use node::Node;
@@ -73,7 +74,7 @@ mod tests {
         assert_eq!((tcp.src, tcp.dst, tcp.seq, tcp.flags), (39058, 80, 332_257_715, TcpFlags::SYN));
         assert_eq!((tcp.options.mss, tcp.options.window_scale, tcp.options.sack_permitted), (Some(1418), Some(7), true));
         assert_eq!(tcp.options.timestamps, Some((486_800_541, 0)));
-        assert_eq!((tcp.checksum, &packet.ip_checksums[..]), (Checksum::Good, &[true][..]));
+        assert_eq!((tcp.checksum, &packet.ip_checksums[..]), (Checksum::Good, &[Some(Checksum::Good)][..]));
         assert_eq!(packet.stop, None);
     }
 
@@ -101,9 +102,9 @@ mod tests {
         assert_eq!(dissect(1, &data[..70], data.len() as u32).transport.checksum(), Some(Checksum::Unverified));
         data[38] ^= 1;
         let packet = dissect(1, &data, data.len() as u32);
-        assert_eq!((packet.transport.checksum(), packet.ip_checksums[0]), (Some(Checksum::Bad), true));
+        assert_eq!((packet.transport.checksum(), packet.ip_checksums[0]), (Some(Checksum::Bad), Some(Checksum::Good)));
         data[22] ^= 1;
-        assert!(!dissect(1, &data, data.len() as u32).ip_checksums[0]);
+        assert_eq!(dissect(1, &data, data.len() as u32).ip_checksums[0], Some(Checksum::Bad));
     }
 
     /// What carries an IP packet leads to it: outer addresses, tunnels and VLANs are told, the innermost packet is what counts.

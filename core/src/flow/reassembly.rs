@@ -2,8 +2,11 @@
 //!
 //! A datagram is handed out with the record that completes it, as Wireshark shows it. Bounded in datagrams, bytes and time;
 //! what was given up is counted. Where fragments overlap, the bytes that came first stay.
+//!
+//! A fragment that an ICMP error quotes whole takes part like one that was captured itself, as in Wireshark: what it completes
+//! tells which conversation the error is about.
 
-use crate::dissect::{Ip, Packet};
+use crate::dissect::{Ip, Packet, Transport, quote, quoted};
 use crate::time::{Nanos, Timestamp};
 use std::net::IpAddr;
 
@@ -11,8 +14,6 @@ use std::net::IpAddr;
 const MOST_DATAGRAMS: usize = 256;
 /// Bytes held in all.
 const MOST_BYTES: usize = 8 << 20;
-/// Bytes of one datagram after the header: what the length field can tell.
-const LARGEST: usize = 65_515;
 /// Linux gives up after 30 s (`net.ipv4.ipfrag_time`); after that an identification may stand for another datagram.
 const PATIENCE: Nanos = Nanos::from_secs(30);
 
@@ -27,6 +28,8 @@ pub struct Reassembly {
 
 #[derive(Debug)]
 struct Datagram {
+    /// Source, destination, identification; for IPv4 the protocol, too (RFC 791 section 3.2). The Next Header of an IPv6
+    /// fragment says nothing of which datagram it belongs to (RFC 8200 section 4.5).
     key: (IpAddr, IpAddr, u32, u8),
     begun: Timestamp,
     /// Fragments by their first byte, none overlapping another.
@@ -50,11 +53,8 @@ impl Reassembly {
             IpAddr::V6(_) => *data.get(begin.checked_sub(8)?)?,
         };
         let first = usize::from(fragment.offset) * 8;
-        if first + payload.len() > LARGEST {
-            return None;
-        }
         self.give_up_late(at);
-        let key = (ip.src, ip.dst, ip.id?, protocol);
+        let key = (ip.src, ip.dst, ip.id?, if ip.src.is_ipv4() { protocol } else { 0 });
         let index = match self.waiting.iter().rposition(|datagram| datagram.key == key) {
             Some(index) => index,
             None => {
@@ -75,6 +75,17 @@ impl Reassembly {
         let datagram = self.waiting.remove(index);
         self.bytes -= datagram.held();
         Some(datagram.packet(ip, protocol))
+    }
+
+    /// Takes the fragment that an ICMP error quotes; if it completes a datagram, the error quotes that.
+    pub fn complete_quoted(&mut self, packet: &mut Packet<'_>, data: &[u8], at: Timestamp) {
+        let Some(inner) = quoted(packet, data) else { return };
+        let Some(whole) = self.complete(&inner, data, at) else { return };
+        if let (Transport::Icmp(icmp), Some(whole)) = (&mut packet.transport, quote(&whole))
+            && let Some(fragment) = &mut icmp.quote
+        {
+            *fragment = crate::dissect::Quote { total_len: fragment.total_len, ..whole };
+        }
     }
 
     /// Datagrams given up: too late, or too many at a time.
@@ -131,18 +142,19 @@ impl Datagram {
 
     fn packet(&self, ip: &Ip, protocol: u8) -> Vec<u8> {
         let mut packet = Vec::with_capacity(40 + self.held());
+        // More than the field can tell is told by the packet's own length, which 0 stands for.
+        let told = |len: usize| u16::try_from(len).unwrap_or(0).to_be_bytes();
         match (ip.src, ip.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let total = (20 + self.held()) as u16;
                 packet.extend([0x45, ip.traffic_class]);
-                packet.extend(total.to_be_bytes());
+                packet.extend(told(20 + self.held()));
                 packet.extend([0, 0, 0, 0, ip.ttl, protocol, 0, 0]);
                 packet.extend(src.octets());
                 packet.extend(dst.octets());
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
                 packet.extend([0x60, 0, 0, 0]);
-                packet.extend((self.held() as u16).to_be_bytes());
+                packet.extend(told(self.held()));
                 packet.extend([protocol, ip.ttl]);
                 packet.extend(src.octets());
                 packet.extend(dst.octets());
@@ -198,6 +210,47 @@ mod tests {
             assert_eq!(take(&mut reassembly, &packet, 0), None);
         }
         assert_eq!(take(&mut reassembly, &fragment(16, 32, 7), 0).map(|whole| whole.len()), Some(52));
+    }
+
+    /// An ICMP error that quotes a packet.
+    fn error(quoted: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, (28 + quoted.len()) as u8, 0, 1, 0, 0, 64, 1, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1];
+        packet.extend([11, 1, 0, 0, 0, 0, 0, 0]);
+        packet.extend(quoted);
+        packet
+    }
+
+    fn ports_quoted(reassembly: &mut Reassembly, packet: &[u8]) -> Option<(u16, u16)> {
+        let mut dissected = dissect(RAW, packet, packet.len() as u32);
+        reassembly.complete_quoted(&mut dissected, packet, Timestamp::default());
+        let Transport::Icmp(icmp) = dissected.transport else { panic!("no ICMP") };
+        icmp.quote.expect("a quote").ports
+    }
+
+    #[test]
+    fn a_quoted_fragment_takes_part_if_it_is_quoted_whole() {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(take(&mut reassembly, &fragment(0, 8, 7), 0), None);
+        let last = fragment(8, 32, 7);
+        assert_eq!(ports_quoted(&mut reassembly, &error(&last[..28])), None);
+        assert_eq!(ports_quoted(&mut reassembly, &error(&last)), Some((5, 6)));
+        // What an error quoted may be completed by a packet.
+        assert_eq!(ports_quoted(&mut reassembly, &error(&fragment(8, 32, 9))), None);
+        assert!(take(&mut reassembly, &fragment(0, 8, 9), 0).is_some());
+    }
+
+    #[test]
+    fn fragments_beyond_the_largest_datagram_are_put_together_all_the_same() {
+        let mut reassembly = Reassembly::default();
+        let mut whole = None;
+        for first in (0..=65_520).step_by(1_040) {
+            let more = if first < 65_520 { 0x20 } else { 0 };
+            let mut packet = vec![0x45, 0, 4, 36, 0, 7, more | (first / 8 / 256) as u8, (first / 8) as u8];
+            packet.extend([64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+            packet.resize(20 + 1_040, 0);
+            whole = take(&mut reassembly, &packet, 0);
+        }
+        assert_eq!(whole.map(|whole| whole.len()), Some(20 + 65_520 + 1_040));
     }
 
     #[test]

@@ -109,8 +109,8 @@ fn write(
         Record::Section(section) => numbering.format = section.format,
         Record::Interface(interface) => numbering.in_section.push(interface.number),
         Record::Packet(packet) => {
-            let dissected = dissect(packet.link_type, packet.data, packet.wire_len);
-            let (whole, observed) = conversations.observe(packet, &dissected);
+            let mut dissected = dissect(packet.link_type, packet.data, packet.wire_len);
+            let (whole, observed) = conversations.observe(packet, &mut dissected);
             let reassembled = whole.as_ref().map(|whole| dissect(LINKTYPE_RAW, whole, whole.len() as u32));
             let mut observation = surveyed.observation(reassembled.as_ref().unwrap_or(&dissected), &observed);
             observation.reassembled = reassembled;
@@ -131,15 +131,16 @@ struct Conversations {
 impl Conversations {
     fn take(&mut self, record: &Record<'_>) {
         if let Record::Packet(packet) = record {
-            self.observe(packet, &dissect(packet.link_type, packet.data, packet.wire_len));
+            self.observe(packet, &mut dissect(packet.link_type, packet.data, packet.wire_len));
         }
     }
 
     /// The datagram that the packet completes, if it is a fragment, and what the conversation says.
-    fn observe(&mut self, record: &PacketRecord<'_>, packet: &Packet<'_>) -> (Option<Vec<u8>>, Observed) {
+    fn observe(&mut self, record: &PacketRecord<'_>, packet: &mut Packet<'_>) -> (Option<Vec<u8>>, Observed) {
         // A record without a time is taken to be of the time before it.
         self.latest = record.time.unwrap_or(self.latest);
         let whole = self.reassembly.complete(packet, record.data, self.latest);
+        self.reassembly.complete_quoted(packet, record.data, self.latest);
         let reassembled = whole.as_ref().map(|whole| dissect(LINKTYPE_RAW, whole, whole.len() as u32));
         let packet = reassembled.as_ref().unwrap_or(packet);
         let observed = self.flows.observe(packet, record.no, self.latest, record.interface, record.wire_len);

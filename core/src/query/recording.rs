@@ -130,8 +130,9 @@ impl Recording {
 
     fn take_packet(&mut self, record: &PacketRecord<'_>) {
         let time = record.time.unwrap_or(self.latest);
-        let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
+        let mut packet = dissect::dissect(record.link_type, record.data, record.wire_len);
         let whole = self.reassembly.complete(&packet, record.data, time);
+        self.reassembly.complete_quoted(&mut packet, record.data, time);
         let reassembled = whole.as_ref().map(|whole| dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32));
         let packet = reassembled.unwrap_or(packet);
         let seen = self.flows.observe(&packet, record.no, time, record.interface, record.wire_len);
@@ -252,7 +253,7 @@ fn facts(packet: &Packet<'_>, labels: Labels) -> Facts {
     let mut facts = Facts::default()
         .with(Facts::MORE_ADDRESSES, packet.outer.is_some())
         .with(Facts::MALFORMED, packet.stop.as_ref().is_some_and(|stop| !stop.cut));
-    let bad = packet.transport.checksum() == Some(Checksum::Bad) || packet.ip_checksums.contains(&false);
+    let bad = packet.transport.checksum() == Some(Checksum::Bad) || packet.ip_checksums.contains(&Some(Checksum::Bad));
     facts = facts.with(Facts::BAD_CHECKSUM, bad);
     match &packet.transport {
         Transport::Tcp(tcp) => facts
