@@ -19,11 +19,15 @@ fn read_as(walk: &mut Walk<'_>, net: Net) -> Option<Next> {
     if walk.packet.ip_depth > 0 {
         return None;
     }
-    walk.packet.net = net;
+    walk.packet.net = Net::Arp;
     let header = walk.header::<8>("arp")?;
+    walk.packet.net = net;
     let [hardware_len, protocol_len] = [usize::from(header[4]), usize::from(header[5])];
     let is_ipv4 = u16::from_be_bytes([header[2], header[3]]) == ethertype::IPV4 && protocol_len == 4;
+    let len = 8 + 2 * (hardware_len + protocol_len);
     let rest = walk.rest();
+    // Where lengths lead beyond the packet, what stands at their places is not an address.
+    let is_ipv4 = is_ipv4 && rest.len() >= len;
     let address = |at: usize| {
         let octets = rest.get(at..)?.first_chunk::<4>()?;
         is_ipv4.then(|| Ipv4Addr::from(*octets))
@@ -34,6 +38,6 @@ fn read_as(walk: &mut Walk<'_>, net: Net) -> Option<Next> {
         target: address(8 + 2 * hardware_len + protocol_len),
         sender_mac: rest.get(8..).and_then(|r| r.first_chunk()).filter(|_| hardware_len == 6).copied(),
     });
-    walk.take("arp", 8 + 2 * (hardware_len + protocol_len))?;
+    walk.take("arp", len)?;
     None
 }

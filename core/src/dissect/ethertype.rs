@@ -14,6 +14,10 @@ pub(super) const MPLS_MULTICAST: u16 = 0x8848;
 pub(super) const PPPOE_SESSION: u16 = 0x8864;
 pub(super) const NETWORK_SERVICE: u16 = 0x894f;
 pub(super) const BRIDGED: u16 = 0x6558;
+/// Of integrity alone what it protects can be read (IEEE 802.1AE).
+const MACSEC: u16 = 0x88e5;
+/// A security group tag before the packet's own type (Cisco TrustSec).
+const CISCO_META_DATA: u16 = 0x8909;
 pub(super) const SERVICE_VLAN: u16 = 0x88a8;
 /// The tag of 802.1ad before its time, which Wireshark shows as 802.1Q.
 pub(super) const OLD_QINQ: u16 = 0x9100;
@@ -31,6 +35,8 @@ pub(super) fn next(ethertype: u16) -> Option<Next> {
         PPPOE_SESSION => tunnel::pppoe,
         NETWORK_SERVICE => tunnel::network_service,
         BRIDGED => link::ethernet,
+        MACSEC => macsec,
+        CISCO_META_DATA => cisco_meta_data,
         _ => return None,
     }))
 }
@@ -51,6 +57,29 @@ fn service_vlan(walk: &mut Walk<'_>) -> Option<Next> {
         walk.packet.service_vlans += 1;
     }
     after_tag(walk, tag)
+}
+
+/// A security tag (IEEE 802.1AE clause 9): flags, short length, packet number, and an identifier of 8 bytes if flagged. Data
+/// that is encrypted or changed, 16 bytes of check value at its end, cannot be read.
+fn macsec(walk: &mut Walk<'_>) -> Option<Next> {
+    const ENCRYPTED_OR_CHANGED: u8 = 0x0c;
+    const IDENTIFIER: u8 = 0x20;
+    walk.enter(Kind::Named("802.1AE Security tag", "macsec"));
+    let header = walk.header::<6>("macsec")?;
+    walk.at += if header[0] & IDENTIFIER != 0 { 14 } else { 6 };
+    if header[0] & ENCRYPTED_OR_CHANGED != 0 {
+        return None;
+    }
+    let protocol = walk.header::<2>("macsec")?;
+    walk.at += 2;
+    next(u16::from_be_bytes(*protocol))
+}
+
+fn cisco_meta_data(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("Cisco MetaData", "cmd"));
+    let header = walk.header::<8>("cmd")?;
+    walk.at += 8;
+    next(u16::from_be_bytes([header[6], header[7]]))
 }
 
 fn id(tag: &[u8; 4]) -> u16 {

@@ -12,6 +12,8 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     }
     walk.enter_ip(Net::Ipv4);
     walk.enter(Kind::Ipv4);
+    let place = walk.packet.ip_checksums.len();
+    let _ = walk.packet.ip_checksums.try_push(None);
     let header = walk.header::<20>("ipv4")?;
     if header[0] >> 4 != 4 {
         walk.stop("ipv4", Why::Version(header[0] >> 4), false);
@@ -41,10 +43,43 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         payload_offset: (walk.at + header_len) as u32,
     });
     walk.limit(total_len);
-    let whole = walk.take("ipv4", header_len)?;
-    let _ = walk.packet.ip_checksums.try_push(checksum::verify_plain(whole) == Checksum::Good);
+    let whole = walk.take("ipv4", header_len);
+    if let Some(judged) = walk.packet.ip_checksums.get_mut(place) {
+        *judged = Some(whole.map_or(Checksum::Unverified, checksum::verify_plain));
+    }
+    let whole = whole?;
+    if header_len > 20
+        && let Some(last) = end_of_route(&whole[20..])
+        && let Some(ip) = &mut walk.packet.ip
+    {
+        ip.dst = last;
+    }
     walk.at += header_len;
     ip_protocol::next(walk, header[9])
+}
+
+/// The last address of a source route that is not at its end yet (RFC 791 section 3.1): the header's destination is only the
+/// next hop, and this is where the packet goes, whose conversation it is part of, and what checksums cover.
+#[cold]
+fn end_of_route(mut options: &[u8]) -> Option<IpAddr> {
+    const LOOSE: u8 = 131;
+    const STRICT: u8 = 137;
+    loop {
+        match options {
+            [] | [0, ..] => return None,
+            [1, rest @ ..] => options = rest,
+            [kind, len, ..] => {
+                let option = options.get(..usize::from(*len)).filter(|option| option.len() >= 2)?;
+                options = &options[option.len()..];
+                if let (LOOSE | STRICT, [_, len, pointer, .., a, b, c, d]) = (*kind, option)
+                    && pointer <= len
+                {
+                    return Some(IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d)));
+                }
+            }
+            _ => return None,
+        }
+    }
 }
 
 fn address(header: &[u8; 20], at: usize) -> IpAddr {

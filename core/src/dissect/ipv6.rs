@@ -6,13 +6,14 @@ use super::walk::{Kind, Next, Walk};
 use std::net::{IpAddr, Ipv6Addr};
 
 pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
+    // What is announced as IPv6 and says another version is no IP layer, as in Wireshark.
+    if let Some(version) = walk.rest().first().map(|byte| byte >> 4).filter(|version| *version != 6) {
+        walk.stop("ipv6", Why::Version(version), false);
+        return None;
+    }
     walk.enter_ip(Net::Ipv6);
     walk.enter(Kind::Ipv6);
     let header = walk.header::<40>("ipv6")?;
-    if header[0] >> 4 != 6 {
-        walk.stop("ipv6", Why::Version(header[0] >> 4), false);
-        return None;
-    }
     let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // 0 with a hop-by-hop header is a jumbogram (RFC 2675), 0 with a transport a TSO super-segment: the frame tells then.
     let frame_tells = payload_len == 0 && walk.told_len() > 40 && header[6] != 59;

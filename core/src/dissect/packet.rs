@@ -25,8 +25,9 @@ pub struct Packet<'a> {
     pub arp: Option<Arp>,
     /// The transport right above `ip`.
     pub transport: Transport<'a>,
-    /// Header checksum of each IPv4 layer, outermost first.
-    pub ip_checksums: ArrayVec<bool, 4>,
+    /// Header checksum of each IPv4 layer, outermost first: good, bad, or unverified where the header was cut; `None` where
+    /// its length cannot be right.
+    pub ip_checksums: ArrayVec<Option<Checksum>, 4>,
     /// Where and why dissection stopped before the end, if it did.
     pub stop: Option<Stop>,
 }

@@ -120,9 +120,8 @@ impl<'a> Walk<'a> {
 
     /// The packet, complete.
     pub(super) fn finish(mut self) -> Packet<'a> {
-        if let (Some(ip), Transport::None) = (&self.packet.ip, &self.packet.transport)
-            && ip.fragment.is_none()
-        {
+        // Also where IP was announced and its header could not be read.
+        if self.packet.ip_depth > 0 && !self.is_fragment() && self.packet.transport == Transport::None {
             self.packet.transport = Transport::Other(Protocol::Other);
         }
         self.packet

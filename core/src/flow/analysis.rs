@@ -371,11 +371,12 @@ fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
 }
 
 fn learn_options(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
-    if !packet.flags.has(TcpFlags::SYN) {
-        return;
-    }
+    // Also outside of a SYN, where it has no business (RFC 7323 section 2.2), as Wireshark takes it.
     if let Some(shift) = packet.options.window_scale {
         fwd.scale = Scale::By(shift.min(14));
+    }
+    if !packet.flags.has(TcpFlags::SYN) {
+        return;
     }
     if fwd.scale == Scale::Unknown {
         // Without the option in either SYN there is no scaling (RFC 7323 section 2.2).

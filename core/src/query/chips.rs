@@ -2,7 +2,7 @@
 
 use super::Chip;
 use super::engine::Knowledge;
-use crate::dissect::{Packet, Transport};
+use crate::dissect::{Checksum, Packet, Transport};
 use crate::finding::Severity;
 use crate::flow::Labels;
 use crate::ids::PacketNo;
@@ -112,7 +112,7 @@ pub(super) fn chips(known: &Knowledge<'_>, no: PacketNo, row: &Row, read: Option
 /// Whether the sending host left the transport's checksum to its network card: the field then holds the sum of the pseudo
 /// header alone (Linux CHECKSUM_PARTIAL), and is no fault.
 fn is_unfinished(packet: &Packet<'_>, bytes: &[u8]) -> bool {
-    let Some(ip) = packet.ip.filter(|_| !packet.ip_checksums.contains(&false)) else { return false };
+    let Some(ip) = packet.ip.filter(|_| !packet.ip_checksums.contains(&Some(Checksum::Bad))) else { return false };
     let (protocol, header, field) = match &packet.transport {
         Transport::Tcp(tcp) => (6, tcp.offset, tcp.offset + 16),
         Transport::Udp(udp) => (17, udp.offset, udp.offset + 6),

@@ -76,7 +76,13 @@ pub fn write_packet(
     let inside = reassembled.into_iter().flat_map(|whole| whole.ip_checksums.iter().skip(made));
     let mut checksums = packet.ip_checksums.iter().chain(inside).peekable();
     if checksums.peek().is_some() {
-        line.list("ck_ip", checksums.map(|good| if *good { "\"good\"" } else { "\"bad\"" }));
+        line.list(
+            "ck_ip",
+            checksums.map(|checksum| match checksum {
+                Some(checksum) => format!("\"{}\"", checksum_name(*checksum)),
+                None => "null".to_owned(),
+            }),
+        );
     }
     line.end();
     out.push('\n');

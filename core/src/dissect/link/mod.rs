@@ -6,6 +6,7 @@ mod ethernet;
 mod firewall;
 mod frame_relay;
 mod hdlc;
+mod juniper;
 mod loopback;
 mod other;
 mod ppp;
@@ -18,6 +19,7 @@ mod wrapped;
 
 pub(super) use ethernet::read as ethernet;
 pub(super) use ppp::read as ppp;
+pub(super) use wifi::read as wifi;
 
 use super::walk::Reader;
 
@@ -39,6 +41,7 @@ pub static LINKS: &[Link] = &[
     sll::LINK,
     sll::LINK2,
     raw::LINK,
+    raw::IPV6,
     loopback::NULL,
     loopback::LOOP,
     ppp::LINK,
@@ -58,6 +61,7 @@ pub static LINKS: &[Link] = &[
     ring::TOKEN_RING,
     firewall::PFLOG,
     firewall::NFLOG,
+    juniper::ETHERNET,
     wrapped::PKTAP,
     wrapped::IPNET,
     other::USB_LINUX,

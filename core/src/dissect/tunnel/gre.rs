@@ -40,6 +40,8 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         0x88be if flags & SEQUENCE == 0 => Some(Next(link::ethernet)),
         0x88be => Some(Next(erspan2)),
         0x22eb => Some(Next(erspan3)),
+        // What Aruba's access points hand to their controllers.
+        0x8200..=0x8370 | 0x9000 => Some(Next(link::wifi)),
         // WCCP's redirect header is there unless the packet begins as IP does.
         0x883e => {
             if walk.rest().first().is_some_and(|byte| byte >> 4 != 4) {
