@@ -199,6 +199,8 @@ impl Counters {
 
     /// The namespace and interface that bear this address (without prefix length).
     pub fn interface_with_address(&self, address: std::net::IpAddr) -> Option<(&Namespace, &InterfaceFacts)> {
+        // Rules ask this of each conversation, and a plain capture knows of no interface.
+        self.namespaces().next()?;
         let text = address.to_string();
         self.namespaces()
             .flat_map(|namespace| namespace.interfaces.iter().map(move |interface| (namespace, interface)))

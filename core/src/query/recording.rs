@@ -134,13 +134,13 @@ impl Recording {
         let whole = self.reassembly.complete(&packet, record.data, time);
         self.reassembly.complete_quoted(&mut packet, record.data, time);
         let reassembled = whole.as_ref().map(|whole| dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32));
-        let packet = reassembled.unwrap_or(packet);
-        let seen = self.flows.observe(&packet, record.no, time, record.interface, record.wire_len);
+        let packet = reassembled.as_ref().unwrap_or(&packet);
+        let seen = self.flows.observe(packet, record.no, time, record.interface, record.wire_len);
         if record.time.is_some() {
             self.latest = time;
             self.saw(time);
         }
-        let facts = facts(&packet, seen.labels)
+        let facts = facts(packet, seen.labels)
             .with(Facts::NO_TIME, record.time.is_none())
             .with(Facts::COMMENTED, !record.comments.is_empty())
             .with(Facts::COPY, seen.copy_of.is_some())
@@ -157,7 +157,7 @@ impl Recording {
             facts,
             judged: seen.judgement.map(Into::into),
         };
-        self.passing.note(&packet, &seen, &row, &self.flows, &self.store);
+        self.passing.note(packet, &seen, &row, &self.flows, &self.store);
         self.store.push(&row);
         if let Some(judgement) = seen.judgement {
             self.store.give_reasons(judgement);

@@ -4,7 +4,24 @@
 //! a growing vector does.
 
 /// Values in a block.
-const BLOCK: usize = 1 << 14;
+pub(super) const BLOCK: usize = 1 << 14;
+
+/// A block of zeros, which the allocator has at hand: nothing is written until it is used.
+pub(super) fn zeros<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
+    match vec![T::default(); N].into_boxed_slice().try_into() {
+        Ok(block) => block,
+        Err(_) => unreachable!("a list of N values has N values"),
+    }
+}
+
+/// The blocks that hold the indexes from `from` on up to (without) `to`, and the range of each that does.
+pub(super) fn pieces(from: usize, to: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    let from = from.min(to);
+    (from / BLOCK..to.div_ceil(BLOCK)).map(move |block| {
+        let base = block * BLOCK;
+        (block, from.saturating_sub(base)..(to - base).min(BLOCK))
+    })
+}
 
 /// An append-only column.
 #[derive(Debug, Default)]
@@ -42,21 +59,9 @@ impl<T: Copy> Column<T> {
         self.blocks.get(index / BLOCK)?.get(index % BLOCK).copied()
     }
 
-    /// Changes the value at `index`, if there is one.
-    pub fn update(&mut self, index: usize, change: impl FnOnce(&mut T)) {
-        if let Some(value) = self.blocks.get_mut(index / BLOCK).and_then(|block| block.get_mut(index % BLOCK)) {
-            change(value);
-        }
-    }
-
     /// The values from `from` on up to (without) `to`, piece by piece as they lie in memory.
     pub fn slices(&self, from: usize, to: usize) -> impl Iterator<Item = &[T]> {
-        let to = to.min(self.len);
-        let from = from.min(to);
-        (from / BLOCK..to.div_ceil(BLOCK)).map(move |block| {
-            let base = block * BLOCK;
-            &self.blocks[block][from.saturating_sub(base)..(to - base).min(BLOCK)]
-        })
+        pieces(from, to.min(self.len)).map(|(block, range)| &self.blocks[block][range])
     }
 }
 

@@ -14,7 +14,8 @@ pub use column::Column;
 pub use judged::Judged;
 pub use tree::{Kind, Summary, Tree};
 
-use judged::Judgements;
+use column::BLOCK;
+use judged::Reasons;
 
 use crate::dissect::Protocol;
 use crate::flow::{Judgement, Labels};
@@ -103,20 +104,47 @@ const OFFSET_RUN: usize = 64;
 /// A flow column entry without a conversation.
 const NO_FLOW: u32 = u32::MAX;
 
+/// What the columns hold of so many packets. Blocks are of fixed size and stay where they are: a growing capture costs no
+/// copying and never holds two copies of a column. All columns share one index, so taking a packet asks once for room.
+#[derive(Debug)]
+struct Block {
+    times: Box<[i64; BLOCK]>,
+    offset_bases: Box<[u64; BLOCK / OFFSET_RUN]>,
+    offsets: Box<[u32; BLOCK]>,
+    cap_lens: Box<[u32; BLOCK]>,
+    wire_lens: Box<[u32; BLOCK]>,
+    flows: Box<[u32; BLOCK]>,
+    labels: Box<[u16; BLOCK]>,
+    facts: Box<[u16; BLOCK]>,
+    interfaces: Box<[u8; BLOCK]>,
+    protocols: Box<[u8; BLOCK]>,
+    judged: Box<[u8; BLOCK]>,
+}
+
+impl Block {
+    fn new() -> Self {
+        Self {
+            times: column::zeros(),
+            offset_bases: column::zeros(),
+            offsets: column::zeros(),
+            cap_lens: column::zeros(),
+            wire_lens: column::zeros(),
+            flows: column::zeros(),
+            labels: column::zeros(),
+            facts: column::zeros(),
+            interfaces: column::zeros(),
+            protocols: column::zeros(),
+            judged: column::zeros(),
+        }
+    }
+}
+
 /// The packets of a log.
 #[derive(Debug, Default)]
 pub struct Store {
-    times: Column<i64>,
-    offset_bases: Column<u64>,
-    offsets: Column<u32>,
-    cap_lens: Column<u32>,
-    wire_lens: Column<u32>,
-    flows: Column<u32>,
-    labels: Column<u16>,
-    interfaces: Column<u8>,
-    protocols: Column<u8>,
-    facts: Column<u16>,
-    judgements: Judgements,
+    blocks: Vec<Block>,
+    len: usize,
+    reasons: Reasons,
     tree: Tree,
     /// Packets more than 4 GiB behind the first of their run, as when hours of counters lie between: packet and offset.
     far_offsets: Vec<(PacketNo, u64)>,
@@ -131,32 +159,37 @@ impl Store {
     /// Takes the next packet.
     #[inline]
     pub fn push(&mut self, row: &Row) {
-        let index = self.times.len();
+        let (index, at) = (self.len, self.len % BLOCK);
+        if at == 0 {
+            self.blocks.push(Block::new());
+        }
+        let Some(block) = self.blocks.last_mut() else { return };
+        self.len += 1;
         let time = row.time.nanos();
         let timed = !row.facts.has(Facts::NO_TIME);
-        self.times.push(time);
+        block.times[at] = time;
+        let base = &mut block.offset_bases[at / OFFSET_RUN];
         if index.is_multiple_of(OFFSET_RUN) {
-            self.offset_bases.push(row.offset);
+            *base = row.offset;
         }
-        let base = self.offset_bases.get(index / OFFSET_RUN).unwrap_or(row.offset);
-        match row.offset.checked_sub(base).and_then(|distance| u32::try_from(distance).ok()) {
-            Some(distance) if distance != u32::MAX => self.offsets.push(distance),
+        block.offsets[at] = match row.offset.checked_sub(*base).and_then(|distance| u32::try_from(distance).ok()) {
+            Some(distance) if distance != u32::MAX => distance,
             _ => {
-                self.offsets.push(u32::MAX);
                 self.far_offsets.push((number(index), row.offset));
+                u32::MAX
             }
-        }
-        self.cap_lens.push(row.cap_len);
-        self.wire_lens.push(row.wire_len);
-        self.flows.push(row.flow.map_or(NO_FLOW, |(flow, direction)| flow.0 << 1 | direction.index() as u32));
-        self.labels.push(row.labels.bits());
-        self.interfaces.push(u8::try_from(row.interface.0).unwrap_or(u8::MAX));
+        };
+        block.cap_lens[at] = row.cap_len;
+        block.wire_lens[at] = row.wire_len;
+        block.flows[at] = row.flow.map_or(NO_FLOW, |(flow, direction)| flow.0 << 1 | direction.index() as u32);
+        block.labels[at] = row.labels.bits();
+        block.interfaces[at] = u8::try_from(row.interface.0).unwrap_or(u8::MAX);
         if row.interface.0 >= u32::from(u8::MAX) {
             self.far_interfaces.push((number(index), row.interface));
         }
-        self.protocols.push(row.protocol as u8);
-        self.facts.push(row.facts.0);
-        self.judgements.push(row.judged);
+        block.protocols[at] = row.protocol as u8;
+        block.facts[at] = row.facts.0;
+        block.judged[at] = row.judged.map_or(0, Judged::bits);
         self.tree.push(timed.then_some(time), row.wire_len, row.labels, row.facts);
         if timed {
             self.disordered |= self.latest.is_some_and(|latest| time < latest);
@@ -166,12 +199,12 @@ impl Store {
 
     /// How many packets there are.
     pub fn len(&self) -> u32 {
-        self.times.len() as u32
+        self.len as u32
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
+        self.len == 0
     }
 
     /// Whether some packet bears an earlier time than one before it.
@@ -187,8 +220,8 @@ impl Store {
     /// One packet.
     #[inline]
     pub fn get(&self, no: PacketNo) -> Option<Row> {
-        let index = index(no)?;
-        let interface = match self.interfaces.get(index)? {
+        let (block, at) = self.place(no)?;
+        let interface = match block.interfaces[at] {
             u8::MAX => match self.far_interfaces.binary_search_by_key(&no, |(no, _)| *no) {
                 Ok(place) => self.far_interfaces[place].1,
                 Err(_) => InterfaceId(u32::from(u8::MAX)),
@@ -196,34 +229,40 @@ impl Store {
             near => InterfaceId(u32::from(near)),
         };
         Some(Row {
-            time: Timestamp::from_nanos(self.times.get(index)?),
-            offset: match self.offsets.get(index)? {
+            time: Timestamp::from_nanos(block.times[at]),
+            offset: match block.offsets[at] {
                 u32::MAX => self.far_offsets[self.far_offsets.binary_search_by_key(&no, |(no, _)| *no).ok()?].1,
-                distance => self.offset_bases.get(index / OFFSET_RUN)? + u64::from(distance),
+                distance => block.offset_bases[at / OFFSET_RUN] + u64::from(distance),
             },
-            cap_len: self.cap_lens.get(index)?,
-            wire_len: self.wire_lens.get(index)?,
-            flow: flow_of(self.flows.get(index)?),
-            labels: Labels::from_bits(self.labels.get(index)?),
+            cap_len: block.cap_lens[at],
+            wire_len: block.wire_lens[at],
+            flow: flow_of(block.flows[at]),
+            labels: Labels::from_bits(block.labels[at]),
             interface,
-            protocol: protocol(self.protocols.get(index)?),
-            facts: Facts(self.facts.get(index)?),
-            judged: self.judgements.get(index),
+            protocol: protocol(block.protocols[at]),
+            facts: Facts(block.facts[at]),
+            judged: Judged::from_bits(block.judged[at]),
         })
+    }
+
+    /// The conversation of a packet, and its direction there.
+    #[inline]
+    pub fn flow(&self, no: PacketNo) -> Option<(FlowId, Direction)> {
+        let (block, at) = self.place(no)?;
+        flow_of(block.flows[at])
     }
 
     /// When a packet was captured; `None` where the file gives no time.
     pub fn time(&self, no: PacketNo) -> Option<Timestamp> {
-        let index = index(no)?;
-        let timed = !Facts(self.facts.get(index)?).has(Facts::NO_TIME);
-        timed.then(|| self.times.get(index).map(Timestamp::from_nanos)).flatten()
+        let (block, at) = self.place(no)?;
+        let timed = !Facts(block.facts[at]).has(Facts::NO_TIME);
+        timed.then(|| Timestamp::from_nanos(block.times[at]))
     }
 
     /// The packets of a conversation, in order of arrival, among those from `from` to `to`.
     pub fn of_flow(&self, flow: FlowId, from: PacketNo, to: PacketNo) -> impl Iterator<Item = PacketNo> {
         let start = index(from).unwrap_or(0);
-        self.flows
-            .slices(start, to.0 as usize)
+        self.slices(start, to.0 as usize, |block| &block.flows[..])
             .flatten()
             .zip(start..)
             .filter(move |(entry, _)| **entry >> 1 == flow.0 && **entry != NO_FLOW)
@@ -254,44 +293,65 @@ impl Store {
 
     /// Stored times, in order of arrival, from packet `from` on up to and with `to`.
     pub(crate) fn times(&self, from: usize, to: usize) -> impl Iterator<Item = &[i64]> {
-        self.times.slices(from, to)
+        self.slices(from, to, |block| &block.times[..])
     }
 
     /// Bytes on the wire, likewise.
     pub(crate) fn wire_lens(&self, from: usize, to: usize) -> impl Iterator<Item = &[u32]> {
-        self.wire_lens.slices(from, to)
+        self.slices(from, to, |block| &block.wire_lens[..])
     }
 
     /// Small facts and labels of the packet at an index from 0.
     pub(crate) fn marks(&self, index: usize) -> (Labels, Facts) {
-        (Labels::from_bits(self.labels.get(index).unwrap_or(0)), Facts(self.facts.get(index).unwrap_or(0)))
+        let place = self.place(number(index));
+        place.map_or_else(Default::default, |(block, at)| (Labels::from_bits(block.labels[at]), Facts(block.facts[at])))
     }
 
     /// What a packet is held to be, with the reasons; those of the first 131,072 judgements are kept.
     pub fn judgement(&self, no: PacketNo) -> Option<Judgement> {
-        self.judgements.reasons(no)
+        self.reasons.get(no)
     }
 
     /// Keeps the reasons why the latest packet is held to be what its row says.
     pub fn give_reasons(&mut self, judgement: Judgement) {
-        self.judgements.give_reasons(judgement);
+        self.reasons.give(PacketNo(self.len()), judgement);
     }
 
     /// The earlier packets whose judgement this packet corrected, and what they are held to be since.
     pub fn corrected_by(&self, no: PacketNo) -> impl Iterator<Item = (PacketNo, Judgement)> {
-        self.judgements.corrected_by(no)
+        self.reasons.corrected_by(no)
     }
 
     /// Corrects what an earlier packet is held to be.
     pub fn amend(&mut self, no: PacketNo, judgement: Judgement) {
-        self.judgements.amend(no, judgement);
+        if let Some((block, at)) = self.place_mut(no) {
+            block.judged[at] = Judged::from(judgement).bits();
+        }
+        self.reasons.amend(no, judgement);
     }
 
     /// Notes that the kernel dropped this packet.
     pub fn mark_dropped(&mut self, no: PacketNo) {
-        if let Some(index) = index(no) {
-            self.facts.update(index, |facts| *facts |= Facts::DROPPED.0);
+        if let Some((block, at)) = self.place_mut(no) {
+            block.facts[at] |= Facts::DROPPED.0;
         }
+    }
+
+    /// Where a packet stands: its block, and its place there, which is below `BLOCK`.
+    #[inline]
+    fn place(&self, no: PacketNo) -> Option<(&Block, usize)> {
+        let index = index(no).filter(|index| *index < self.len)?;
+        Some((self.blocks.get(index / BLOCK)?, index % BLOCK))
+    }
+
+    fn place_mut(&mut self, no: PacketNo) -> Option<(&mut Block, usize)> {
+        let index = index(no).filter(|index| *index < self.len)?;
+        Some((self.blocks.get_mut(index / BLOCK)?, index % BLOCK))
+    }
+
+    /// The values of one column from index `from` on up to (without) `to`, piece by piece as they lie in memory.
+    fn slices<'a, T: 'a>(&'a self, from: usize, to: usize, column: impl Fn(&Block) -> &[T]) -> impl Iterator<Item = &'a [T]> {
+        column::pieces(from, to.min(self.len)).map(move |(block, range)| &column(&self.blocks[block])[range])
     }
 }
 
