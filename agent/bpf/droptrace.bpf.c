@@ -3,13 +3,21 @@
 // Reports each packet the kernel frees as dropped (tracepoint skb:kfree_skb): time, reason, place, namespace, interface and
 // the first bytes from its network header on. Counts all of them exactly; reports at most EVENTS_PER_SECOND on a processor.
 //
+// Two programs come of it. The first (tp_btf, Linux 5.5) knows the packet's type, so that the kernel copies its bytes for it
+// wherever they lie: the data of a packet is mostly in page fragments, of which a program that only has an address reads
+// nothing. It hands over by perf buffers, one a processor. The second (RAW, Linux 5.8) is for hosts that allow no perf buffers:
+// it hands over by a ring and has only what lies in the packet's linear part, which are the headers.
+//
 // Compiled once and kept beside this file, so that building the agent needs no clang; fields are found by name in the running
 // kernel (CO-RE), so one object serves every little-endian machine. After a change:
-//   clang -O2 -g -target bpf -mcpu=v3 -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu -c droptrace.bpf.c -o droptrace.bpf.o
-//   llvm-strip -g droptrace.bpf.o
+//   for raw in "" _raw; do
+//     clang -O2 -g -target bpf -mcpu=v3 -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu ${raw:+-DRAW} \
+//       -c droptrace.bpf.c -o droptrace$raw.bpf.o && llvm-strip -g droptrace$raw.bpf.o
+//   done
 //
 // It reads only; nothing is changed in any packet or in the kernel.
 
+#include <stddef.h>
 #include <linux/types.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -17,6 +25,8 @@
 #include <bpf/bpf_endian.h>
 
 #define BYTES 128
+// Bytes that are asked of the kernel at most: BYTES, and the longest frame header before them.
+#define MOST_APPENDED (BYTES + 64)
 #define IFNAMSIZ 16
 #define SECOND_NS 1000000000ull
 // Namespaces' inode numbers are given out from here on (include/linux/proc_ns.h, PROC_*_INIT_INO), downwards and upwards of a
@@ -36,6 +46,7 @@ struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
 	unsigned int len;
+	unsigned int data_len;
 	__be16 protocol;
 	__u16 network_header;
 	unsigned char *head;
@@ -50,9 +61,10 @@ const volatile __u8 HAS_RX_SK = 1;   // Linux 6.11
 const volatile __u8 FILTER = 0;
 const volatile __u32 EVENTS_PER_SECOND = 1000;
 
-// What a reader gets; kernel_drops/event.rs knows this layout.
+// What a reader gets; kernel_drops/event.rs knows this layout. `captured` bytes of the linear part follow, and then `appended`
+// bytes that the kernel copied, which begin `data_at` bytes behind the network header (or before it).
 struct event {
-	__u64 boot_ns;
+	__u64 monotonic_ns;
 	__u64 location;
 	__u64 skipped;
 	__u32 reason;
@@ -63,8 +75,8 @@ struct event {
 	__u16 ether_type;
 	__u16 gso_size;
 	__u16 captured;
-	__u16 padding;
-	__u32 cpu;
+	__u16 appended;
+	__s32 data_at;
 	char ifname[IFNAMSIZ];
 	__u8 bytes[BYTES];
 };
@@ -88,7 +100,12 @@ struct rate {
 	__u64 skipped;
 };
 
+#ifdef RAW
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 20); } events SEC(".maps");
+#else
+struct { __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY); __uint(key_size, sizeof(__u32)); __uint(value_size, sizeof(__u32)); }
+	events SEC(".maps");
+#endif
 struct { __uint(type, BPF_MAP_TYPE_PERCPU_HASH); __uint(max_entries, 4096); __type(key, struct count_key); __type(value, __u64); }
 	counts SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4096); __type(key, struct place); __type(value, __u8); }
@@ -134,10 +151,35 @@ static __always_inline void count(struct count_key *key)
 		*n += 1;
 }
 
-SEC("raw_tp/kfree_skb")
-int droptrace(struct bpf_raw_tracepoint_args *ctx)
+// Hands an event over; other than 0 if there was no room. Nobody is woken: the reader comes by every 20 ms. A wake-up for each
+// event costs 14 times as much.
+static __always_inline long hand_over(struct sk_buff *skb, struct event *event, __u32 data_len)
 {
-	struct sk_buff *skb = (struct sk_buff *)ctx->args[0];
+#ifdef RAW
+	return bpf_ringbuf_output(&events, event, sizeof(*event), BPF_RB_NO_WAKEUP);
+#else
+	// What is missing lies in fragments. The kernel copies from where `data` points, which is the frame's header on its way
+	// out, and may be behind the network header on its way in.
+	__s64 wanted = (__s64)BYTES - event->data_at;
+	if (data_len && event->captured < BYTES && event->data_at <= event->captured && wanted > 0) {
+		__u64 n = wanted < skb->len ? wanted : skb->len;
+		event->appended = n < MOST_APPENDED ? n : MOST_APPENDED;
+	}
+	__u32 size = offsetof(struct event, bytes) + event->captured;
+	if (size > sizeof(*event))
+		size = sizeof(*event);
+	return bpf_skb_output(skb, &events, BPF_F_CURRENT_CPU | (__u64)event->appended << 32, event, size);
+#endif
+}
+
+#ifdef RAW
+SEC("raw_tp/kfree_skb")
+#else
+SEC("tp_btf/kfree_skb")
+#endif
+int droptrace(__u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
 	__u16 protocol = BPF_CORE_READ(skb, protocol);
 	if (!protocol) // unix and netlink sockets
 		return 0;
@@ -152,14 +194,14 @@ int droptrace(struct bpf_raw_tracepoint_args *ctx)
 		dev = 0;
 		netns = netns_of_sock(BPF_CORE_READ(skb, sk));
 		if (!netns && HAS_RX_SK)
-			netns = netns_of_sock((struct sock *)ctx->args[3]);
+			netns = netns_of_sock((struct sock *)ctx[3]);
 	}
 	if (!is_watched(netns, ifindex))
 		return 0;
 
 	struct count_key key = {};
-	key.location = ctx->args[1];
-	key.reason = HAS_REASON ? (__u32)ctx->args[2] : 0;
+	key.location = ctx[1];
+	key.reason = HAS_REASON ? (__u32)ctx[2] : 0;
 	key.netns = netns;
 	key.ifindex = ifindex;
 	count(&key);
@@ -168,7 +210,7 @@ int droptrace(struct bpf_raw_tracepoint_args *ctx)
 	struct rate *rate = bpf_map_lookup_elem(&rates, &zero);
 	if (!rate)
 		return 0;
-	__u64 now = bpf_ktime_get_boot_ns();
+	__u64 now = bpf_ktime_get_ns();
 	if (now - rate->began_ns >= SECOND_NS) {
 		rate->began_ns = now;
 		rate->reported = 0;
@@ -177,47 +219,40 @@ int droptrace(struct bpf_raw_tracepoint_args *ctx)
 		rate->skipped += 1;
 		return 0;
 	}
-	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event) {
-		rate->skipped += 1;
-		return 0;
-	}
-	rate->reported += 1;
-	event->boot_ns = now;
-	event->location = key.location;
-	event->skipped = rate->skipped;
-	rate->skipped = 0;
-	event->reason = key.reason;
-	event->netns = netns;
-	event->ifindex = ifindex;
-	event->ether_type = bpf_ntohs(protocol);
-	event->padding = 0;
-	event->cpu = bpf_get_smp_processor_id();
-	event->mtu = 0;
-	__builtin_memset(event->ifname, 0, sizeof(event->ifname));
+	struct event event = {};
+	event.monotonic_ns = now;
+	event.location = key.location;
+	event.skipped = rate->skipped;
+	event.reason = key.reason;
+	event.netns = netns;
+	event.ifindex = ifindex;
+	event.ether_type = bpf_ntohs(protocol);
 	if (dev) {
-		event->mtu = BPF_CORE_READ(dev, mtu);
-		bpf_probe_read_kernel(event->ifname, sizeof(event->ifname), __builtin_preserve_access_index(&dev->name));
+		event.mtu = BPF_CORE_READ(dev, mtu);
+		bpf_probe_read_kernel(event.ifname, sizeof(event.ifname), __builtin_preserve_access_index(&dev->name));
 	}
 
 	unsigned char *head = BPF_CORE_READ(skb, head);
 	__u32 network = BPF_CORE_READ(skb, network_header);
 	__u32 tail = BPF_CORE_READ(skb, tail);
-	long pulled = (long)(BPF_CORE_READ(skb, data) - head) - (long)network;
-	event->len = BPF_CORE_READ(skb, len) + pulled;
+	event.data_at = (__s32)((long)(BPF_CORE_READ(skb, data) - head) - (long)network);
+	event.len = BPF_CORE_READ(skb, len) + event.data_at;
 	struct skb_shared_info *shared = (struct skb_shared_info *)(head + BPF_CORE_READ(skb, end));
-	event->gso_size = BPF_CORE_READ(shared, gso_size);
+	event.gso_size = BPF_CORE_READ(shared, gso_size);
 
-	// Only what lies in the linear part: headers are there.
 	__u32 n = tail > network && network != 0xffff ? tail - network : 0;
 	if (n > BYTES)
 		n = BYTES;
-	__builtin_memset(event->bytes, 0, sizeof(event->bytes));
-	if (n && bpf_probe_read_kernel(event->bytes, n, head + network))
+	if (n && bpf_probe_read_kernel(event.bytes, n, head + network))
 		n = 0;
-	event->captured = n;
-	// Nobody is woken: the reader comes by every 20 ms. A wake-up for each event costs 14 times as much.
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	event.captured = n;
+	if (hand_over(skb, &event, BPF_CORE_READ(skb, data_len))) {
+		rate->skipped += 1;
+		return 0;
+	}
+	rate->reported += 1;
+	// What was skipped meanwhile, by an interrupt in the middle of this, is told next time.
+	rate->skipped -= event.skipped;
 	return 0;
 }
 

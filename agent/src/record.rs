@@ -10,10 +10,10 @@ use crate::recording::{Plan, Recording};
 use crate::rights::Rights;
 use crate::segments::{Segments, compact_time};
 use crate::serve;
-use crate::source::Target;
 use crate::source::capture::CaptureSettings;
 use crate::source::netns::NetnsError;
 use crate::source::watch::WatchSettings;
+use crate::source::{Target, Tracing};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::net::SocketAddr;
@@ -51,6 +51,9 @@ pub(crate) struct CaptureArgs {
     /// A source not to read: see `dropscope record --help`. May be repeated.
     #[arg(long, value_name = "SOURCE")]
     without: Vec<String>,
+    /// How packets that the kernel drops are traced. What is then not seen is said at the start.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    kernel_drops: Tracing,
     /// Probe this service with five SYNs again and again, from the first namespace that is watched; the results stand in the
     /// log. May be repeated.
     #[arg(long = "probe", value_name = "HOST:PORT", value_parser = crate::probe::target)]
@@ -182,7 +185,7 @@ impl CaptureArgs {
         Ok(Plan {
             watched,
             captures,
-            sources: WatchSettings { without: self.without.clone(), ..WatchSettings::default() },
+            sources: WatchSettings { without: self.without.clone(), tracing: self.kernel_drops, ..WatchSettings::default() },
             triggers: Vec::new(),
             probes: recorded::Plan { targets: self.probes.clone(), every: self.probe_every },
         })
@@ -292,6 +295,7 @@ mod tests {
                 no_promiscuous: false,
                 ring: 1 << 20,
                 without: Vec::new(),
+                kernel_drops: Tracing::Auto,
                 probes: Vec::new(),
                 probe_every: Duration::from_secs(60),
                 metrics: None,

@@ -33,6 +33,7 @@ pub mod watch;
 
 pub use caps::Capability;
 pub use capture::{Batch, Capture, CaptureStatistics};
+pub use kernel_drops::Tracing;
 pub use netns::Target;
 pub use sample::Sample;
 
@@ -75,6 +76,11 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// What it cannot tell on this host although it was opened, in full sentences; asked once.
+    fn limits(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How long to wait before the next reading; never shorter than the kind's own interval is useful.
     fn interval(&self, standard: Duration) -> Duration {
         standard
@@ -110,6 +116,8 @@ pub struct Scene<'a> {
     pub target: &'a Target,
     /// Every watched namespace.
     pub watched: &'a [Target],
+    /// How drops of the kernel are to be traced.
+    pub tracing: Tracing,
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@
 //! other into one sample, so a snapshot of a namespace is one moment for all of them.
 
 use super::netns::{NetnsError, Target};
-use super::{Capability, Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind};
+use super::{Capability, Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind, Tracing};
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -44,6 +44,8 @@ pub struct WatchSettings {
     pub interval: Duration,
     /// Sources not to open, by name.
     pub without: Vec<String>,
+    /// How drops of the kernel are traced.
+    pub tracing: Tracing,
     /// Called once on each thread when its sources are open, with the capabilities that reading them takes: Linux keeps
     /// capabilities by thread, so the others are dropped here. What it answers as an error ends the watch before it begins.
     pub confine: Option<Confine>,
@@ -51,7 +53,7 @@ pub struct WatchSettings {
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(1), without: Vec::new(), confine: None }
+        Self { interval: Duration::from_secs(1), without: Vec::new(), tracing: Tracing::default(), confine: None }
     }
 }
 
@@ -148,7 +150,7 @@ impl Watch {
         let (phase, settings, to, unread) = (Arc::clone(&self.phase), settings.clone(), to.clone(), self.unread.0.clone());
         let (target, watched) = (target.clone(), watched.to_vec());
         let body = move || {
-            let scene = Scene { target: &target, watched: &watched };
+            let scene = Scene { target: &target, watched: &watched, tracing: settings.tracing };
             let mut runner = Runner::open(&kinds, &scene, &settings);
             let confined = settings.confine.as_ref().map_or(Ok(()), |confine| confine.0(&runner.keeps()));
             let may_read = confined.is_ok();
@@ -212,13 +214,16 @@ impl Runner {
         };
         for kind in kinds {
             match (kind.open)(scene) {
-                Ok(source) => runner.sources.push(Scheduled {
-                    source,
-                    standard: kind.interval.mul_f64(settings.interval.as_secs_f64()),
-                    due: Instant::now(),
-                    has_failed: false,
-                    is_over: false,
-                }),
+                Ok(mut source) => {
+                    runner.limits.extend(source.limits());
+                    runner.sources.push(Scheduled {
+                        source,
+                        standard: kind.interval.mul_f64(settings.interval.as_secs_f64()),
+                        due: Instant::now(),
+                        has_failed: false,
+                        is_over: false,
+                    });
+                }
                 Err(error) => runner.limits.push(runner.sentence(kind, &error)),
             }
         }

@@ -1,4 +1,4 @@
-//! What the program in the kernel hands over: `struct event` and `struct count_key` of `bpf/droptrace.bpf.c`.
+//! A dropped packet as it is handed over: `struct event` and `struct count_key` of `bpf/droptrace.bpf.c`.
 
 use crate::source::netlink::{text, u16_at, u32_at, u64_at};
 
@@ -6,11 +6,14 @@ use crate::source::netlink::{text, u16_at, u32_at, u64_at};
 pub(super) const KEY_SIZE: usize = 24;
 /// Where the packet's bytes begin in an event.
 const BYTES_AT: usize = 72;
+/// Bytes of a packet that are told.
+const BYTES: usize = 128;
 
 /// A dropped packet.
-#[derive(Debug, PartialEq)]
-pub(super) struct DropEvent<'a> {
-    pub(super) boot_ns: i64,
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct DropEvent {
+    /// Nanoseconds of the monotonic clock.
+    pub(super) monotonic_ns: i64,
     pub(super) location: u64,
     pub(super) skipped: u64,
     pub(super) reason: u32,
@@ -21,7 +24,7 @@ pub(super) struct DropEvent<'a> {
     pub(super) ether_type: u16,
     pub(super) gso_size: u16,
     pub(super) ifname: String,
-    pub(super) bytes: &'a [u8],
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Which drops were counted.
@@ -33,11 +36,16 @@ pub(super) struct Counted {
     pub(super) ifindex: u32,
 }
 
-impl<'a> DropEvent<'a> {
-    pub(super) fn parse(raw: &'a [u8]) -> Option<Self> {
+impl DropEvent {
+    /// Reads an event; `None` where it claims more than it has.
+    pub(super) fn parse(raw: &[u8]) -> Option<Self> {
         let captured = usize::from(u16_at(raw, 48)?);
+        let appended = usize::from(u16_at(raw, 50)?);
+        let data_at = u32_at(raw, 52)? as i32;
+        let linear = raw.get(BYTES_AT..BYTES_AT + captured)?;
+        let appended = raw.get(BYTES_AT + captured..BYTES_AT + captured + appended)?;
         Some(Self {
-            boot_ns: u64_at(raw, 0)? as i64,
+            monotonic_ns: u64_at(raw, 0)? as i64,
             location: u64_at(raw, 8)?,
             skipped: u64_at(raw, 16)?,
             reason: u32_at(raw, 24)?,
@@ -48,9 +56,21 @@ impl<'a> DropEvent<'a> {
             ether_type: u16_at(raw, 44)?,
             gso_size: u16_at(raw, 46)?,
             ifname: text(raw.get(56..BYTES_AT)?),
-            bytes: raw.get(BYTES_AT..BYTES_AT + captured)?,
+            bytes: joined(linear, appended, data_at),
         })
     }
+}
+
+/// The packet from its network header on: its linear part, and behind that what the kernel copied, of which the first byte is
+/// `data_at` bytes behind the network header, or before it.
+fn joined(linear: &[u8], appended: &[u8], data_at: i32) -> Vec<u8> {
+    let mut bytes = linear.to_vec();
+    // What both have is the same.
+    let known = i64::try_from(linear.len()).unwrap_or(i64::MAX) - i64::from(data_at);
+    let more = usize::try_from(known).ok().and_then(|known| appended.get(known..));
+    bytes.extend_from_slice(more.unwrap_or_default());
+    bytes.truncate(BYTES);
+    bytes
 }
 
 impl Counted {
@@ -79,6 +99,29 @@ mod tests {
         assert_eq!(DropEvent::parse(&raw).expect("a whole event").bytes.len(), 128);
         raw[48] = 129;
         assert_eq!(DropEvent::parse(&raw), None);
+        (raw[48], raw[50]) = (120, 9);
+        assert_eq!(DropEvent::parse(&raw), None);
         assert_eq!(DropEvent::parse(&raw[..60]), None);
+    }
+
+    #[test]
+    fn headers_and_what_lies_in_fragments_make_one_packet() {
+        // Linear part, what the kernel copied, where that begins, and the packet.
+        let cases: &[(&str, &str, i32, &str)] = &[
+            ("ip tcp", "eth ip tcp GET /", -4, "ip tcp GET /"),
+            ("ip tcp", "ip tcp GET /", 0, "ip tcp GET /"),
+            ("ip tcp", "tcp GET /", 3, "ip tcp GET /"),
+            ("ip tcp", " GET /", 6, "ip tcp GET /"),
+            ("ip tcp", "GET /", 7, "ip tcp"),
+            ("ip tcp", "", 0, "ip tcp"),
+            ("ip tcp", "ip", 0, "ip tcp"),
+            ("", "eth ip tcp", -4, "ip tcp"),
+            ("ip tcp", "data", i32::MIN, "ip tcp"),
+        ];
+        for (linear, appended, data_at, packet) in cases {
+            let bytes = joined(linear.as_bytes(), appended.as_bytes(), *data_at);
+            assert_eq!(String::from_utf8_lossy(&bytes), *packet, "{linear} {appended} {data_at}");
+        }
+        assert_eq!(joined(&[1; 100], &[1; 192], 0).len(), BYTES);
     }
 }

@@ -1,47 +1,64 @@
 //! Every packet the kernel freed as dropped: reason, place, namespace, interface and first bytes, by the tracepoint
-//! `skb:kfree_skb` and a small eBPF program (`bpf/droptrace.bpf.c`).
+//! `skb:kfree_skb`.
 //!
 //! Drops are counted exactly by reason, place, namespace and interface (`drop.count`); of each processor at most 1,000 a second
 //! are recorded one by one, and a record says how many were skipped before it. Only drops of watched namespaces are taken, and
 //! of the other ends of their veth pairs: a packet too long for a veth is charged to the sender's end, in another namespace.
 //!
-//! The program is loaded from an object kept in the repository; building needs no clang. What the kernel lacks is told:
-//! - no eBPF or no type information (`/sys/kernel/btf/vmlinux`): no drops;
-//! - Linux before 5.17: drops without a reason;
-//! - no right to read kernel symbols: drops without a place.
+//! How much is told depends on the host. The first of these that works is used ([`Tracing`]), and what is then not seen is said:
+//! - an eBPF program that knows the packet's type: everything (Linux 5.5, type information in `/sys/kernel/btf/vmlinux`);
+//! - an eBPF program without perf buffers: of a packet's bytes mostly the headers alone (Linux 5.8);
+//! - the tracepoint without eBPF ([`tracepoint`]): time, reason, place and protocol, of the whole host.
+//!
+//! Linux before 5.17 gives no reason, and without the right to read kernel symbols there is no place.
 //!
 //! Not seen here, since the kernel does not free them as dropped: overflow of a listen queue, a full ring of a network card.
 
 mod btf;
 mod event;
+mod perf;
+mod program;
 mod symbols;
+mod tracepoint;
 
 use super::netlink::Socket;
 use super::sample::{Family, Name, Reading};
 use super::{Capability, Sample, Scene, Scope, Source, SourceError, SourceKind, Target};
-use aya::maps::{HashMap as BpfHashMap, MapData, PerCpuHashMap, RingBuf};
-use aya::programs::RawTracePoint;
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::programs::ProgramError;
 use dropscope_core::log::block::{CounterKind, KernelDrop, Station, Unit};
-use event::{Counted, DropEvent, KEY_SIZE};
+use event::{Counted, DropEvent};
 use nix::sys::socket::SockProtocol;
+use program::{Kind, Program};
 use std::collections::{HashMap, HashSet};
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use symbols::Symbols;
+use tracepoint::Tracepoint;
 
 pub(super) const KIND: SourceKind = SourceKind {
     name: "kernel_drops",
     about: "each packet the kernel dropped, with reason, place and first bytes (eBPF)",
     scope: Scope::Host,
-    // The program wakes nobody, which would cost 14 times as much: its ring is emptied by the clock.
+    // Nobody is woken by a drop, which would cost 14 times as much: buffers are emptied by the clock.
     interval: Duration::from_millis(20),
     open: |scene| Ok(Box::new(KernelDrops::open(scene)?)),
 };
 
-/// The compiled program: `bpf/droptrace.bpf.c` says how it is made.
-static PROGRAM: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/droptrace.bpf.o"));
+/// How drops of the kernel are traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tracing {
+    /// The first of the others that this host allows.
+    #[default]
+    Auto,
+    /// By eBPF, with a packet's first bytes wherever they lie.
+    Btf,
+    /// By eBPF without perf buffers, mostly with the headers alone.
+    Raw,
+    /// Without eBPF: time, reason, place and protocol, of the whole host.
+    Tracepoint,
+}
 
 const WHAT: &str = "packets the kernel dropped";
 const RIGHTS: &str = "CAP_BPF and CAP_PERFMON (or root)";
@@ -53,9 +70,7 @@ static COUNT: Family =
 static FIREWALL: Family = Family { station: Some(Station::Firewall), ..COUNT };
 
 struct KernelDrops {
-    events: RingBuf<MapData>,
-    counts: PerCpuHashMap<MapData, [u8; KEY_SIZE], u64>,
-    watched: BpfHashMap<MapData, [u8; 8], u8>,
+    tracer: Tracer,
     reasons: HashMap<u32, String>,
     symbols: Symbols,
     targets: Vec<(Target, Socket)>,
@@ -64,43 +79,29 @@ struct KernelDrops {
     limits: Vec<String>,
     counts_due: Instant,
     peers_due: Instant,
-    /// Keeps the program attached.
-    _program: Ebpf,
+}
+
+enum Tracer {
+    Program(Program),
+    Tracepoint(Tracepoint),
 }
 
 impl KernelDrops {
     fn open(scene: &Scene<'_>) -> Result<Self, SourceError> {
-        let lacks = |why: String| SourceError::Unsupported { what: WHAT.into(), why };
-        let mut limits = Vec::new();
-        let types = std::fs::read(btf::PATH).map_err(|error| {
-            lacks(format!(
-                "{}: {error}; it takes Linux 5.8 or later, built with type information (CONFIG_DEBUG_INFO_BTF)",
-                btf::PATH
-            ))
-        })?;
-        let types = btf::parse(&types).ok_or_else(|| lacks(format!("{} holds no type information", btf::PATH)))?;
-        let has_reason = types.tracepoint_arguments >= 3;
-        if !has_reason {
-            limits.push("kernel_drops: this kernel is older than Linux 5.17 and gives no reason for a drop.".into());
-        }
+        let (tracer, reasons, mut limits) = trace(scene.tracing)?;
         let symbols = Symbols::parse(&std::fs::read_to_string(symbols::PATH).unwrap_or_default());
         if symbols.is_empty() {
             limits.push("kernel_drops: the place of a drop cannot be told without CAP_SYSLOG (kernel.kptr_restrict).".into());
         }
-        let mut program = load(has_reason, types.tracepoint_arguments >= 4).map_err(|error| refused(error.as_ref()))?;
-        let map = |program: &mut Ebpf, name: &str| program.take_map(name).expect("the object in the repository has this map");
         let mut drops = Self {
-            events: RingBuf::try_from(map(&mut program, "events")).map_err(|error| lacks(error.to_string()))?,
-            counts: PerCpuHashMap::try_from(map(&mut program, "counts")).map_err(|error| lacks(error.to_string()))?,
-            watched: BpfHashMap::try_from(map(&mut program, "watched")).map_err(|error| lacks(error.to_string()))?,
-            reasons: types.reasons,
+            tracer,
+            reasons,
             symbols,
             targets: Vec::new(),
             told: HashSet::new(),
             limits,
             counts_due: Instant::now(),
             peers_due: Instant::now(),
-            _program: program,
         };
         for target in scene.watched {
             // A namespace that cannot be entered is told by those who read it.
@@ -114,8 +115,10 @@ impl KernelDrops {
     }
 
     fn watch(&mut self, netns: u64, ifindex: u32) -> Result<(), SourceError> {
-        let result = self.watched.insert(event::place_key(netns, ifindex), 1, 0);
-        result.map_err(|error| SourceError::Failed { what: WHAT.into(), why: error.to_string() })
+        match &mut self.tracer {
+            Tracer::Program(program) => program.watch(netns, ifindex).map_err(|error| failed(error.as_ref())),
+            Tracer::Tracepoint(_) => Ok(()),
+        }
     }
 
     /// Watches the other ends of the watched namespaces' interfaces, where they lie in other namespaces.
@@ -134,18 +137,17 @@ impl KernelDrops {
     }
 
     fn read_counts(&mut self, out: &mut Sample) -> Result<(), SourceError> {
-        let mut counts = Vec::new();
-        for entry in self.counts.iter() {
-            let (key, values) = entry.map_err(|error| SourceError::Failed { what: WHAT.into(), why: error.to_string() })?;
-            counts.extend(Counted::parse(&key).map(|counted| (counted, values.iter().sum::<u64>())));
-        }
+        let counts = match &self.tracer {
+            Tracer::Program(program) => program.counts().map_err(|error| failed(error.as_ref()))?,
+            Tracer::Tracepoint(tracepoint) => tracepoint.counts(),
+        };
         for (counted, value) in counts {
             let reason = reason_name(&self.reasons, counted.reason);
             let family = if reason.starts_with("NETFILTER") { &FIREWALL } else { &COUNT };
             let object: Arc<str> = format!("{reason} {}", self.symbols.place(counted.location)).trim().into();
             let name = Name {
                 key: "drop.count".into(),
-                netns: Some(counted.netns.into()),
+                netns: Some(counted.netns.into()).filter(|netns| *netns != 0),
                 ifindex: Some(counted.ifindex).filter(|ifindex| *ifindex != 0),
                 object: Some(object),
                 ..Name::default()
@@ -160,41 +162,106 @@ impl KernelDrops {
     }
 }
 
-/// Loads and attaches the program.
-fn load(has_reason: bool, has_rx_sk: bool) -> Result<Ebpf, Box<dyn std::error::Error>> {
-    let btf = Btf::from_sys_fs()?;
-    let (has_reason, has_rx_sk) = (u8::from(has_reason), u8::from(has_rx_sk));
-    let mut program = EbpfLoader::new()
-        .btf(Some(&btf))
-        .override_global("HAS_REASON", &has_reason, true)
-        .override_global("HAS_RX_SK", &has_rx_sk, true)
-        .override_global("FILTER", &1u8, true)
-        .load(PROGRAM)?;
-    let droptrace: &mut RawTracePoint =
-        program.program_mut("droptrace").expect("the object in the repository has this program").try_into()?;
-    droptrace.load()?;
-    droptrace.attach("kfree_skb")?;
-    Ok(program)
-}
-
-/// Tells a missing right from a kernel that cannot.
-fn refused(error: &(dyn std::error::Error + 'static)) -> SourceError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut why = error.to_string();
-    while let Some(error) = cause {
-        let denied = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        if matches!(denied, Some(libc::EPERM | libc::EACCES)) {
-            return SourceError::Denied { what: WHAT.into(), need: RIGHTS };
-        }
-        why = error.to_string();
-        cause = error.source();
+/// Begins to trace by the first way that works; with the names of reasons, and what is then not seen.
+fn trace(wanted: Tracing) -> Result<(Tracer, HashMap<u32, String>, Vec<String>), SourceError> {
+    let is_wanted = |way: Tracing| wanted == Tracing::Auto || wanted == way;
+    let mut refused = Refused::default();
+    let types = std::fs::read(btf::PATH).ok().and_then(|bytes| btf::parse(&bytes));
+    if types.is_none() && wanted != Tracing::Tracepoint {
+        refused.why.push(format!("this kernel has no type information ({}, CONFIG_DEBUG_INFO_BTF)", btf::PATH));
     }
-    SourceError::Unsupported { what: WHAT.into(), why: format!("the kernel refused the eBPF program: {}", last_line(&why)) }
+    for (way, kind) in [(Tracing::Btf, Kind::Btf), (Tracing::Raw, Kind::Raw)] {
+        let Some(types) = types.as_ref().filter(|_| is_wanted(way)) else { continue };
+        match Program::load(kind, types.tracepoint_arguments) {
+            Ok(program) => {
+                let less = "of most dropped packets only the headers are told, not what they carry";
+                let mut limits = Vec::new();
+                limits.extend((types.tracepoint_arguments < 3).then(|| NO_REASON.to_owned()));
+                limits.extend((kind == Kind::Raw).then(|| refused.limit(less)));
+                return Ok((Tracer::Program(program), types.reasons.clone(), limits));
+            }
+            Err(error) => refused.take(error.as_ref()),
+        }
+    }
+    if is_wanted(Tracing::Tracepoint) {
+        match Tracepoint::open() {
+            Ok(mut tracepoint) => {
+                let less = "dropped packets are those of the whole host, told without namespace, interface, addresses or bytes, \
+                            so that none is joined to a captured packet or a conversation";
+                let mut limits = vec![refused.limit(less)];
+                limits.extend((!tracepoint.has_reason()).then(|| NO_REASON.to_owned()));
+                let reasons = tracepoint.take_reasons();
+                return Ok((Tracer::Tracepoint(tracepoint), reasons, limits));
+            }
+            Err(error) => refused.take(&error),
+        }
+    }
+    Err(refused.error())
 }
 
-/// The verifier explains itself over hundreds of lines; the last one is the reason.
-fn last_line(text: &str) -> &str {
-    text.trim().lines().last().unwrap_or_default()
+const NO_REASON: &str = "kernel_drops: this kernel is older than Linux 5.17 and gives no reason for a drop.";
+
+/// Why better ways did not work.
+#[derive(Default)]
+struct Refused {
+    why: Vec<String>,
+    /// A right is missing. That can be changed, so it is what is told where nothing works.
+    denied: bool,
+}
+
+impl Refused {
+    fn take(&mut self, error: &(dyn Error + 'static)) {
+        self.denied |= is_denied(error);
+        let why = reason_of(error);
+        if !self.why.contains(&why) {
+            self.why.push(why);
+        }
+    }
+
+    /// The sentence for what the way that works does not tell.
+    fn limit(&self, less: &str) -> String {
+        let why = if self.why.is_empty() { "--kernel-drops asks for it".to_owned() } else { self.why.join("; ") };
+        format!("kernel_drops: {less}: {why}.")
+    }
+
+    fn error(self) -> SourceError {
+        match self.denied {
+            true => SourceError::Denied { what: WHAT.into(), need: RIGHTS },
+            false => SourceError::Unsupported { what: WHAT.into(), why: self.why.join("; ") },
+        }
+    }
+}
+
+fn failed(error: &dyn Error) -> SourceError {
+    SourceError::Failed { what: WHAT.into(), why: error.to_string() }
+}
+
+/// The error and what caused it, outermost first.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (**error).source())
+}
+
+/// Why the kernel's verifier does not take a program, in its own words. It explains itself over hundreds of lines; the last one
+/// but for its statistics is the reason.
+fn verdict(error: &(dyn Error + 'static)) -> Option<String> {
+    let Some(ProgramError::LoadError { verifier_log, .. }) = error.downcast_ref() else { return None };
+    let log = verifier_log.to_string();
+    let statistics = ["processed ", "stack depth ", "verification time "];
+    let said = log.trim().lines().rfind(|line| !statistics.iter().any(|begin| line.starts_with(begin)))?;
+    (!said.is_empty()).then(|| format!("this kernel refused the eBPF program: {said}"))
+}
+
+/// Whether a right is missing, and not something of the kernel. The verifier too answers EACCES.
+fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    let number = |error: &(dyn Error + 'static)| error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    chain(error).all(|error| verdict(error).is_none())
+        && chain(error).any(|error| matches!(number(error), Some(libc::EPERM | libc::EACCES)))
+}
+
+/// What is said of an error: its innermost cause.
+fn reason_of(error: &(dyn Error + 'static)) -> String {
+    let innermost = || chain(error).last().map(ToString::to_string).unwrap_or_default();
+    chain(error).find_map(verdict).unwrap_or_else(innermost)
 }
 
 /// A reason's name; empty where the kernel gives none. Reasons of subsystems (upper 16 bits) have no name in this enum.
@@ -217,19 +284,22 @@ impl Source for KernelDrops {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
         let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if version < (5, 19) { vec![Capability::CAP_BPF] } else { Vec::new() }
+        if version < (5, 19) && matches!(self.tracer, Tracer::Program(_)) { vec![Capability::CAP_BPF] } else { Vec::new() }
+    }
+
+    fn limits(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.limits)
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
-        out.limits.append(&mut self.limits);
         let clock = super::clock::read();
-        let realtime_of_boot = clock.realtime_ns - clock.boottime_ns;
-        while let Some(item) = self.events.next() {
-            let Some(event) = DropEvent::parse(&item) else { continue };
+        let realtime_of_monotonic = clock.realtime_ns - clock.monotonic_ns;
+        let (reasons, symbols, before) = (&self.reasons, &mut self.symbols, out.drops.len());
+        let take = |event: DropEvent| {
             out.drops.push(KernelDrop {
-                at_ns: event.boot_ns + realtime_of_boot,
-                reason: reason_name(&self.reasons, event.reason),
-                place: self.symbols.place(event.location).to_owned(),
+                at_ns: event.monotonic_ns + realtime_of_monotonic,
+                reason: reason_name(reasons, event.reason),
+                place: symbols.place(event.location).to_owned(),
                 netns: event.netns.into(),
                 ifindex: event.ifindex,
                 ifname: event.ifname,
@@ -237,10 +307,16 @@ impl Source for KernelDrops {
                 ether_type: event.ether_type,
                 len: event.len,
                 gso_size: event.gso_size.into(),
-                bytes: event.bytes.to_vec(),
+                bytes: event.bytes,
                 skipped: event.skipped,
             });
+        };
+        match &mut self.tracer {
+            Tracer::Program(program) => program.read(take),
+            Tracer::Tracepoint(tracepoint) => tracepoint.read(take),
         }
+        // Each processor has its own buffer.
+        out.drops[before..].sort_by_key(|drop| drop.at_ns);
         let now = Instant::now();
         if now >= self.counts_due || out.is_last {
             self.counts_due = now + COUNTS_EVERY;
