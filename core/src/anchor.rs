@@ -7,12 +7,13 @@
 
 use crate::ids::{CaptureNo, CounterId, Direction, DropNo, FlowId, NetnsId, PacketNo};
 use crate::time::{Span, Timestamp};
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 
 /// A place in one capture.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Anchor {
     /// The capture that holds it.
     pub capture: CaptureNo,
@@ -21,7 +22,7 @@ pub struct Anchor {
 }
 
 /// What an anchor points to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Place {
     /// One packet.
     Packet(PacketNo),
@@ -162,12 +163,6 @@ fn parse_span(text: &str) -> Option<Span> {
 impl Serialize for Anchor {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Anchor {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

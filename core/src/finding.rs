@@ -3,11 +3,12 @@
 use crate::anchor::Anchor;
 use crate::ids::{Direction, FlowId, NetnsId};
 use crate::time::Span;
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 use std::fmt;
 
 /// How much it costs the user: stalls and failed connections, not the mere presence of a retransmission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing; nobody waits for it.
@@ -19,7 +20,7 @@ pub enum Severity {
 }
 
 /// How sure a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// Fits what was seen, and so may other causes.
@@ -43,7 +44,7 @@ words!(Severity { Note => "note", Warning => "warning", Critical => "critical" }
 words!(Confidence { Possible => "possible", Strong => "strong", Proved => "proved" });
 
 /// A finding's name, the same for the same bytes: the rule's slug and 16 hex digits over rule, subject and first evidence.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(transparent)]
 pub struct FindingId(String);
 
@@ -72,7 +73,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 /// What a finding is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Subject {
     /// One conversation.
@@ -147,17 +148,17 @@ pub enum Subject {
 }
 
 /// One step of the argument: a sentence and what it rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Reason {
     /// A full sentence.
     pub text: String,
     /// What to light up when the reader asks for proof; may be empty for a fact of the protocol.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub anchors: Vec<Anchor>,
 }
 
 /// A command with what it shows or changes. Dropscope never runs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Command {
     /// The command line, as typed.
     pub line: String,
@@ -166,7 +167,7 @@ pub struct Command {
 }
 
 /// The picture that shows one kind of finding best; its numbers, ready to draw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Picture {
     /// A ruler of packet sizes: what passed on the left of the limit, what vanished on the right of it.
@@ -204,7 +205,7 @@ pub enum Picture {
 }
 
 /// A question readers of this finding ask, with its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Question {
     /// "Why was it dropped and not fragmented?"
     pub question: String,
@@ -213,7 +214,7 @@ pub struct Question {
 }
 
 /// A cause of loss: what happened, how sure that is, and what to do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Finding {
     /// Its stable name.
     pub id: FindingId,
@@ -244,15 +245,15 @@ pub struct Finding {
     /// How to mend it.
     pub fix: Vec<Command>,
     /// What readers ask.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
     /// The picture for its kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub picture: Option<Picture>,
 }
 
 /// What a rule says when it found nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quiet {
     /// It looked, and all is well.
@@ -262,7 +263,7 @@ pub enum Quiet {
 }
 
 /// A rule that found nothing: the "checked and fine" and "cannot tell" lists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Checked {
     /// The rule's slug.
     pub rule: String,
@@ -273,7 +274,7 @@ pub struct Checked {
     /// With figures: "182 of 262144 entries in use" or "no counters were recorded".
     pub why: String,
     /// What it looked at, where something can be shown.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub anchors: Vec<Anchor>,
 }
 

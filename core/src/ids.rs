@@ -1,12 +1,13 @@
 //! Numbers that name things, one type a thing, so that one cannot be taken for another.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 use std::fmt;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
         #[serde(transparent)]
         pub struct $name(pub u32);
 
@@ -46,13 +47,13 @@ number! {
 
 /// A network namespace: the inode number of `/proc/PID/ns/net`, which the kernel shows everywhere a namespace is named.
 /// 0 stands for "the namespace the capture was taken in", where nobody said which.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(transparent)]
 pub struct NetnsId(pub u64);
 
 /// One of the two directions of a conversation. `AToB` is the direction of the flow's client, where one is known,
 /// else of the first packet seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// From the client to the server.

@@ -2,12 +2,13 @@
 //!
 //! A time here is always one that was *recorded*; nothing in this crate can ask what time it is now.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 use std::fmt;
 use std::ops::{Add, Sub};
 
 /// Nanoseconds since the Unix epoch, as recorded. Arithmetic saturates: a damaged capture may claim any time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
@@ -50,7 +51,7 @@ impl Sub<Nanos> for Timestamp {
 }
 
 /// A length of time in nanoseconds; negative when the later event bears the earlier time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(transparent)]
 pub struct Nanos(i64);
 
@@ -108,7 +109,7 @@ fn three_figures(x: f64) -> String {
 }
 
 /// A stretch of recorded time, both ends belonging to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Span {
     /// The first instant.
     pub start: Timestamp,

@@ -1,9 +1,9 @@
 //! A node of the decode tree, as it is shown.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 /// A node of the decode tree.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Node {
     /// `Transmission Control Protocol`, `Sequence number`.
     pub name: String,

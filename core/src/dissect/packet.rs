@@ -1,7 +1,7 @@
 //! What the rest of the core needs from one packet: the innermost IP layer and the transport right above it.
 
 use arrayvec::ArrayVec;
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 use std::net::IpAddr;
 
 /// A dissected packet. Small and without allocation: one is made for each packet of a capture.
@@ -33,8 +33,7 @@ pub struct Packet<'a> {
 }
 
 /// Which network layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Net {
     /// None of these.
     #[default]
@@ -129,8 +128,7 @@ pub struct Arp {
 }
 
 /// A transport protocol that is told apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Protocol {
     /// TCP (RFC 9293).
     Tcp,
@@ -376,8 +374,7 @@ pub struct Quote {
 }
 
 /// What a checksum says. Judging a bad one (offload, DIAGNOSIS K1) is not dissection's work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Checksum {
     /// Right.
     Good,
@@ -393,7 +390,7 @@ pub enum Checksum {
 }
 
 /// Where and why dissection stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// Byte of the packet.
     pub at: u32,
@@ -406,7 +403,7 @@ pub struct Stop {
 }
 
 /// Why dissection stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// Fewer bytes than the header takes.
     Short {

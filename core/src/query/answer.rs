@@ -8,11 +8,11 @@ use crate::finding::{Checked, Finding, Severity};
 use crate::ids::{CounterId, Direction, DropNo, FlowId, InterfaceId, NetnsId, PacketNo};
 use crate::log::block::{CounterKind, Host, Unit};
 use crate::time::{Nanos, Span, Timestamp};
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 /// An answer, in the order of `Query`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub enum Answer {
     /// To `Query::Overview`.
     Overview(Overview),
@@ -58,7 +58,7 @@ impl Answer {
 }
 
 /// How far reading has come. Sent without being asked, at most once a frame.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Progress {
     /// Grows with each change of what the engine knows; answers of an older revision may be out of date.
     pub revision: u64,
@@ -81,7 +81,7 @@ pub struct Progress {
 }
 
 /// What is in the log.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Overview {
     /// As of now.
     pub progress: Progress,
@@ -107,7 +107,7 @@ pub struct Overview {
 }
 
 /// A capture interface.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct CaptureInterface {
     /// Its number.
     pub id: InterfaceId,
@@ -126,7 +126,7 @@ pub struct CaptureInterface {
 }
 
 /// A remark on the data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Quality {
     /// `capture_lost`, `one_direction`, `copies`, …: the names in `quality::KINDS`, and `unreadable`.
     pub kind: String,
@@ -137,7 +137,7 @@ pub struct Quality {
 }
 
 /// A mark.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct MarkRow {
     /// When.
     pub at: Timestamp,
@@ -148,7 +148,7 @@ pub struct MarkRow {
 }
 
 /// What the rules say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Findings {
     /// As of this revision.
     pub revision: u64,
@@ -159,7 +159,7 @@ pub struct Findings {
 }
 
 /// Rows of the packet list.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct PacketRows {
     /// As of this revision.
     pub revision: u64,
@@ -178,7 +178,7 @@ pub struct PacketRows {
 }
 
 /// One line of the packet list.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct PacketRow {
     /// Its number.
     pub no: PacketNo,
@@ -205,7 +205,7 @@ pub struct PacketRow {
 }
 
 /// A label on a packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Chip {
     /// Short, as shown: `retransmission`, `dup ack #2`, `lost segment`, `bad checksum`, `dropped`.
     pub text: String,
@@ -216,7 +216,7 @@ pub struct Chip {
 }
 
 /// One packet in full.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct PacketDetail {
     /// Its line in the list.
     pub row: PacketRow,
@@ -233,7 +233,7 @@ pub struct PacketDetail {
 }
 
 /// Rows of the list of conversations.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct FlowRows {
     /// As of this revision.
     pub revision: u64,
@@ -246,7 +246,7 @@ pub struct FlowRows {
 }
 
 /// A conversation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct FlowRow {
     /// Its number.
     pub flow: FlowId,
@@ -277,7 +277,7 @@ pub struct FlowRow {
 }
 
 /// A ladder diagram.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Ladder {
     /// As of this revision.
     pub revision: u64,
@@ -292,8 +292,7 @@ pub struct Ladder {
 }
 
 /// One packet of a ladder, or a hole where one should be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub enum Rung {
     /// A packet that was captured.
     Packet {
@@ -326,7 +325,7 @@ pub enum Rung {
 }
 
 /// Tracks over time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Timeline {
     /// As of this revision.
     pub revision: u64,
@@ -341,15 +340,13 @@ pub struct Timeline {
     /// From the top.
     pub tracks: Vec<Track>,
     /// Whether the filter has seen every packet in view yet; ask again while it has not.
-    #[serde(default)]
     pub complete: bool,
     /// When the filter cannot be understood.
-    #[serde(default)]
     pub filter_error: Option<FilterError>,
 }
 
 /// How one conversation went over time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Course {
     /// As of this revision.
     pub revision: u64,
@@ -370,7 +367,7 @@ pub struct Course {
 }
 
 /// One direction of a course, as seen where the capture was taken. Columns without anything are left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct CourseSide {
     /// Round trips to the receiver and back, in nanoseconds, by acknowledgement; none of what was sent again (Karn's rule).
     pub rtt: Vec<Reach>,
@@ -391,7 +388,7 @@ pub struct CourseSide {
 }
 
 /// The values of one column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Reach {
     /// Which column, from 0.
     pub column: u32,
@@ -404,7 +401,7 @@ pub struct Reach {
 }
 
 /// One track.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Track {
     /// Stable name: `findings`, `packets`, `bytes`, `anomalies`, `counter/link.rx_dropped/4026531840/2`.
     pub slug: String,
@@ -419,8 +416,7 @@ pub struct Track {
 }
 
 /// What a track draws.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub enum TrackMarks {
     /// Spans of findings.
     Spans {
@@ -449,7 +445,7 @@ pub enum TrackMarks {
 }
 
 /// A finding on the timeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct FindingSpan {
     /// Which.
     pub id: crate::finding::FindingId,
@@ -462,7 +458,7 @@ pub struct FindingSpan {
 }
 
 /// A tick.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Tick {
     /// When the first of them was.
     pub at: Timestamp,
@@ -475,7 +471,7 @@ pub struct Tick {
 }
 
 /// Counter tables over a span.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct CounterTables {
     /// As of this revision.
     pub revision: u64,
@@ -492,7 +488,7 @@ pub struct CounterTables {
 }
 
 /// A value with its change over the span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Counted {
     /// At the end of the span.
     pub value: u64,
@@ -503,7 +499,7 @@ pub struct Counted {
 }
 
 /// One interface's counters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct InterfaceCounters {
     /// Its namespace.
     pub netns: NetnsId,
@@ -524,7 +520,7 @@ pub struct InterfaceCounters {
 }
 
 /// One chain's counters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct ChainCounters {
     /// Its namespace.
     pub netns: NetnsId,
@@ -545,7 +541,7 @@ pub struct ChainCounters {
 }
 
 /// One rule's counters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct RuleCounters {
     /// Its identity.
     pub id: String,
@@ -560,12 +556,11 @@ pub struct RuleCounters {
     /// Bytes hit.
     pub bytes: Option<Counted>,
     /// When it was found deleted, for a rule that is no longer there.
-    #[serde(default)]
     pub removed: Option<Timestamp>,
 }
 
 /// A connection tracking table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct ConntrackCounters {
     /// Its namespace.
     pub netns: NetnsId,
@@ -580,7 +575,7 @@ pub struct ConntrackCounters {
 }
 
 /// Any other counter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct CounterRow {
     /// The group it is listed under: `TcpExt`, `Ip`, `softnet`.
     pub group: String,
@@ -599,7 +594,7 @@ pub struct CounterRow {
 }
 
 /// Packets the kernel dropped.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct DropRows {
     /// As of this revision.
     pub revision: u64,
@@ -616,7 +611,7 @@ pub struct DropRows {
 }
 
 /// A packet the kernel dropped.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct DropRow {
     /// Its number.
     pub no: DropNo,
@@ -639,7 +634,7 @@ pub struct DropRow {
 }
 
 /// Where an anchor lies.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Located {
     /// When.
     pub span: Option<Span>,
@@ -652,7 +647,7 @@ pub struct Located {
 }
 
 /// A filter that cannot be understood.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct FilterError {
     /// From which character, from 0.
     pub at: u32,
@@ -665,7 +660,7 @@ pub struct FilterError {
 }
 
 /// Help while a filter is typed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct FilterHelp {
     /// What is wrong with it, if anything is.
     pub error: Option<FilterError>,
@@ -676,7 +671,7 @@ pub struct FilterHelp {
 }
 
 /// An anchor with its words, for lists of evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Evidence {
     /// The anchor.
     pub anchor: Anchor,

@@ -3,10 +3,10 @@
 use crate::anchor::Anchor;
 use crate::ids::{FlowId, PacketNo};
 use crate::time::Span;
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Rows wanted of a list: `count` of them from row `first` on, both in the list's current order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Rows {
     /// Index of the first row, from 0.
     pub first: u32,
@@ -15,22 +15,18 @@ pub struct Rows {
 }
 
 /// Which packets a list or a timeline is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Selection {
     /// A display filter in Wireshark's language; empty for all.
-    #[serde(default)]
     pub filter: String,
     /// Only this stretch of time.
-    #[serde(default)]
     pub span: Option<Span>,
     /// Only this conversation.
-    #[serde(default)]
     pub flow: Option<FlowId>,
 }
 
 /// A question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Query {
     /// What is in the log: totals, interfaces, quality, hosts. → [`super::Overview`]
     Overview,
@@ -111,8 +107,7 @@ pub enum Query {
 }
 
 /// By what conversations are sorted; each descending but `First`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum FlowSort {
     /// Time of the first packet.
     #[default]

@@ -3,16 +3,15 @@
 use super::{Server, Sheet};
 use crate::text::Language;
 use crate::url::{Source, UrlState};
+use borsh::{BorshDeserialize, BorshSerialize};
 use dropscope_core::anchor::Anchor;
 use dropscope_core::ids::{FlowId, PacketNo};
 use dropscope_core::query::{Findings, FlowSort, Located, Overview, Progress};
 use dropscope_core::time::Span;
-use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// The connection of a capture that comes from the server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Link {
     /// There is none, or none is needed.
     #[default]
@@ -38,7 +37,7 @@ pub enum Link {
 }
 
 /// Something that went wrong: what, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Trouble {
     /// What happened, where: a full sentence.
     pub what: String,

@@ -1,11 +1,10 @@
 //! The page's own words, in Fluent files: English first, Chinese complete.
 //!
 //! Sentences about a capture (findings, reasons, errors of the decoder) come from the engine and stay in its language.
-//! A missing message shows its key, so that it is seen, and a test compares the files.
+//! `build.rs` makes the files a table and sees that both have the same messages; a missing one shows its key, so that it is seen.
 
-use fluent_bundle::{FluentArgs, FluentBundle, FluentResource, FluentValue};
-use std::cell::{Cell, OnceCell};
-use unic_langid::LanguageIdentifier;
+use std::cell::Cell;
+use std::fmt::Write;
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,21 +37,22 @@ impl Language {
             Self::Chinese => Self::English,
         }
     }
-
-    fn source(self) -> &'static str {
-        match self {
-            Self::English => include_str!("en.ftl"),
-            Self::Chinese => include_str!("zh.ftl"),
-        }
-    }
 }
 
-type Bundle = FluentBundle<FluentResource>;
+/// A piece of a message.
+enum Part {
+    /// Said as it is.
+    Text(&'static str),
+    /// The argument of this name.
+    Argument(&'static str),
+    /// One of two, by the argument `of`.
+    Plural { of: &'static str, one: &'static [Part], other: &'static [Part] },
+}
+
+include!(concat!(env!("OUT_DIR"), "/messages.rs"));
 
 thread_local! {
     static LANGUAGE: Cell<Language> = const { Cell::new(Language::English) };
-    static ENGLISH: OnceCell<Bundle> = const { OnceCell::new() };
-    static CHINESE: OnceCell<Bundle> = const { OnceCell::new() };
 }
 
 /// Speaks `language` from now on. Whoever changes it renders the page anew.
@@ -62,19 +62,15 @@ pub fn speak(language: Language) {
 
 /// The message `key`.
 pub fn t(key: &str) -> String {
-    format(key, None)
+    tn(key, &[])
 }
 
 /// The message `key` with its arguments filled in.
 pub fn tn(key: &str, arguments: &[(&'static str, Value<'_>)]) -> String {
-    let mut all = FluentArgs::with_capacity(arguments.len());
-    for (name, value) in arguments {
-        match value {
-            Value::Text(text) => all.set(*name, FluentValue::from(*text)),
-            Value::Number(n) => all.set(*name, FluentValue::from(*n as f64)),
-        }
-    }
-    format(key, Some(&all))
+    let Ok(at) = MESSAGES.binary_search_by(|(name, _)| (*name).cmp(key)) else { return key.to_owned() };
+    let mut said = String::new();
+    say(MESSAGES[at].1[LANGUAGE.get() as usize], arguments, &mut said);
+    said
 }
 
 /// An argument. A number chooses the plural; what is shown of it is passed as text, grouped.
@@ -86,26 +82,23 @@ pub enum Value<'a> {
     Number(u64),
 }
 
-fn format(key: &str, arguments: Option<&FluentArgs<'_>>) -> String {
-    let cell = match LANGUAGE.get() {
-        Language::English => &ENGLISH,
-        Language::Chinese => &CHINESE,
-    };
-    cell.with(|bundle| {
-        let bundle = bundle.get_or_init(|| load(LANGUAGE.get()));
-        let Some(pattern) = bundle.get_message(key).and_then(|m| m.value()) else { return key.to_owned() };
-        bundle.format_pattern(pattern, arguments, &mut vec![]).into_owned()
-    })
-}
-
-fn load(language: Language) -> Bundle {
-    let tag: LanguageIdentifier = language.tag().parse().expect("our own tags are well-formed");
-    let mut bundle = FluentBundle::new(vec![tag]);
-    // Isolation marks would end up in copied text and in the tests' comparisons; both languages run left to right.
-    bundle.set_use_isolating(false);
-    let resource = FluentResource::try_new(language.source().to_owned()).unwrap_or_else(|(partial, _)| partial);
-    bundle.add_resource_overriding(resource);
-    bundle
+fn say(parts: &[Part], arguments: &[(&'static str, Value<'_>)], said: &mut String) {
+    let argument = |name: &str| arguments.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    for part in parts {
+        match part {
+            Part::Text(text) => said.push_str(text),
+            Part::Argument(name) => match argument(name) {
+                Some(Value::Text(text)) => said.push_str(text),
+                Some(Value::Number(n)) => write!(said, "{n}").expect("writing to a string does not fail"),
+                None => said.push_str(name),
+            },
+            // English has these two forms (Unicode CLDR); Chinese has one, and its messages choose nothing.
+            Part::Plural { of, one, other } => {
+                let singular = matches!(argument(of), Some(Value::Number(1)));
+                say(if singular { one } else { other }, arguments, said);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -113,27 +106,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn keys(language: Language) -> BTreeSet<String> {
-        FluentResource::try_new(language.source().to_owned()).expect("the file is well-formed Fluent");
-        let message = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_owned());
-        let ours = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase());
-        language
-            .source()
-            .lines()
-            .filter(ours)
-            .filter_map(|l| message(l).or_else(|| l.strip_suffix(" =").map(Into::into)))
-            .collect()
-    }
-
-    #[test]
-    fn both_languages_say_the_same_messages() {
-        assert_eq!(keys(Language::English), keys(Language::Chinese));
-        assert!(keys(Language::English).len() > 100);
-    }
-
     #[test]
     fn every_message_the_page_asks_for_exists() {
-        let known = keys(Language::English);
+        let known: BTreeSet<&str> = MESSAGES.iter().map(|(key, _)| *key).collect();
+        assert!(known.len() > 100);
         let mut missing = BTreeSet::new();
         let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
         while let Some(folder) = folders.pop() {

@@ -1,6 +1,6 @@
 //! The engine's own thread, and the bridge to it.
 //!
-//! The page never parses: bytes go to the Worker as `File`s and Blobs, questions and answers cross as JSON in a transferred
+//! The page never parses: bytes go to the Worker as `File`s and Blobs, questions and answers cross as Borsh in a transferred
 //! buffer. A panic in the Worker kills the Worker and not the page, which says so and offers to start it again.
 //!
 //! ```text

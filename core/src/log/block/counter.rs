@@ -1,8 +1,8 @@
 //! Counters that describe themselves, and their values.
 
 use super::codec::known_or_default;
+use borsh::{BorshDeserialize, BorshSerialize};
 use minicbor::{Decode, Encode};
-use serde::{Deserialize, Serialize};
 
 /// Descriptions of counters, each said once before its first value. More may follow later in the log.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -15,7 +15,7 @@ pub struct Catalogue {
 }
 
 /// One counter.
-#[derive(Clone, Debug, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Counter {
     /// Its number in this log.
@@ -68,9 +68,8 @@ pub struct Counter {
 }
 
 /// In what a counter counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(index_only)]
-#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A plain number; also a unit that this version does not know.
     #[n(0)]
@@ -94,9 +93,8 @@ pub enum Unit {
 }
 
 /// Whether a counter only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(index_only)]
-#[serde(rename_all = "snake_case")]
 pub enum CounterKind {
     /// Only grows; a smaller value means it was reset, and a new epoch begins.
     #[n(0)]
@@ -108,9 +106,8 @@ pub enum CounterKind {
 }
 
 /// The stations of a packet's path through a host, in receive order and then send order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(index_only)]
-#[serde(rename_all = "snake_case")]
 pub enum Station {
     /// The device's own queues and checks.
     #[n(0)]

@@ -1,7 +1,7 @@
 //! Things that happened at one moment: clock readings, kernel drops, probes, marks.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use minicbor::{Decode, Encode};
-use serde::{Deserialize, Serialize};
 
 /// How the host's clocks stood to each other at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -26,7 +26,7 @@ pub struct Clock {
 }
 
 /// A packet that the kernel freed as dropped (tracepoint `skb:kfree_skb`).
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct KernelDrop {
     /// When, nanoseconds since the Unix epoch.
@@ -80,7 +80,7 @@ pub struct KernelDrop {
 }
 
 /// An active check and its result.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Probe {
     /// When it began, nanoseconds since the Unix epoch.
@@ -114,7 +114,7 @@ pub struct Probe {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Mark {
     /// When, nanoseconds since the Unix epoch.

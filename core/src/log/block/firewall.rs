@@ -1,8 +1,8 @@
 //! A firewall's rules, with their text as its own tool prints it.
 
 use super::codec::known_or_default;
+use borsh::{BorshDeserialize, BorshSerialize};
 use minicbor::{Decode, Encode};
-use serde::{Deserialize, Serialize};
 
 /// All rules of one back end in one namespace; a later set replaces an earlier one of the same two.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -26,9 +26,8 @@ pub struct RuleSet {
 }
 
 /// Who holds the rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(index_only)]
-#[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// `iptables-nft`: iptables rules kept in nftables.
     #[n(0)]
@@ -113,9 +112,8 @@ pub struct FirewallRule {
 }
 
 /// What a rule or a policy does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(index_only)]
-#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Goes on its way.
     #[n(0)]

@@ -1,10 +1,10 @@
 //! Facts about a watched host: what the counters and packets have to be judged against.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use minicbor::{Decode, Encode};
-use serde::{Deserialize, Serialize};
 
 /// A host. A later record of the same `boot_id` replaces the namespaces it names.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Host {
     /// When it was read, nanoseconds since the Unix epoch.
@@ -46,7 +46,7 @@ pub struct Host {
 }
 
 /// A network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Namespace {
     /// The inode of its `/proc/PID/ns/net`.
@@ -72,17 +72,15 @@ pub struct Namespace {
     /// Neighbours (ARP, neighbour discovery) it knows or failed to find.
     #[n(5)]
     #[cbor(default)]
-    #[serde(default)]
     pub neighbours: Vec<Neighbour>,
     /// Path MTUs it learnt from "fragmentation needed" and "packet too big".
     #[n(6)]
     #[cbor(default)]
-    #[serde(default)]
     pub path_mtus: Vec<PathMtu>,
 }
 
 /// An entry of the neighbour cache.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Neighbour {
     /// The neighbour's IP address.
@@ -103,7 +101,7 @@ pub struct Neighbour {
 }
 
 /// A path MTU that was learnt: an exception to a route.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct PathMtu {
     /// The destination it holds for.
@@ -120,7 +118,7 @@ pub struct PathMtu {
 }
 
 /// A network interface.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct InterfaceFacts {
     /// The kernel's number for it.
@@ -177,7 +175,7 @@ pub struct InterfaceFacts {
 }
 
 /// A route.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Route {
     /// `default` or a prefix.
