@@ -23,6 +23,7 @@ pub mod query;
 pub mod reference;
 pub mod rules;
 pub mod script;
+mod sort;
 pub mod store;
 pub mod time;
 pub mod timeline;

@@ -3,6 +3,7 @@
 use super::compile::FUNCTIONS;
 use super::parse::OPERATORS;
 use super::{FIELDS, Type};
+use crate::sort;
 
 /// How a word may go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +46,13 @@ pub fn complete(text: &str, cursor: usize) -> (usize, Vec<Completion>) {
     } else {
         // A name that goes on with the word; shorter ones, which stand for more, first; then names that hold it.
         let mut names: Vec<&super::Field> = FIELDS.iter().copied().filter(|field| field.name.starts_with(&word)).collect();
-        names.sort_by_key(|field| (field.name.matches('.').count(), field.name.len(), field.name));
+        sort::by_key(&mut names, |field| (field.name.matches('.').count(), field.name.len(), field.name));
         let mut others: Vec<&super::Field> = FIELDS
             .iter()
             .copied()
             .filter(|field| !word.is_empty() && !field.name.starts_with(&word) && field.name.contains(&word))
             .collect();
-        others.sort_by_key(|field| (field.name.len(), field.name));
+        sort::by_key(&mut others, |field| (field.name.len(), field.name));
         for field in names.into_iter().chain(others) {
             add(field.name, format!("{} ({})", field.about, field.kind.about()));
         }

@@ -214,11 +214,11 @@ impl Source {
                 known
             }
             Self::Upper(of) => of.emit(subject, &mut |value| match value {
-                Value::Text(text) => out(Value::Text(&text.to_uppercase())),
+                Value::Text(text) => out(Value::Text(&text.to_ascii_uppercase())),
                 other => out(other),
             }),
             Self::Lower(of) => of.emit(subject, &mut |value| match value {
-                Value::Text(text) => out(Value::Text(&text.to_lowercase())),
+                Value::Text(text) => out(Value::Text(&text.to_ascii_lowercase())),
                 other => out(other),
             }),
         }

@@ -15,6 +15,7 @@ use super::taps::{Copy, Numbers, Taps};
 use super::{Labels, Observed};
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::{Direction, InterfaceId};
+use crate::sort;
 use crate::time::Timestamp;
 
 /// Holes kept of one direction.
@@ -459,7 +460,7 @@ fn fill_holes(side: &mut Side, seq: u64, end: u64, seen: Seen) {
     });
     if !pieces.is_empty() {
         course.holes.append(&mut pieces);
-        course.holes.sort_by_key(|hole| (hole.first, hole.filled.map(|seen| seen.no)));
+        sort::by_key(&mut course.holes, |hole| (hole.first, hole.filled.map(|seen| seen.no)));
         course.holes.truncate(MOST_HOLES);
     }
 }

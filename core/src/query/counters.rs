@@ -5,6 +5,7 @@ use super::{ChainCounters, ConntrackCounters, Counted, CounterRow, CounterTables
 use crate::counters::{Counters, Series};
 use crate::ids::{CounterId, NetnsId};
 use crate::log::block::{Backend, Chain, FirewallRule, Namespace, RuleSet, Verdict};
+use crate::sort;
 use crate::time::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,7 +117,7 @@ impl Tables<'_> {
         });
         let mut rows: Vec<RuleCounters> = chain.rules.iter().map(|rule| row(rule, None)).collect();
         rows.extend(gone.map(|(.., gone)| row(&gone.rule, Some(gone.at))));
-        rows.sort_by_key(|row| row.position);
+        sort::by_key(&mut rows, |row| row.position);
         rows
     }
 
@@ -162,7 +163,7 @@ impl Tables<'_> {
             })
             .map(|found| self.other(found))
             .collect();
-        rows.sort_by(|a, b| {
+        sort::by(&mut rows, |a, b| {
             let rank = |row: &CounterRow| (row.counted.delta == Some(0), row.group.clone(), row.netns_name.clone());
             rank(a).cmp(&rank(b)).then_with(|| (&a.kernel_name, &a.object).cmp(&(&b.kernel_name, &b.object)))
         });

@@ -8,6 +8,7 @@ use crate::dissect;
 use crate::drops::{Fingerprint, benign};
 use crate::ids::{DropNo, NetnsId, PacketNo};
 use crate::log::block::KernelDrop;
+use crate::sort;
 use crate::time::{Nanos, Span, Timestamp};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ pub(super) fn rows(known: &Knowledge<'_>, span: Option<Span>, rows: Rows, source
     }
     let mut by_reason: Vec<(String, String, u32)> =
         reasons.into_iter().map(|((reason, place), count)| (reason.to_owned(), place.to_owned(), count)).collect();
-    by_reason.sort_by_key(|(_, _, count)| Reverse(*count));
+    sort::by_key(&mut by_reason, |(_, _, count)| Reverse(*count));
     by_reason.truncate(MOST_REASONS);
     let mut reader = Reader::new(source, known.bytes_read);
     let wanted = inside.iter().skip(rows.first as usize).take(rows.count.min(MOST_ROWS) as usize);
@@ -93,7 +94,7 @@ pub(super) fn captured(known: &Knowledge<'_>, no: DropNo, drop: &KernelDrop, rea
         .filter_map(|no| Some((distance(&no)?, no)))
         .filter(|(distance, _)| *distance <= NEAR.get().unsigned_abs())
         .collect();
-    near.sort_unstable();
+    sort::by_key(&mut near, |row| *row);
     near.truncate(MOST_COMPARED);
     near.into_iter().map(|(_, no)| no).find(|no| {
         let Some(row) = recording.store.get(*no).filter(|_| reader.spent < BYTES_AT_ONCE) else { return false };

@@ -184,7 +184,7 @@ impl Engine {
 fn sentence(end: &End) -> String {
     let text = end.to_string();
     let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), characters.as_str()))
+    characters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_ascii_uppercase(), characters.as_str()))
 }
 
 /// How many findings are at least this severe.

@@ -5,6 +5,7 @@ use super::quality::quality;
 use super::{CaptureInterface, MarkRow, Overview};
 use crate::dissect;
 use crate::log::record::FileFormat;
+use crate::sort;
 use crate::time::Timestamp;
 
 /// Answers `Query::Overview`.
@@ -21,7 +22,7 @@ pub(super) fn overview(known: &Knowledge<'_>) -> Overview {
             text: probe.summary.clone(),
         }))
         .collect();
-    marks.sort_by_key(|mark| mark.at);
+    sort::by_key(&mut marks, |mark| mark.at);
     Overview {
         progress: (known.progress)(),
         format: match section.map(|section| section.format) {

@@ -7,6 +7,7 @@ use super::{Answer, FindingSpan, Tick, Timeline, Track, TrackMarks, drops, help}
 use crate::counters::Series;
 use crate::ids::{CounterId, PacketNo};
 use crate::log::block::{CounterKind, KernelDrop};
+use crate::sort;
 use crate::store::Kind;
 use crate::time::{Span, Timestamp};
 use crate::timeline::{Histogram, SLICES, Scale, rates};
@@ -93,7 +94,7 @@ fn overview(known: &Knowledge<'_>, whole: Span) -> Vec<u32> {
 fn gaps(known: &Knowledge<'_>, span: Span) -> Vec<Span> {
     let mut gaps: Vec<Span> =
         known.recording.taps.iter().flat_map(|tap| &tap.losses).copied().filter(|gap| gap.overlaps(span)).collect();
-    gaps.sort();
+    sort::by_key(&mut gaps, |row| *row);
     let mut merged: Vec<Span> = Vec::new();
     for gap in gaps {
         match merged.last_mut() {
@@ -126,7 +127,7 @@ fn findings(known: &Knowledge<'_>, span: Span) -> Track {
             span: finding.span,
         })
         .collect();
-    spans.sort_by_key(|finding| finding.span);
+    sort::by_key(&mut spans, |finding| finding.span);
     Track {
         slug: "findings".into(),
         title: "findings".into(),
@@ -147,7 +148,7 @@ fn anomalies(histogram: &Histogram) -> Track {
             no: Some(anomalies.first),
         })
         .collect();
-    ticks.sort_by_key(|tick| (tick.at, tick.no));
+    sort::by_key(&mut ticks, |tick| (tick.at, tick.no));
     let kinds: Vec<&str> = Kind::ALL.into_iter().map(Kind::slug).collect();
     Track {
         slug: "anomalies".into(),
@@ -170,7 +171,7 @@ fn drop_tracks(kept: &[KernelDrop], span: Span, columns: usize) -> Vec<Track> {
     }
     let total = |ticks: &BTreeMap<usize, (Timestamp, u32)>| ticks.values().map(|(_, count)| u64::from(*count)).sum::<u64>();
     let mut reasons: Vec<_> = reasons.into_iter().collect();
-    reasons.sort_by_key(|(reason, ticks)| (std::cmp::Reverse(total(ticks)), *reason));
+    sort::by_key(&mut reasons, |(reason, ticks)| (std::cmp::Reverse(total(ticks)), *reason));
     reasons
         .into_iter()
         .take(MOST_REASONS)
@@ -278,7 +279,7 @@ fn counter_tracks(known: &Knowledge<'_>, span: Span, columns: usize) -> Vec<Trac
                 .then(|| ((if is_evidence { 0 } else { weight.unwrap_or(9) + 1 }, !changed, grown.saturating_neg(), id), series))
         })
         .collect();
-    told.sort_by_key(|(rank, _)| *rank);
+    sort::by_key(&mut told, |(rank, _)| *rank);
     told.truncate(MOST_COUNTERS);
     told.into_iter().map(|((.., id), series)| counter_track(known, id, series, bracket, columns)).collect()
 }
@@ -295,7 +296,7 @@ fn counter_track(known: &Knowledge<'_>, id: CounterId, series: &Series, span: Sp
         slug: slug(series),
         title: known.counter_title(series),
         about: known.counter_about(id, series, span),
-        unit: format!("{:?}", counter.unit).to_lowercase(),
+        unit: format!("{:?}", counter.unit).to_ascii_lowercase(),
         marks: TrackMarks::Steps { steps: steps(series, span, columns), limit },
     }
 }
@@ -322,10 +323,10 @@ fn steps(series: &Series, span: Span, columns: usize) -> Vec<(Timestamp, u64, i6
     let mut current = None;
     let flush = |column: &mut Vec<(u64, Timestamp, u64)>, kept: &mut Vec<(Timestamp, u64)>| {
         let last = column.last().copied();
-        column.sort_by_key(|(size, at, _)| (std::cmp::Reverse(*size), *at));
+        sort::by_key(column, |(size, at, _)| (std::cmp::Reverse(*size), *at));
         column.truncate(STEPS_A_COLUMN - 1);
         column.extend(last);
-        column.sort_by_key(|(_, at, _)| *at);
+        sort::by_key(column, |(_, at, _)| *at);
         column.dedup_by_key(|(_, at, _)| *at);
         kept.extend(column.drain(..).map(|(_, at, value)| (at, value)));
     };

@@ -29,6 +29,7 @@ use crate::finding::{Command, Confidence, Finding, FindingId, Picture, Question,
 use crate::flow::{Flow, Seen};
 use crate::ids::{CounterId, Direction, DropNo, FlowId, NetnsId};
 use crate::log::block::{Backend, Chain, FirewallRule, KernelDrop, Verdict};
+use crate::sort;
 use crate::time::{Nanos, Span, Timestamp};
 use std::collections::BTreeMap;
 
@@ -85,7 +86,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     }
     let uncounted: Vec<Dropper<'_>> = extract(&mut droppers, |d| d.rule.is_some_and(|rule| !rule.counted));
     droppers.retain(|d| d.growth.is_some());
-    droppers.sort_by_key(|d| (std::cmp::Reverse(d.growth.map_or(0, |g| g.by)), d.id.clone()));
+    sort::by_key(&mut droppers, |d| (std::cmp::Reverse(d.growth.map_or(0, |g| g.by)), d.id.clone()));
 
     let mut outcome = Outcome::default();
     let more = droppers.len().saturating_sub(MOST_FINDINGS) as u64;

@@ -3,6 +3,7 @@
 
 use crate::finding::Subject;
 use crate::flow::Flow;
+use crate::sort;
 use crate::time::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -48,7 +49,7 @@ pub(super) fn by_service<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<G
     }
     let mut groups: BTreeMap<(bool, String), Group<'a>> = BTreeMap::new();
     for flow in flows {
-        let transport = format!("{:?}", flow.transport).to_lowercase();
+        let transport = format!("{:?}", flow.transport).to_ascii_lowercase();
         let services = asked[&flow.client.address].len();
         let (key, name, subject) = if services > SCAN {
             let address = flow.client.address.to_string();
@@ -65,12 +66,12 @@ pub(super) fn by_service<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<G
 }
 
 fn fold(mut groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
-    groups.sort_by_key(|group| (std::cmp::Reverse(group.flows.len()), group.flows[0].id));
+    sort::by_key(&mut groups, |group| (std::cmp::Reverse(group.flows.len()), group.flows[0].id));
     if groups.len() > MOST_GROUPS {
         let rest = groups.split_off(MOST_GROUPS - 1);
         let name = super::say::count(rest.len() as u64, "other service");
         let mut flows: Vec<&Flow> = rest.into_iter().flat_map(|group| group.flows).collect();
-        flows.sort_by_key(|flow| flow.id);
+        sort::by_key(&mut flows, |flow| flow.id);
         let subject = Subject::Path { from: "several clients".into(), to: "several services".into() };
         groups.push(Group { subject, name, flows, scan: false });
     }
@@ -131,12 +132,12 @@ pub(super) fn by_path<'a>(
     }
     let mut groups: Vec<_> = groups.into_values().collect();
     let weight = |group: &PathGroup<'_>| group.hits.iter().map(|(flow, direction)| cost(flow, *direction)).sum::<u64>();
-    groups.sort_by_key(|group| (std::cmp::Reverse(weight(group)), group.hits[0].0.id));
+    sort::by_key(&mut groups, |group| (std::cmp::Reverse(weight(group)), group.hits[0].0.id));
     if groups.len() > MOST_GROUPS {
         let rest = groups.split_off(MOST_GROUPS - 1);
         let name = super::say::count(rest.len() as u64, "other path");
         let mut hits: Vec<_> = rest.into_iter().flat_map(|group| group.hits).collect();
-        hits.sort_by_key(|(flow, direction)| (flow.id, *direction));
+        sort::by_key(&mut hits, |(flow, direction)| (flow.id, *direction));
         groups.push(PathGroup { from: name, to: "their peers".into(), hits });
     }
     groups

@@ -29,6 +29,7 @@ use crate::finding::{Command, Confidence, Finding, FindingId, Picture, Question,
 use crate::flow::{Flow, Hole, Seen};
 use crate::ids::{Direction, DropNo};
 use crate::log::block::KernelDrop;
+use crate::sort;
 use crate::time::{Nanos, Span};
 use std::collections::BTreeMap;
 
@@ -220,7 +221,7 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     /// `None` when the evidence is not enough for a finding.
     fn at_interface(view: &View<'a>, interface: Watched<'a>, mut victims: Vec<Victim<'a>>) -> Option<Self> {
-        victims.sort_by_key(|victim| victim.order());
+        sort::by_key(&mut victims, |victim| victim.order());
         let span = victims.iter().map(|v| v.flow.span()).reduce(Span::union)?;
         let bracket = view.counters.bracket(span).unwrap_or(span);
         let facts = interface.facts;

@@ -13,6 +13,7 @@ use crate::flow::FlowTable;
 use crate::ids::FlowId;
 use crate::log::block::{KernelDrop, Mark};
 use crate::log::record::Interface;
+use crate::sort;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -158,7 +159,7 @@ pub fn judge(view: &View<'_>) -> Judgement {
             judgement.checked.push(Checked { rule, title, verdict, why, anchors: Vec::new() });
         }
     }
-    judgement.findings.sort_by(|a, b| {
+    sort::by(&mut judgement.findings, |a, b| {
         let rank = |f: &Finding| (std::cmp::Reverse((f.severity, f.confidence)), f.span.start);
         rank(a).cmp(&rank(b))
     });

@@ -19,6 +19,7 @@ use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Quiet, Severity, Subject};
 use crate::flow::{Flow, IcmpError, Side};
 use crate::ids::Direction;
+use crate::sort;
 use crate::time::{Nanos, Span};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -63,7 +64,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let explained = groups.values().flatten().filter(|met| met.explains_all());
     outcome.explains.flows.extend(explained.map(|met| met.flow.id));
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, met)| (std::cmp::Reverse(met.len()), met[0].flow.id));
+    sort::by_key(&mut groups, |(_, met)| (std::cmp::Reverse(met.len()), met[0].flow.id));
     let more = groups.split_off(groups.len().min(MOST));
     outcome.findings = groups.iter().map(|((router, mtu), met)| finding(*router, *mtu, met)).collect();
     if !more.is_empty() {

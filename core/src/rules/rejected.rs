@@ -17,6 +17,7 @@ use crate::anchor::Anchor;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Severity, Subject};
 use crate::flow::{Flow, IcmpError};
+use crate::sort;
 use crate::time::Span;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -50,7 +51,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
         });
     }
     let mut outcome = Outcome::default();
-    groups.sort_by_key(|(_, errors)| (std::cmp::Reverse(errors.len()), errors[0].1.seen.no));
+    sort::by_key(&mut groups, |(_, errors)| (std::cmp::Reverse(errors.len()), errors[0].1.seen.no));
     let more = groups.split_off(groups.len().min(MOST));
     for ((from, target, ..), errors) in &groups {
         outcome.findings.push(finding(view, *from, target, errors));
@@ -87,7 +88,7 @@ fn folded<'a>(groups: BTreeMap<Key, Errors<'a>>) -> Vec<(Key, Errors<'a>)> {
         let target = if same > MOST_TARGETS { say::count(same as u64, "target") } else { target };
         folded.entry((from, target, kind, code)).or_default().extend(errors);
     }
-    folded.values_mut().for_each(|errors| errors.sort_by_key(|(_, error)| error.seen.no));
+    folded.values_mut().for_each(|errors| sort::by_key(errors, |(_, error)| error.seen.no));
     folded.into_iter().collect()
 }
 
@@ -164,7 +165,7 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
         }
         _ => Severity::Warning,
     };
-    let transport = format!("{:?}", flow.transport).to_lowercase();
+    let transport = format!("{:?}", flow.transport).to_ascii_lowercase();
     let subject = match flow.transport {
         Protocol::Tcp | Protocol::Udp if !target.ends_with(" targets") => {
             Subject::Service { server: target.to_owned(), transport }

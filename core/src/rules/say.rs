@@ -64,7 +64,7 @@ pub(crate) fn list(items: &[String], most: usize) -> String {
 /// The text with its first letter large, to begin a sentence.
 pub(crate) fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+    chars.next().map(|first| std::iter::once(first.to_ascii_uppercase()).chain(chars).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod facts;
 mod packet;
 
 use crate::log::block::{Catalogue, Host, KernelDrop, Mark, RuleSet, Snapshot};
+use crate::sort;
 use crate::time::Timestamp;
 
 /// One record of a script, in the order of its text.
@@ -108,7 +109,7 @@ impl Script {
     /// Puts packets of a real capture among the records, each at its time: what a host's tools told, and what was captured.
     pub fn with_packets(mut self, packets: impl IntoIterator<Item = Scripted>) -> Self {
         self.records.extend(packets);
-        self.records.sort_by_key(Scripted::time);
+        sort::by_key(&mut self.records, Scripted::time);
         self
     }
 

@@ -3,6 +3,7 @@
 use super::super::engine::Knowledge;
 use crate::dissect::{Packet, Protocol};
 use crate::rules::say;
+use crate::sort;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -53,7 +54,7 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
             n => format!(" and {}", say::count(n as u64, "more pair")),
         };
         let mut inside: Vec<(Option<Protocol>, u64)> = carried.inside.iter().map(|(transport, n)| (*transport, *n)).collect();
-        inside.sort_by_key(|(transport, n)| (std::cmp::Reverse(*n), *transport));
+        sort::by_key(&mut inside, |(transport, n)| (std::cmp::Reverse(*n), *transport));
         let inside: Vec<String> =
             inside.iter().map(|(transport, n)| format!("{} {}", say::number(*n), name(*transport))).collect();
         format!(
