@@ -16,6 +16,17 @@ pub(super) const NETWORK_SERVICE: u16 = 0x894f;
 pub(super) const BRIDGED: u16 = 0x6558;
 /// Of integrity alone what it protects can be read (IEEE 802.1AE).
 const MACSEC: u16 = 0x88e5;
+/// LLC in frames longer than 1500 bytes.
+const JUMBO_LLC: u16 = 0x8870;
+/// Tags of port extenders: Cisco's, and that of IEEE 802.1BR.
+const VN_TAG: u16 = 0x8926;
+const E_TAG: u16 = 0x893f;
+/// High-availability Seamless Redundancy (IEC 62439-3).
+const REDUNDANCY: u16 = 0x892f;
+/// Frames in frames (IEEE 802.1ah): service, then the customer's addresses.
+const PROVIDER_BACKBONE: u16 = 0x88e7;
+/// RFC 6325.
+const TRILL: u16 = 0x22f3;
 /// A security group tag before the packet's own type (Cisco TrustSec).
 const CISCO_META_DATA: u16 = 0x8909;
 pub(super) const SERVICE_VLAN: u16 = 0x88a8;
@@ -37,6 +48,12 @@ pub(super) fn next(ethertype: u16) -> Option<Next> {
         BRIDGED => link::ethernet,
         MACSEC => macsec,
         CISCO_META_DATA => cisco_meta_data,
+        JUMBO_LLC => llc::read,
+        VN_TAG => |walk| tag(walk, "vntag", 4),
+        E_TAG => |walk| tag(walk, "etag", 6),
+        REDUNDANCY => |walk| tag(walk, "hsr", 4),
+        PROVIDER_BACKBONE => |walk| tag(walk, "ieee8021ah", 16),
+        TRILL => trill,
         _ => return None,
     }))
 }
@@ -73,6 +90,24 @@ fn macsec(walk: &mut Walk<'_>) -> Option<Next> {
     let protocol = walk.header::<2>("macsec")?;
     walk.at += 2;
     next(u16::from_be_bytes(*protocol))
+}
+
+/// A tag of `len` bytes, after which the packet's own type stands.
+fn tag(walk: &mut Walk<'_>, name: &'static str, len: usize) -> Option<Next> {
+    walk.enter(Kind::Named("Tag", name));
+    walk.take(name, len)?;
+    walk.at += len;
+    let protocol = walk.header::<2>(name)?;
+    walk.at += 2;
+    next(u16::from_be_bytes(*protocol))
+}
+
+/// The length of options is told in units of 4 bytes (RFC 6325 section 3).
+fn trill(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter_tunnel(Kind::Named("TRILL", "trill"), "TRILL");
+    let header = walk.header::<6>("trill")?;
+    walk.at += 6 + 4 * (usize::from(header[0] & 7) << 2 | usize::from(header[1] >> 6));
+    Some(Next(link::ethernet))
 }
 
 fn cisco_meta_data(walk: &mut Walk<'_>) -> Option<Next> {

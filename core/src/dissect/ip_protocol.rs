@@ -1,5 +1,6 @@
 //! What IPv4's Protocol and IPv6's Next Header name (IANA "Assigned Internet Protocol Numbers").
 
+use super::packet::Net;
 use super::walk::{Next, Walk};
 use super::{icmp, ipv4, ipv6, link, ports, tcp, tunnel, udp};
 
@@ -22,6 +23,11 @@ pub(super) fn next(walk: &Walk<'_>, protocol: u8) -> Option<Next> {
     {
         return None;
     }
+    // What has no bytes at all is only named.
+    let is_empty = if walk.is_quote { walk.rest().is_empty() } else { walk.told_len() == 0 && walk.packet.net == Net::Ipv4 };
+    if is_empty {
+        return None;
+    }
     Some(Next(match protocol {
         TCP => tcp::read,
         UDP => udp::read,
@@ -35,7 +41,7 @@ pub(super) fn next(walk: &Walk<'_>, protocol: u8) -> Option<Next> {
         43 => ipv6::routing,
         44 => ipv6::fragment,
         60 => ipv6::destination_options,
-        135 | 139 | 140 => ipv6::other,
+        135 | 140 => ipv6::other,
         4 => ipv4::read,
         41 => ipv6::read,
         47 => tunnel::gre,

@@ -13,7 +13,8 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter_ip(Net::Ipv4);
     walk.enter(Kind::Ipv4);
     let place = walk.packet.ip_checksums.len();
-    let _ = walk.packet.ip_checksums.try_push(None);
+    let has_checksum = walk.rest().len() >= 12;
+    let _ = walk.packet.ip_checksums.try_push((has_checksum && walk.rest().len() < 20).then_some(Checksum::Unverified));
     let header = walk.header::<20>("ipv4")?;
     if header[0] >> 4 != 4 {
         walk.stop("ipv4", Why::Version(header[0] >> 4), false);

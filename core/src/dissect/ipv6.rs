@@ -48,7 +48,7 @@ pub(super) fn destination_options(walk: &mut Walk<'_>) -> Option<Next> {
     options(walk, "ipv6.dstopts")
 }
 
-/// Mobility (RFC 6275), HIP (RFC 7401) and Shim6 (RFC 5533), which have the same shape.
+/// Mobility (RFC 6275) and Shim6 (RFC 5533), which have the same shape.
 pub(super) fn other(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::OtherExtension);
     options(walk, "ipv6.ext")

@@ -13,6 +13,11 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     match (header[0] & 0xfe, header[2]) {
         (0xaa, 0x03) => snap(walk),
         (0x06, _) => Some(Next(ipv4::read)),
+        // A network layer protocol identifier of OSI's, among which is IP (RFC 2684 section 5.1, RFC 1390).
+        (0xfe, 0x03) if walk.rest().first() == Some(&0xcc) => {
+            walk.at += 1;
+            Some(Next(ipv4::read))
+        }
         _ => None,
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn read_lite(walk: &mut Walk<'_>) -> Option<Next> {
         (Some(ip), Some(covered)) if !walk.is_fragment() => checksum::verify(&walk.pseudo(ip), UDPLITE, covered, told_len),
         _ => Checksum::Unverified,
     };
-    set(walk, Protocol::UdpLite, header, coverage.saturating_sub(8), checksum);
+    set(walk, Protocol::UdpLite, header, told_len.saturating_sub(8), checksum);
     None
 }
 

@@ -61,6 +61,9 @@ pub fn write_packet(
     });
     if !is_held {
         let carried = reassembled.unwrap_or(packet);
+        // A datagram put together is on no wire: what its protocol is stands in each of its fragments.
+        let is_named_alone = reassembled.is_some_and(|whole| whole.transport == Transport::Other(Protocol::Other));
+        let carried = if is_named_alone && innermost.ip_depth <= 1 { &Packet::default() } else { carried };
         transport(&mut line, &carried.transport, observation);
         if let Some(checksum) = carried.transport.checksum() {
             line.text("ck_l4", checksum_name(checksum));
@@ -249,8 +252,8 @@ fn net_name(net: Net) -> &'static str {
         Net::Other => "other",
         Net::Ipv4 => "ipv4",
         Net::Ipv6 => "ipv6",
-        Net::Arp => "arp",
-        Net::Rarp => "rarp",
+        // Wireshark shows both by one name.
+        Net::Arp | Net::Rarp => "arp",
     }
 }
 

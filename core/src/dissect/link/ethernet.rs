@@ -6,6 +6,17 @@ use crate::dissect::walk::{Kind, Next, Walk};
 
 pub(super) const LINK: Link = Link { numbers: &[1], slug: "ethernet", name: "Ethernet", read };
 
+/// A frame as it is on the wire: preamble and start of frame, 8 bytes, may come first (IEEE 802.3br).
+pub(super) const MPACKET: Link = Link { numbers: &[274], slug: "ethernet-mpacket", name: "Ethernet mPacket", read: read_mpacket };
+
+fn read_mpacket(walk: &mut Walk<'_>) -> Option<Next> {
+    if walk.rest().starts_with(&[0x55]) {
+        walk.header::<8>("fpp")?;
+        walk.at += 8;
+    }
+    Some(Next(read))
+}
+
 /// Also what tunnels carry.
 pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Ethernet);

@@ -1,4 +1,4 @@
-//! Packets that a firewall logged: BSD's pf and Linux's NFLOG.
+//! Packets that a firewall or a tunnel endpoint logged: BSD's pf and enc, Linux's NFLOG.
 
 use super::Link;
 use crate::dissect::walk::{Kind, Next, Walk};
@@ -6,6 +6,16 @@ use crate::dissect::{ipv4, ipv6};
 
 pub(super) const PFLOG: Link = Link { numbers: &[117], slug: "pflog", name: "BSD pf log", read: pflog };
 pub(super) const NFLOG: Link = Link { numbers: &[239], slug: "nflog", name: "Linux NFLOG", read: nflog };
+
+pub(super) const ENC: Link = Link { numbers: &[109], slug: "enc", name: "BSD IPsec encapsulation", read: enc };
+
+/// The family, in the byte order of the host that captured, then an index and flags.
+fn enc(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("Enc AH/ESP headers", "enc"));
+    let header = walk.header::<12>("enc")?;
+    walk.at += 12;
+    family(header[0].max(header[3]))
+}
 
 fn pflog(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Named("PF Log", "pflog"));

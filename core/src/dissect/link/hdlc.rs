@@ -4,7 +4,7 @@ use super::Link;
 use crate::dissect::ethertype;
 use crate::dissect::walk::{Kind, Next, Walk};
 
-pub(super) const LINK: Link = Link { numbers: &[104], slug: "hdlc", name: "Cisco HDLC", read };
+pub(super) const LINK: Link = Link { numbers: &[104, 112], slug: "hdlc", name: "Cisco HDLC", read };
 
 pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Named("Cisco HDLC", "chdlc"));

@@ -26,19 +26,20 @@ fn read(walk: &mut Walk<'_>) -> Option<Next> {
     })
 }
 
+/// Here it is the network's byte order, and always a family.
 fn read_loop(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Loopback);
     let header = walk.header::<4>("null")?;
     walk.at += 4;
-    protocol(u32::from_be_bytes(*header))
+    protocol(u32::from_be_bytes(*header).min(u16::MAX.into())).filter(|_| header[..2] == [0, 0] && header[2] < 6)
 }
 
 /// An address family, or a type of Ethernet in the lower half.
 fn protocol(number: u32) -> Option<Next> {
     match number {
         2 => Some(Next(ipv4::read)),
-        // Linux; NetBSD and OpenBSD; FreeBSD; macOS; Windows.
-        10 | 24 | 28 | 30 | 23 => Some(Next(ipv6::read)),
+        // NetBSD, OpenBSD and Npcap; FreeBSD; macOS.
+        24 | 28 | 30 => Some(Next(ipv6::read)),
         0..=1500 => None,
         _ => ethertype::next(number as u16),
     }

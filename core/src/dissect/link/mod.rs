@@ -2,6 +2,7 @@
 //!
 //! Numbers are LINKTYPE_ values (<https://www.tcpdump.org/linktypes.html>). Slugs are those of Wireshark's encapsulations.
 
+mod atm;
 mod ethernet;
 mod firewall;
 mod frame_relay;
@@ -48,7 +49,6 @@ pub static LINKS: &[Link] = &[
     ppp::SERIAL,
     ppp::ETHERNET,
     ppp::DIRECTION,
-    serial::SLIP,
     serial::CLIP,
     hdlc::LINK,
     frame_relay::LINK,
@@ -61,9 +61,14 @@ pub static LINKS: &[Link] = &[
     ring::TOKEN_RING,
     firewall::PFLOG,
     firewall::NFLOG,
+    atm::RFC2684,
+    atm::SUN,
     juniper::ETHERNET,
+    firewall::ENC,
+    ethernet::MPACKET,
     wrapped::PKTAP,
     wrapped::IPNET,
+    other::SLIP,
     other::USB_LINUX,
     other::USB_LINUX_MMAP,
     other::USBPCAP,

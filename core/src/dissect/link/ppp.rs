@@ -1,11 +1,12 @@
 //! PPP (RFC 1661): bare, in HDLC framing (RFC 1662), with a direction byte before it, and what PPPoE carries.
 
-use super::{Link, hdlc};
+use super::{Link, ethernet, hdlc};
 use crate::dissect::ethertype;
 use crate::dissect::walk::{Kind, Next, Walk};
 use crate::dissect::{ipv4, ipv6, tunnel};
 
-pub(super) const LINK: Link = Link { numbers: &[9], slug: "ppp", name: "PPP", read };
+/// The direction byte of 204 is not part of the packet.
+pub(super) const LINK: Link = Link { numbers: &[9, 204], slug: "ppp", name: "PPP", read };
 pub(super) const SERIAL: Link =
     Link { numbers: &[50], slug: "ppp", name: "PPP over serial with HDLC framing", read: read_serial };
 pub(super) const ETHERNET: Link = Link { numbers: &[51], slug: "ppp-ether", name: "PPP over Ethernet", read: tunnel::pppoe };
@@ -29,6 +30,18 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     match protocol {
         0x0021 => Some(Next(ipv4::read)),
         0x0057 => Some(Next(ipv6::read)),
+        // Bridging (RFC 3518): flags, kind of frame; 1 is Ethernet.
+        0x0031 => {
+            let header = walk.header::<2>("ppp")?;
+            walk.at += 2;
+            if header[1] == 1 { Some(Next(ethernet::read)) } else { None }
+        }
+        // A packet that is whole in one fragment of a bundle (RFC 1990), with the long sequence number.
+        0x003d => {
+            let header = walk.header::<4>("mp")?;
+            walk.at += 4;
+            if header[0] & 0xc0 == 0xc0 { Some(Next(read)) } else { None }
+        }
         0x0281 => ethertype::next(ethertype::MPLS),
         _ => None,
     }

@@ -11,8 +11,8 @@ fn fddi(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Named("Fiber Distributed Data Interface", "fddi"));
     let header = walk.header::<13>("fddi")?;
     walk.at += 13;
-    // Frame control 01LL: only LLC frames, asynchronous or synchronous, carry data.
-    if header[0] & 0x70 == 0x50 || header[0] & 0x70 == 0x10 { Some(Next(llc::read)) } else { None }
+    // Frame control CL01: only LLC frames with addresses of 48 bits, asynchronous or synchronous, carry data.
+    if header[0] & 0x70 == 0x50 { Some(Next(llc::read)) } else { None }
 }
 
 fn token_ring(walk: &mut Walk<'_>) -> Option<Next> {

@@ -1,11 +1,10 @@
-//! SLIP (RFC 1055) and IP over ATM (RFC 2225), which capture files hold as plain IP.
+//! IP over ATM (RFC 2225), which capture files hold as plain IP.
 
-use super::{Link, raw};
+use super::Link;
 use crate::dissect::walk::{Kind, Next, Walk};
 use crate::dissect::{ipv4, ipv6};
 
-pub(super) const SLIP: Link = Link { numbers: &[8], slug: "slip", name: "SLIP", read: raw::read };
-pub(super) const CLIP: Link = Link { numbers: &[106], slug: "clip", name: "Classical IP over ATM", read };
+pub(super) const CLIP: Link = Link { numbers: &[106, 19, 18], slug: "clip", name: "Classical IP over ATM", read };
 
 fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::RawIp);

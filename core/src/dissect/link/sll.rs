@@ -11,17 +11,22 @@ fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::LinuxCooked);
     let header = walk.header::<16>("sll")?;
     walk.at += 16;
-    protocol(u16::from_be_bytes([header[14], header[15]]))
+    protocol(u16::from_be_bytes([header[2], header[3]]), u16::from_be_bytes([header[14], header[15]]))
 }
 
 fn read2(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::LinuxCooked2);
     let header = walk.header::<20>("sll")?;
     walk.at += 20;
-    protocol(u16::from_be_bytes([header[0], header[1]]))
+    protocol(u16::from_be_bytes([header[8], header[9]]), u16::from_be_bytes([header[0], header[1]]))
 }
 
 /// An EtherType, or a Linux number of its own below 1536 (linux/if_ether.h): 4 is LLC.
-fn protocol(number: u16) -> Option<Next> {
+fn protocol(hardware: u16, number: u16) -> Option<Next> {
+    // On a netlink monitor the number is one of netlink's families (linux/if_arp.h).
+    const NETLINK: u16 = 824;
+    if hardware == NETLINK {
+        return None;
+    }
     if number == 4 { Some(Next(llc::read)) } else { ethertype::next(number) }
 }

@@ -21,8 +21,8 @@ fn frame(walk: &mut Walk<'_>, is_padded: bool) -> Option<Next> {
     let header = walk.header::<2>("wlan")?;
     let (kind, subtype, flags) = (header[0] >> 2 & 3, header[0] >> 4, header[1]);
     let is_qos = subtype & 8 != 0;
-    // Data frames but those without data; encrypted ones cannot be read.
-    if kind != 2 || subtype & 4 != 0 || flags & 0x40 != 0 {
+    // Data frames but those without data; encrypted ones and fragments cannot be read.
+    if kind != 2 || subtype & 4 != 0 || flags & 0x44 != 0 {
         return None;
     }
     let mut len = 24;
@@ -38,7 +38,13 @@ fn frame(walk: &mut Walk<'_>, is_padded: bool) -> Option<Next> {
     }
     let whole = walk.take("wlan", len)?;
     let is_aggregate = is_qos && whole[qos_at] & 0x80 != 0;
+    // Between stations of a mesh: 6 bytes and up to two addresses (clause 9.2.4.8.3).
+    let is_mesh = is_qos && flags & 0x03 == 0x03 && whole[qos_at + 1] & 1 != 0;
     walk.at += if is_padded { len.next_multiple_of(4) } else { len };
+    if is_mesh && walk.rest().first().is_some_and(|flags| *flags < 3) {
+        let control = walk.header::<6>("wlan")?;
+        walk.at += 6 + 6 * usize::from(control[0] & 3);
+    }
     if is_aggregate {
         // The first subframe of an A-MSDU: two addresses and a length.
         let subframe = walk.header::<14>("wlan")?;

@@ -49,7 +49,10 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
             }
             ethertype::next(ethertype::IPV4)
         }
-        other => ethertype::next(other),
+        ethertype::IPV4 | ethertype::IPV6 | ethertype::MPLS | ethertype::MPLS_MULTICAST | ethertype::NETWORK_SERVICE => {
+            ethertype::next(protocol)
+        }
+        _ => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Tunnels over UDP, by port: VXLAN (RFC 7348) and its generic form, GENEVE (RFC 8926), GTP-U (3GPP TS 29.281), L2TP (RFC 2661),
-//! Teredo (RFC 4380), LISP (RFC 6830), MPLS (RFC 7510), AYIYA.
+//! Teredo (RFC 4380), LISP (RFC 6830), MPLS (RFC 7510), GRE (RFC 8086), SCTP (RFC 6951), TZSP, AYIYA.
 
-use super::{by_version, mpls, network_service};
+use super::{by_version, gre, mpls, network_service};
+use crate::dissect::ports::sctp;
 use crate::dissect::walk::{Kind, Next, Reader, Walk};
 use crate::dissect::{ethertype, ipv4, ipv6, link};
 
@@ -25,6 +26,9 @@ fn by_port(port: u16) -> Option<Reader> {
         4342 => lisp_control,
         5072 => ayiya,
         6635 => mpls,
+        4754 => gre,
+        9899 => sctp,
+        37008 => tzsp,
         _ => return None,
     })
 }
@@ -84,7 +88,37 @@ fn gtp_u(walk: &mut Walk<'_>) -> Option<Next> {
             walk.at += whole.len();
         }
     }
-    by_version(*walk.rest().first()?)
+    // 5G carries Ethernet, too, without saying so (TS 29.281 section 5.1): then a type stands where it should.
+    let frame = walk.rest();
+    match frame.first()? >> 4 {
+        4 | 6 => by_version(*frame.first()?),
+        _ => {
+            let kind = u16::from_be_bytes(*frame.get(12..)?.first_chunk()?);
+            ethertype::next(kind).map(|_| Next(link::ethernet))
+        }
+    }
+}
+
+/// TaZmen Sniffer Protocol: tags, until the last, then a frame of a kind that is told.
+fn tzsp(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter_tunnel(Kind::Named("TZSP", "tzsp"), "TZSP");
+    let header = walk.header::<4>("tzsp")?;
+    walk.at += 4;
+    // Padding and the last tag have no length.
+    loop {
+        match walk.rest() {
+            [1, ..] => break,
+            [0, ..] => walk.at += 1,
+            [_, len, ..] => walk.at += 2 + usize::from(*len),
+            _ => return walk.short("tzsp", 1),
+        }
+    }
+    walk.at += 1;
+    match (header[1], u16::from_be_bytes([header[2], header[3]])) {
+        (0 | 1, 1) => Some(Next(link::ethernet)),
+        (0 | 1, 18) => Some(Next(link::wifi)),
+        _ => None,
+    }
 }
 
 /// GTP version 0 (GSM 09.60): a header of 20 bytes.
