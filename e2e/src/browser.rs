@@ -108,6 +108,28 @@ impl Browser {
         .await
     }
 
+    /// Clicks the middle of an element with the right button, as a mouse does.
+    pub async fn right_click(&self, css: &str) -> Result<()> {
+        let place = format!(
+            "const r = document.querySelector(\"{css}\")?.getBoundingClientRect(); return r && [r.x + r.width / 2, r.y + r.height / 2]"
+        );
+        let place = self.wait_until(css, &place).await?;
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "right", "clickCount": 1});
+            self.devtools("Input.dispatchMouseEvent", event).await?;
+        }
+        Ok(())
+    }
+
+    /// Presses a key, named as in JavaScript, on whatever has the focus.
+    pub async fn key(&self, key: &str) -> Result<()> {
+        // A button acts on Enter only when the key also brings the character it stands for.
+        let text = if key == "Enter" { "\r" } else { "" };
+        self.devtools("Input.dispatchKeyEvent", json!({"type": "keyDown", "key": key, "code": key, "text": text})).await?;
+        self.devtools("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key, "code": key})).await?;
+        Ok(())
+    }
+
     /// Opens the share sheet, asks for the link and returns it.
     pub async fn share(&self) -> Result<String> {
         self.click("#share").await?;

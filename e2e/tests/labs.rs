@@ -156,6 +156,45 @@ async fn in_healthy_nothing_alarms() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn following_ends_when_the_reader_scrolls_back_and_what_is_new_is_counted() -> Result<()> {
+    if !can_run_labs("following_ends_when_the_reader_scrolls_back_and_what_is_new_is_counted") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let Watched { mut lab, dropscope, .. } = watch("healthy", &folder).await?;
+    let browser = Browser::open().await?;
+    browser.goto(dropscope.link()).await?;
+    browser.wait_for("body", "live").await?;
+    // More than a screenful, so that there is something to scroll.
+    let overflows = "const l = document.querySelector('#packet-list'); return l && l.scrollHeight > 2 * l.clientHeight;";
+    while browser.eval(overflows).await? != true {
+        lab = load(lab).await?;
+    }
+    browser.click("#follow").await?;
+    let at_end = "const l = document.querySelector('#packet-list');
+        return document.querySelector('#follow').ariaPressed === 'true' && l.scrollTop + l.clientHeight >= l.scrollHeight - 1;";
+    browser.wait_until("the end of the list", at_end).await?;
+    lab = load(lab).await?;
+    browser.wait_until("the list to keep up", at_end).await?;
+
+    // Whoever scrolls back reads: nothing moves any more, and what came since is counted.
+    browser.eval("document.querySelector('#packet-list').scrollTop = 0").await?;
+    browser.wait_until("following to end", "return document.querySelector('#follow').ariaPressed === 'false'").await?;
+    lab = load(lab).await?;
+    let badge = browser.wait_for("#new", "new").await?;
+    assert!(badge.starts_with(|c: char| c.is_ascii_digit()), "{badge}");
+    assert_eq!(browser.eval("return document.querySelector('#packet-list').scrollTop").await?, 0);
+    browser.screenshot("live-new").await?;
+    browser.click("#new").await?;
+    browser.wait_until("the end of the list", at_end).await?;
+    assert_eq!(browser.count("#new").await?, 0);
+    browser.close().await?;
+    dropscope.stop().await?;
+    drop(lab);
+    Ok(())
+}
+
 /// Passes connections on to `port` and can cut all of them at once. Returns its own port and what cuts.
 async fn cutter(port: u16) -> Result<(u16, tokio::sync::broadcast::Sender<()>)> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;

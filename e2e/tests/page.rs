@@ -115,6 +115,9 @@ async fn what_is_no_capture_or_cut_short_is_told_and_what_was_readable_is_shown(
     browser.wait_for("#drop-zone", "").await?;
     browser.drop_file(&notes).await?;
     browser.wait_for("#trouble", "not a capture").await?;
+    // There is nothing to look at, so the page offers what it offers when it is empty.
+    browser.wait_for("#drop-zone", "").await?;
+    assert_eq!(browser.count("[data-packet], [data-tab]").await?, 0);
     browser.screenshot("not-a-capture").await?;
     browser.drop_file(&cut).await?;
     browser.wait_for("#trouble", "ends inside a record").await?;
@@ -178,6 +181,44 @@ async fn a_local_file_is_uploaded_only_when_asked_and_then_opens_from_its_link()
     other.goto(link.as_str().context("the link is no text")?).await?;
     other.wait_for("[data-detail=interface_mtu]", "eth0").await?;
     other.close().await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn a_right_click_on_a_packet_filters_follows_and_copies() -> Result<()> {
+    if !can_browse("a_right_click_on_a_packet_filters_follows_and_copies") {
+        return Ok(());
+    }
+    let dropscope = Dropscope::start(&["--port", "0"]).await?;
+    let browser = Browser::open().await?;
+    browser.goto(&dropscope.page("reference")?).await?;
+    browser.wait_for("[data-packet='1']", "10.255.255.5:2143").await?;
+    let items = "return [...document.querySelectorAll('[role=menuitem]')].map(item => item.textContent).join('\\n')";
+
+    browser.right_click("[data-packet='1']").await?;
+    let told = browser.wait_until("the menu", items).await?;
+    let told = told.as_str().context("the menu has no text")?;
+    let wanted =
+        ["Filter for ip.addr == 10.255.255.5", "Follow this conversation", "tcpdump line", "as filter", "link to this packet"];
+    for words in wanted {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+    browser.screenshot("menu").await?;
+    // Escape closes the menu and nothing else; the arrow keys and Enter choose.
+    browser.key("Escape").await?;
+    browser.wait_until("the menu to close", "return !document.querySelector('[role=menu]')").await?;
+    browser.right_click("[data-packet='1']").await?;
+    browser.wait_until("the menu", items).await?;
+    browser.key("ArrowDown").await?;
+    browser.key("Enter").await?;
+    browser.wait_until("the filter in the address", "return location.hash.includes('172.17.0.2')").await?;
+    browser.wait_until("the menu to close", "return !document.querySelector('[role=menu]')").await?;
+
+    browser.right_click("[data-packet='2']").await?;
+    let follow = "const item = [...document.querySelectorAll('[role=menuitem]')].find(i => i.textContent.startsWith('Follow'));
+        item?.click(); return !!item;";
+    browser.wait_until("the item that follows", follow).await?;
+    browser.wait_for("[data-view=ladder]", "10.255.255.5:2144").await?;
     browser.close().await
 }
 

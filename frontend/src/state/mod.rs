@@ -65,6 +65,15 @@ pub struct Session {
     pub uploaded: u64,
 }
 
+impl Session {
+    /// Whether a source is open of which there is something to show, or may still be.
+    pub fn has_content(&self) -> bool {
+        let p = &self.progress;
+        let is_unreadable = p.ended && p.trouble.is_some() && p.packets == 0 && p.span.is_none();
+        self.open && !is_unreadable
+    }
+}
+
 /// What the server lets this bearer do.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Server {

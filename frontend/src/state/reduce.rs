@@ -1,8 +1,7 @@
 //! How each intent changes the state: one pure function.
 
 use super::{AppState, Edge, History, Inspect, Intent, Link, Session, Sheet, Theme, Trouble};
-use crate::format;
-use crate::text::{Value, tn};
+use crate::text::t;
 use crate::url::UrlState;
 use dropscope_core::anchor::{Anchor, Place};
 use dropscope_core::finding::{Finding, Picture, Subject};
@@ -46,14 +45,7 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
             next.session.bytes_per_second = bytes_per_second;
             // Told once: a banner that was read does not come back with the next report.
             if let (Some(what), None) = (&progress.trouble, &state.session.progress.trouble) {
-                let packets = progress.packets;
-                let what_to_do = match packets {
-                    0 => crate::text::t("nothing-readable"),
-                    _ => tn(
-                        "readable-kept",
-                        &[("n", Value::Number(packets.into())), ("shown", Value::Text(&format::count(packets.into())))],
-                    ),
-                };
+                let what_to_do = t(if progress.packets == 0 { "nothing-readable" } else { "readable-kept" });
                 next.session.trouble = Some(Trouble { what: what.clone(), what_to_do });
             }
             next.session.progress = *progress;
@@ -87,7 +79,7 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         Intent::Uploaded(bytes) => next.session.uploaded = next.session.uploaded.max(bytes),
         Intent::EngineDied(why) => {
             next.session.engine_dead = true;
-            next.session.trouble = Some(Trouble { what: why, what_to_do: crate::text::t("engine-died-what-to-do") });
+            next.session.trouble = Some(Trouble { what: why, what_to_do: t("engine-died-what-to-do") });
         }
         Intent::Stopped => next.session.stopped = true,
         Intent::Server(server) => next.server = server,

@@ -62,6 +62,10 @@ picture-unanswered = unanswered packets
 picture-loss = { $lost } of { $sent } lost, by size and over time
 
 timeline = Timeline
+track-findings = findings
+track-packets = packets/s
+track-bytes = bytes/s
+track-anomalies = anomalies
 timeline-canvas = Timeline. Arrow keys move and zoom, Home shows everything, dragging selects a span. The button before it shows the same as a table.
 timeline-more = { $n ->
     [one] ▾ 1 more track
@@ -250,10 +254,7 @@ copied-short = copied
 copy = copy
 copy-refused = The browser did not allow copying; select the text and copy it by hand.
 nothing-readable = Nothing in it could be read. Drop a capture as tcpdump, Wireshark or dropscope write it: pcap or pcapng, also compressed.
-readable-kept = { $n ->
-    [one] The 1 packet before that is shown.
-   *[other] The { $shown } packets before that are shown.
-}
+readable-kept = Findings are judged on these alone.
 restart-engine = Start the engine again
 engine-died-what-to-do = Your file is untouched. Start the engine again to read it anew; the link in the address bar still shows the same screen.
 title-dead = Engine stopped

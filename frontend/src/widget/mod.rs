@@ -2,6 +2,7 @@
 
 pub mod canvas;
 pub mod copy;
+pub mod ends;
 pub mod menu;
 pub mod prose;
 pub mod severity;

@@ -24,8 +24,8 @@ pub struct Props {
     pub open: Option<AttrValue>,
     /// Whether more may come.
     pub growing: bool,
-    /// How many packets there are.
-    pub packets: u32,
+    /// How many conversations there are: without any there is nothing a rule about packets could judge.
+    pub flows: u32,
 }
 
 /// The list of findings, and of what was checked and is fine.
@@ -35,7 +35,7 @@ pub fn FindingsList(props: &Props) -> Html {
     let findings = props.findings.as_deref();
     let list = findings.map(|f| f.findings.as_slice()).unwrap_or_default();
     let checked = findings.map(|f| f.checked.as_slice()).unwrap_or_default();
-    let headline = headline(list, props.growing, findings.is_some(), props.packets);
+    let headline = headline(list, props.growing, findings.is_some(), props.flows);
     let onkeydown = {
         let dispatch = dispatch.clone();
         Callback::from(move |event: KeyboardEvent| {
@@ -63,15 +63,15 @@ pub fn FindingsList(props: &Props) -> Html {
     }
 }
 
-fn headline(list: &[Finding], growing: bool, judged: bool, packets: u32) -> String {
+fn headline(list: &[Finding], growing: bool, judged: bool, flows: u32) -> String {
     let severe = list.iter().filter(|f| f.severity > Severity::Note).count() as u64;
     if severe > 0 {
         tn("headline-causes", &[("n", Value::Number(severe))])
-    } else if !judged || (growing && packets == 0) {
+    } else if !judged || (growing && flows == 0) {
         t("headline-reading")
     } else if growing {
         t("headline-so-far")
-    } else if list.is_empty() && packets == 0 {
+    } else if list.is_empty() && flows == 0 {
         t("headline-nothing")
     } else if list.is_empty() {
         t("headline-none")

@@ -11,6 +11,7 @@ use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
 use crate::url::{UrlState, print};
+use crate::widget::ends::ends;
 use crate::widget::menu::{Item, Menu};
 use crate::widget::severity;
 use crate::widget::virtual_list::VirtualList;
@@ -123,9 +124,9 @@ pub fn Packets(props: &ViewProps) -> Html {
                 <span class="view__spring" />
                 if props.growing {
                     if !*follow && fresh > 0 && *seen > 0 {
-                        <button class="button is-small" onclick={follow_toggle.clone()}>{ tn("n-new", &[("n", Value::Text(&format::count(fresh.into())))]) }</button>
+                        <button class="button is-small" id="new" onclick={follow_toggle.clone()}>{ tn("n-new", &[("n", Value::Text(&format::count(fresh.into())))]) }</button>
                     }
-                    <button class="button is-small" aria-pressed={follow.to_string()} onclick={follow_toggle}>{ t("follow") }</button>
+                    <button class="button is-small" id="follow" aria-pressed={follow.to_string()} onclick={follow_toggle}>{ t("follow") }</button>
                 }
             </div>
             <div class="packets__wide"><div class="packets__inner">
@@ -192,17 +193,19 @@ fn Line(props: &LineProps) -> Html {
     let names_chosen = row.chips.iter().any(|chip| props.chosen.as_deref() == Some(&chip.text));
     let chips: Vec<&Chip> = row.chips.iter().filter(|chip| props.chosen.as_deref() != Some(&chip.text)).collect();
     let (shown, rest) = chips.split_at(chips.len().min(CHIPS_A_ROW));
+    let is_unread = row.source.is_empty() && row.destination.is_empty() && row.protocol.is_empty();
     let class = classes!("packet", props.selected.then_some("is-selected"), (props.lit || names_chosen).then_some("is-lit"));
     html! {
         <div {class} id={format!("packet-list-row-{}", props.n)} role="row" aria-rowindex={(props.n + 1).to_string()}
             aria-selected={props.selected.to_string()} data-packet={row.no.to_string()} {onclick} {oncontextmenu}>
             <span role="gridcell" class="packet__no">{ row.no.to_string() }</span>
             <span role="gridcell" title={about}>{ time }<span class="packet__micros">{ micros }</span></span>
-            <span role="gridcell" class="packet__ends" title={format!("{} → {}", row.source, row.destination)}>
-                <span>{ &row.source }</span><i>{ "→" }</i><span>{ &row.destination }</span>
-            </span>
-            <span role="gridcell" class="packet__protocol">{ &row.protocol }</span>
-            <span role="gridcell" class="packet__info">
+            // What is not read any further has no ends, and much to say about why.
+            if !is_unread {
+                <span role="gridcell" class="ends" title={format!("{} → {}", row.source, row.destination)}>{ ends(&row.source, &row.destination) }</span>
+                <span role="gridcell" class="packet__protocol">{ &row.protocol }</span>
+            }
+            <span role="gridcell" class={classes!("packet__info", is_unread.then_some("is-wide"))}>
                 <span title={row.info.clone()}>{ &row.info }</span>
                 { for shown.iter().map(|chip| label(chip)) }
                 if !rest.is_empty() { <span class="chip is-more" title={rest.iter().map(|chip| chip.text.as_str()).collect::<Vec<_>>().join(", ")}>{ format!("+{}", rest.len()) }</span> }

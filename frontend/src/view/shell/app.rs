@@ -113,14 +113,14 @@ pub fn App() -> Html {
         <ContextProvider<Dispatch> context={dispatch.clone()}>
         <ContextProvider<Engine> context={bridge}>
         <ContextProvider<Epoch> context={epoch}>
-            <div class="app" key={state.language.tag()} data-state={if session.open { "open" } else { "empty" }}>
+            <div class="app" key={state.language.tag()} data-state={if session.has_content() { "open" } else { "empty" }}>
                 <Bar state={whole.clone()} {stop} />
                 <Banner trouble={session.trouble.clone()} engine_dead={session.engine_dead} {restart} />
-                if session.open {
+                if session.has_content() {
                     <Fetch anchor={state.url.anchor.clone()} />
                     <Body state={whole.clone()} {dark} />
                 } else {
-                    <Welcome source={state.url.source.clone()} server={state.server.clone()} waiting={waits(&state)} />
+                    <Welcome source={if session.open { Source::None } else { state.url.source.clone() }} server={state.server.clone()} waiting={waits(&state)} />
                 }
                 <StatusBar state={whole.clone()} />
                 if *dragging { <div class="drop-over" aria-hidden="true"><p>{ t("drop-now") }</p></div> }
@@ -345,7 +345,7 @@ fn use_title(state: &UseReducerHandle<AppState>) {
 
 fn title(state: &AppState) -> String {
     let session = &state.session;
-    if !session.open {
+    if !session.has_content() {
         return "Dropscope".into();
     }
     let progress = &session.progress;

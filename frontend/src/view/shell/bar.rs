@@ -36,12 +36,14 @@ pub fn Bar(props: &Props) -> Html {
             <a class="bar__brand" href={home} title={t("open-another")}><span aria-hidden="true">{ "◆" }</span>{ " Dropscope" }</a>
             if session.open {
                 <span class="bar__source" id="source" title={session.name.clone()}>{ &session.name }</span>
+            }
+            if session.has_content() {
                 <LinkState link={session.link.clone()} since={session.progress.span.map(|s| s.length())} />
                 { quality(state, &dispatch) }
                 { progress(state, &props.stop) }
             }
             <span class="view__spring" />
-            if session.open {
+            if session.has_content() {
                 <FilterField filter={state.url.filter.clone()} />
                 <button class="button" id="share" onclick={act(Intent::Sheet(Sheet::Share))}>{ t("share") }</button>
             }

@@ -67,7 +67,7 @@ pub fn Body(props: &Props) -> Html {
     };
     html! {
         <div class="body" style={format!("--left: {}px; --top: {}px; --right: {}px", *left, *top, *right)}>
-            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {growing} packets={session.progress.packets.min(1)} />
+            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {growing} flows={session.progress.flows.min(1)} />
             <Splitter along={Along::Columns} size={LEFT} px={*left} on_move={moved(&left)} label={t("split-findings")} />
             <main class="main">
                 <Timeline viewport={state.url.viewport} selected={state.url.span} finding={state.url.finding.clone().map(AttrValue::from)}

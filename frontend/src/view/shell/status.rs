@@ -26,7 +26,7 @@ pub fn StatusBar(props: &Props) -> Html {
     };
     html! {
         <footer class="status">
-            if state.session.open {
+            if state.session.has_content() {
                 <span class="num" data-status="packets" data-bytes={p.bytes_read.to_string()} title={format::bytes(p.bytes_read)}>{ tn("status-packets", &[("n", Value::Number(p.packets.into())), ("shown", Value::Text(&format::count(p.packets.into())))]) }</span>
                 <span class="num" data-status="flows">{ tn("status-flows", &[("n", Value::Number(p.flows.into())), ("shown", Value::Text(&format::count(p.flows.into())))]) }</span>
                 if let Some(span) = state.url.span.or(p.span) {

@@ -5,6 +5,7 @@ use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
 use crate::view::ViewProps;
+use crate::widget::ends::ends;
 use crate::widget::severity;
 use crate::widget::virtual_list::VirtualList;
 use dropscope_core::query::{Answer, FlowRow, FlowRows, FlowSort, Query, Rows};
@@ -76,9 +77,9 @@ fn cells(row: &FlowRow) -> Html {
     let missing = sum(row.missing_bytes);
     html! {
         <>
-            <span role="gridcell" class="flow__ends" title={format!("{} {} {} → {}", row.transport, row.stream, row.client, row.server)}>
-                if let Some(severity) = row.severity { { severity::sign(severity) }{ " " } }
-                <i>{ format!("{} ", row.transport) }</i>{ &row.client }<i>{ " → " }</i>{ &row.server }
+            <span role="gridcell" class="ends" title={format!("{} {} {} → {}", row.transport, row.stream, row.client, row.server)}>
+                if let Some(severity) = row.severity { { severity::sign(severity) } }
+                <i>{ &row.transport }</i>{ ends(&row.client, &row.server) }
             </span>
             <span role="gridcell">{ &row.state }</span>
             { two(row.packets.map(|n| format::count(n.into()))) }

@@ -13,7 +13,7 @@ use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
 use crate::widget::canvas::{Palette, paint_on, use_width};
-use dropscope_core::query::{Answer, Query, Timeline as Tracks};
+use dropscope_core::query::{Answer, Query, Timeline as Tracks, Track};
 use dropscope_core::time::Span;
 use hit::Target;
 use paint::{DrawOp, Ink, OVERVIEW_PX, RULER_PX, Scene};
@@ -36,6 +36,17 @@ pub struct Props {
     pub filter: AttrValue,
     /// Whether it is dark: colours are read anew when this changes.
     pub dark: bool,
+}
+
+/// What a track is called: in the page's language where it is one of ours, else by the counter's own name.
+fn name(track: &Track) -> String {
+    match track.slug.as_str() {
+        "findings" => t("track-findings"),
+        "packets" => t("track-packets"),
+        "bytes" => t("track-bytes"),
+        "anomalies" => t("track-anomalies"),
+        _ => track.title.clone(),
+    }
 }
 
 /// What the pointer is doing, from where.
@@ -162,7 +173,7 @@ pub fn Timeline(props: &Props) -> Html {
         t.tracks.iter().zip(&lanes).map(|(track, lane)| {
             html! {
                 <div key={track.slug.clone()} class="timeline__label" title={track.about.clone()} style={format!("height: {}px", lane.height)}>
-                    <span>{ &track.title }</span>
+                    <span>{ name(track) }</span>
                 </div>
             }
         }).collect::<Html>()

@@ -1,5 +1,6 @@
 //! The timeline's twin: the same tracks as a table of times and values, for screen readers and for whoever prefers words.
 
+use super::name;
 use crate::format;
 use crate::text::t;
 use crate::widget::severity;
@@ -21,7 +22,7 @@ pub fn table(timeline: &Timeline) -> Html {
 
 fn rows(timeline: &Timeline, track: &Track) -> Html {
     let row =
-        |time: String, value: Html| html! { <tr><td>{ &track.title }</td><td class="num">{ time }</td><td>{ value }</td></tr> };
+        |time: String, value: Html| html! { <tr><td>{ name(track) }</td><td class="num">{ time }</td><td>{ value }</td></tr> };
     match &track.marks {
         TrackMarks::Spans { spans } => spans
             .iter()
