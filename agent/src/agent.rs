@@ -1,11 +1,14 @@
 //! `dropscope agent`: records for ever and sends what it records to a review server.
 
 use crate::cli::{runtime, size};
+use crate::keep::FreezeArgs;
 use crate::log_file::LogFile;
-use crate::push::{Address, Pusher, Saved};
+use crate::push::{Address, Pusher, Saved, Tally};
 use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
+use crate::recording::Plan;
 use crate::segments::{Bounds, Segments, Sent};
 use crate::serve;
+use crate::tls;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::net::ToSocketAddrs as _;
@@ -25,9 +28,13 @@ const SEGMENTS: u64 = 16;
 /// Arguments of `agent`.
 #[derive(Args)]
 pub(crate) struct AgentArgs {
-    /// The review server: the link that `dropscope serve` printed.
+    /// The review server: the link that `dropscope serve` printed. With https:// (a proxy in front of it that speaks TLS) it is
+    /// sent encrypted, to a server this host trusts.
     #[arg(long, value_name = "LINK", env = "DROPSCOPE_PUSH", hide_env_values = true)]
     push: Address,
+    /// Trust the authorities in this PEM file instead of the host's.
+    #[arg(long, value_name = "FILE", env = "DROPSCOPE_PUSH_CA")]
+    push_ca: Option<PathBuf>,
     /// Folder for what is not sent yet. An agent that is started again in it goes on with the same capture.
     #[arg(long, value_name = "FOLDER")]
     spool: Option<PathBuf>,
@@ -36,6 +43,8 @@ pub(crate) struct AgentArgs {
     spool_size: u64,
     #[command(flatten)]
     capture: CaptureArgs,
+    #[command(flatten)]
+    freezing: FreezeArgs,
 }
 
 /// Records and sends.
@@ -45,7 +54,11 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
     if saved.is_none() && args.push.token.is_empty() {
         bail!("the link in --push has no token (k=…): take the one that `dropscope serve` printed");
     }
-    let mut plan = args.capture.plan(None)?;
+    if args.push_ca.is_some() && !args.push.tls {
+        bail!("--push-ca is for a link with https://; what is sent to {} is not encrypted", args.push);
+    }
+    let trust = args.push.tls.then(|| tls::client(args.push_ca.as_deref())).transpose()?;
+    let mut plan = Plan { triggers: args.freezing.triggers().to_vec(), ..args.capture.plan(None)? };
     // What is sent must not be captured: every packet would cause another one.
     let servers = (args.push.host.as_str(), args.push.port).to_socket_addrs();
     let server = servers.ok().and_then(|mut found| found.next());
@@ -59,8 +72,8 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         segment_time: SEGMENT_TIME,
         keep_bytes: Some(args.spool_size),
         keep_time: None,
-        freeze: Duration::ZERO,
-        most_frozen: 0,
+        freeze: args.freezing.freeze,
+        most_frozen: args.freezing.most_frozen,
     };
     let mut segments = Segments::open(&folder, bounds)?;
     let sent = Arc::new(Sent::default());
@@ -75,6 +88,8 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         let stop = serve::asked_to_stop();
         let limits = opened.limits().to_vec();
         let recording = opened.begin(LogFile::in_segments(segments))?;
+        let tally = Arc::new(Tally::new(folder.clone(), Arc::clone(&sent)));
+        recording.metrics().tell_of(Arc::clone(&tally));
         say_what_is_recorded(&plan, &limits, &folder);
         say_what_is_held(&rights);
         eprintln!("dropscope: sending it to {}.", args.push);
@@ -83,10 +98,12 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         }
         let pusher = Pusher {
             address: args.push.clone(),
+            trust,
             name: plan.name(),
             folder: folder.clone(),
             progress,
             sent,
+            tally,
             saved,
             reached: (0, 0),
         };

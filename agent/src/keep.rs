@@ -16,7 +16,7 @@ const SEGMENTS: u32 = 10;
 
 /// How an always-on recording is bounded.
 #[derive(Args)]
-#[command(next_help_heading = "Always on")]
+#[command(next_help_heading = "Always on", mut_arg("trigger", |trigger| trigger.requires("keep")))]
 pub(crate) struct KeepArgs {
     /// Record for ever and keep the last so long (30s, 10m, 2h) or so many bytes (500M, 2G); both may be given. The log is then
     /// a folder of segments, of which the oldest are removed; `dropscope check FOLDER` reads them as one.
@@ -28,16 +28,31 @@ pub(crate) struct KeepArgs {
     /// Begin a new segment after so many bytes.
     #[arg(long, value_name = "SIZE", value_parser = size, requires = "keep")]
     segment_size: Option<u64>,
+    #[command(flatten)]
+    freezing: FreezeArgs,
+}
+
+/// What is kept for good, and why.
+#[derive(Args)]
+#[command(next_help_heading = "Always on")]
+pub(crate) struct FreezeArgs {
     /// What has to happen for the minutes around it to be kept for good, in the folder's `frozen`: COUNTER>N/s, COUNTER>N,
     /// rule:WORDS, drop:REASON (both also with >N/s), finding:RULE or finding:SEVERITY. May be repeated.
-    #[arg(long, value_name = "EXPRESSION", requires = "keep")]
+    #[arg(long, value_name = "EXPRESSION")]
     trigger: Vec<Trigger>,
     /// How much before and after a trigger is frozen.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m", requires = "keep")]
-    freeze: Duration,
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2m")]
+    pub(crate) freeze: Duration,
     /// Freezes that are kept at most; then the oldest is removed.
-    #[arg(long, value_name = "NUMBER", default_value_t = 20, requires = "keep")]
-    most_frozen: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub(crate) most_frozen: usize,
+}
+
+impl FreezeArgs {
+    /// What freezes the minutes around it.
+    pub(crate) fn triggers(&self) -> &[Trigger] {
+        &self.trigger
+    }
 }
 
 /// One bound of what is kept.
@@ -50,7 +65,7 @@ enum Keep {
 impl KeepArgs {
     /// What freezes the minutes around it.
     pub(crate) fn triggers(&self) -> &[Trigger] {
-        &self.trigger
+        self.freezing.triggers()
     }
 
     /// The bounds that were asked for; `None` for a log that is one file.
@@ -71,7 +86,7 @@ impl KeepArgs {
         if keep_bytes.is_some_and(|keep| segment_bytes > keep / 2) {
             bail!("a segment has to be smaller than half of what is kept: choose a smaller --segment-size or a larger --keep");
         }
-        let (freeze, most_frozen) = (self.freeze, self.most_frozen);
+        let FreezeArgs { freeze, most_frozen, .. } = self.freezing;
         Ok(Some(Bounds { segment_bytes, segment_time, keep_bytes, keep_time, freeze, most_frozen }))
     }
 }

@@ -23,5 +23,6 @@ mod segments;
 mod serve;
 pub mod source;
 mod sync;
+mod tls;
 mod trigger;
 mod web;

@@ -4,6 +4,7 @@
 //! Text exposition format 0.0.4: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use crate::connections::{self, Bounds};
+use crate::push::Tally;
 use crate::source::{CaptureStatistics, Event, Sample};
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -31,6 +32,8 @@ struct State {
     drops_traced: u64,
     drops_skipped: u64,
     marks: BTreeMap<String, u64>,
+    /// What is sent elsewhere.
+    push: Option<Arc<Tally>>,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,11 @@ impl Metrics {
         Self(Mutex::new(State { namespaces, captures, ..State::default() }))
     }
 
+    /// Tells of what is sent elsewhere, too.
+    pub(crate) fn tell_of(&self, push: Arc<Tally>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push = Some(push);
+    }
+
     /// Counts an event.
     pub(crate) fn see(&self, event: &Event) {
         // Each event is counted whole or not at all, so what a panic left is still right.
@@ -86,7 +94,11 @@ impl Metrics {
             text.family("dropscope_viewers", "gauge", "Viewers that follow a capture now.");
             text.value("dropscope_viewers", &[], review.viewers() as u64);
         }
+        let push = state.push.clone();
         drop(state);
+        if let Some(push) = push {
+            push.write(&mut text);
+        }
         process(&mut text);
         text.0
     }
@@ -182,15 +194,17 @@ fn seconds(nanoseconds: u64) -> f64 {
 
 /// The exposition as it is written.
 #[derive(Default)]
-struct Text(String);
+pub(crate) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    /// What the values that follow are: name, type, help.
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    /// A value of that family.
+    pub(crate) fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         let escaped = |text: &str| text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
         let labels: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
@@ -266,6 +280,7 @@ dropscope_log_written_bytes_total 4096
     #[test]
     fn every_value_follows_its_help_and_type_and_is_documented() {
         let metrics = Metrics::new(BTreeMap::new(), &[(NetnsId(7), "eth0")]);
+        metrics.tell_of(Arc::new(Tally::new("/nowhere".into(), Arc::default())));
         let text = metrics.text(&Growth::default(), None);
         let documented = include_str!("../../docs/metrics.md");
         let mut family = String::new();

@@ -309,7 +309,8 @@ impl Writer {
             if is_due && !self.flush() {
                 return self.end();
             }
-            if self.sync_at.is_some_and(|at| at <= now) {
+            // A sync that would soon have to wake this thread goes along with a write.
+            if self.sync_at.is_some_and(|at| at <= now + if is_due { FLUSH_EVERY } else { Duration::ZERO }) {
                 self.sync_at = None;
                 self.log.sync_soon();
             }

@@ -34,7 +34,7 @@ fn start(list: Arc<Mutex<Vec<Arc<File>>>>) -> Option<SyncSender<()>> {
         while woken.recv().is_ok() {
             let files = std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner));
             for file in files {
-                if let Err(error) = file.sync_all() {
+                if let Err(error) = file.sync_data() {
                     tracing::debug!("the log was not put on the disk: {error}");
                 }
             }

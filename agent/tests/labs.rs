@@ -4,6 +4,9 @@
 //! kernel dropped, by reason. Labs are mostly waiting, so a few run side by side; each has namespaces of its own. They need
 //! root; without it this says so in one line and passes, except where `CI` is set.
 
+mod common;
+
+use common::can_run;
 use dropscope_core::counters::Counters;
 use dropscope_core::log::Decoder;
 use dropscope_core::log::block::KernelDrop;
@@ -372,11 +375,7 @@ fn every_lab_stands_in_the_table() {
 
 #[test]
 fn every_lab_is_found_by_its_rule_and_recorded_from_both_ends() {
-    if !dropscope_labs::is_root() {
-        assert!(std::env::var_os("CI").is_none(), "labs need root, and CI must have it");
-        eprintln!(
-            "SKIPPED every_lab_is_found_by_its_rule_and_recorded_from_both_ends: it makes network namespaces and needs root"
-        );
+    if !can_run("every_lab_is_found_by_its_rule_and_recorded_from_both_ends") {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder for the logs");

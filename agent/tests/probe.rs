@@ -2,7 +2,10 @@
 //!
 //! Those in labs need root; without it each says so in one line and passes, except where `CI` is set.
 
+mod common;
+
 use anyhow::{Context as _, Result};
+use common::can_run;
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::Record;
 use dropscope_labs::{Lab, Namespace};
@@ -15,16 +18,6 @@ use std::time::{Duration, Instant};
 
 const DROPSCOPE: &str = env!("CARGO_BIN_EXE_dropscope");
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Whether the test can run; says why not.
-fn can_run(test: &str) -> bool {
-    if dropscope_labs::is_root() {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "{test} needs root");
-    eprintln!("{test}: skipped, it makes network namespaces and needs root");
-    false
-}
 
 /// What a probe said: its exit status and its outcomes by kind.
 struct Told {

@@ -1,5 +1,6 @@
 //! `dropscope agent --push` through a real TCP relay that is cut at random, to a real server that is killed now and then: what
-//! is on the server equals the agent's files byte for byte.
+//! is on the server equals the agent's files byte for byte. And through real TLS, with certificates of an authority of our own
+//! (tls/README.md).
 //!
 //! These need root; without it each says so in one line and passes, except where `CI` is set.
 
@@ -7,12 +8,17 @@ mod common;
 
 use common::{Dropscope, Namespace, Random, can_run, length, read, tshark_counts, wait_until};
 use nix::sys::signal::Signal;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Certificates, and the key of all of them.
+const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/");
 
 /// How often the connection is cut.
 const CUTS: usize = 100;
@@ -187,5 +193,110 @@ fn a_spool_that_is_too_small_says_what_it_gave_up_and_the_rest_arrives() {
     assert!(told.iter().any(|text| text.contains("The spool is full: segment ")), "{told:?}");
     assert!(found.numbers.is_sorted() && !found.is_without_gap(), "what was given up is missing");
     assert_eq!(found.numbers.last(), Some(&(traffic.sent() as u64 - 1)), "the newest is there");
+    assert!(server.end().success());
+}
+
+/// Something in front of `server` that speaks TLS with one of the certificates, as a proxy would.
+fn speak_tls(server: SocketAddr, certificate: &str) -> SocketAddr {
+    let certificates = CertificateDer::pem_file_iter(format!("{TLS}{certificate}")).unwrap().collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(format!("{TLS}key.pem")).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        while let Ok((agent, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // Who does not trust the certificate goes before the handshake is done.
+                let Ok(mut agent) = acceptor.accept(agent).await else { return };
+                let mut server = tokio::net::TcpStream::connect(server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut agent, &mut server).await;
+            });
+        }
+    };
+    std::thread::spawn(move || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(serve));
+    address
+}
+
+/// The value of a metric.
+fn metric(address: &str, name: &str) -> Option<u64> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+#[test]
+fn through_tls_a_recording_arrives_with_its_trigger_and_is_counted() {
+    if !can_run("through_tls_a_recording_arrives_with_its_trigger_and_is_counted") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address, route) = serve(folder.path(), "0");
+    let namespace = Namespace::new("tls");
+    let mut traffic = namespace.send_datagrams(600, Duration::from_millis(2));
+    let (link, ca) = (format!("https://{}/{route}", speak_tls(address, "server.pem")), format!("{TLS}ca.pem"));
+    let args = ["agent", "--push", &link, "--push-ca", &ca, "--netns", &namespace.0, "-i", "lo", "--spool", "spool"];
+    let more = ["--without", "kernel_drops", "--trigger", "nstat.UdpNoPorts>20/s", "--metrics", "127.0.0.1:0", "udp"];
+    let mut agent = Dropscope::start(folder.path(), &[&args[..], &more].concat());
+    let metrics = agent.hear("metrics at http://").rsplit_once("http://").unwrap().1.trim_end_matches("/metrics").to_owned();
+    agent.hear("Trigger nstat.UdpNoPorts>20/s: ");
+    let told = |name: &str| metric(&metrics, name).unwrap_or_else(|| panic!("{name} is not told"));
+    wait_until("the server has some of it", || told("dropscope_push_acknowledged_offset_bytes") > 50_000);
+    assert_eq!((told("dropscope_push_connected"), told("dropscope_push_acknowledged_segment")), (1, 1));
+    server.signal(Signal::SIGKILL);
+    server.child.wait().unwrap();
+    wait_until("what is not sent waits", || told("dropscope_spool_waiting_bytes") > 50_000);
+    assert_eq!(told("dropscope_push_connected"), 0);
+    (server, ..) = serve(folder.path(), &address.port().to_string());
+    wait_until("it is sent after all", || told("dropscope_spool_waiting_bytes") < 50_000);
+    assert!(told("dropscope_push_reconnects_total") > 0);
+    assert_eq!(told("dropscope_spool_discarded_bytes_total"), 0);
+    traffic.stop();
+    assert!(agent.end().success());
+
+    let (copy, spool) = (std::fs::read(pushed(&folder.path().join("data"))).unwrap(), folder.path().join("spool"));
+    assert!(copy == spooled(&spool), "{} bytes were pushed", copy.len());
+    let found = read(&copy);
+    let marks = found.marks("trigger");
+    assert!(marks.iter().any(|mark| mark.contains("UdpNoPorts")), "{marks:?}");
+    let frozen = std::fs::read_dir(spool.join("frozen")).unwrap().next().expect("one freeze").unwrap().path();
+    assert_eq!(spooled(&frozen), copy, "one segment holds it all");
+    assert!(server.end().success());
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_told() {
+    if !can_run("what_is_wrong_with_a_certificate_is_told") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address, route) = serve(folder.path(), "0");
+    let namespace = Namespace::new("cert");
+    let plain = |_: &str| address;
+    let secured = |certificate: &str| speak_tls(address, certificate);
+    let cases: [(&dyn Fn(&str) -> SocketAddr, &str, &str, &str); 4] = [
+        (&secured, "server.pem", "other-name.pem", "its certificate is signed by nobody who is trusted here"),
+        (&secured, "other-name.pem", "ca.pem", "its certificate is not for 127.0.0.1 but for "),
+        (&secured, "expired.pem", "ca.pem", "its certificate has expired"),
+        (&plain, "", "ca.pem", "what answers there does not speak TLS"),
+    ];
+    for (at, (address_of, certificate, trusted, words)) in cases.into_iter().enumerate() {
+        let (link, ca) = (format!("https://{}/{route}", address_of(certificate)), format!("{TLS}{trusted}"));
+        let spool = format!("spool{at}");
+        let args = ["agent", "--push", &link, "--push-ca", &ca, "--netns", &namespace.0, "-i", "lo", "--spool", &spool];
+        let mut agent = Dropscope::start(folder.path(), &[&args[..], &["--without", "kernel_drops"]].concat());
+        let said = agent.hear("no secure connection: ");
+        assert!(said.contains(words), "{said}");
+    }
     assert!(server.end().success());
 }

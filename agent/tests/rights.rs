@@ -2,6 +2,9 @@
 //!
 //! These need root; without it each says so in one line and passes, except where `CI` is set.
 
+mod common;
+
+use common::{Dropscope, can_run, length, wait_until};
 use dropscope_core::counters::Counters;
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::Record;
@@ -20,16 +23,6 @@ const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
 /// What docs/rights.md names for everything but other namespaces.
 const DOCUMENTED: &str = "+net_raw,+net_admin,+bpf,+perfmon,+syslog,+dac_read_search";
-
-/// Whether the test can run; says why not.
-fn can_run(test: &str) -> bool {
-    if nix::unistd::geteuid().is_root() {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "{test} needs root");
-    eprintln!("{test}: skipped, it makes network namespaces and needs root");
-    false
-}
 
 /// A namespace whose firewalls drop datagrams to ports 9 (iptables-legacy), 10 (iptables-nft) and 11 (nftables), and a folder
 /// that everybody reaches with the command in it.
@@ -69,6 +62,13 @@ impl Scene {
     fn as_root(&self, environment: &[(&str, &str)]) -> Recording {
         let mut command = Command::new(self.folder.path().join("dropscope"));
         command.args(["record", "--netns", &self.netns, "-i", "lo", "-o", "a.pcapng"]).envs(environment.iter().copied());
+        Recording::start(command, self)
+    }
+
+    /// One that sends what it records to the server behind this link.
+    fn as_root_to(&self, link: &str) -> Recording {
+        let mut command = Command::new(self.folder.path().join("dropscope"));
+        command.args(["agent", "--push", link, "--netns", &self.netns, "-i", "lo", "--spool", "spool"]);
         Recording::start(command, self)
     }
 
@@ -140,6 +140,27 @@ impl Recording {
         fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().flatten().filter_map(of_thread).collect()
     }
 
+    /// That no thread holds more than is documented; those of these names have to be there.
+    fn assert_is_confined(&mut self, netns: &str, there: &[&str]) {
+        // A thread gives itself its name after it was started.
+        let has_all = |one: &Self| {
+            let threads = one.threads();
+            there.iter().all(|name| threads.iter().any(|(found, _)| found == name))
+        };
+        self.wait_until("every thread is there", has_all);
+        for (name, status) in self.threads() {
+            let hexadecimal = |line: &str| u64::from_str_radix(&status[line], 16).unwrap();
+            // The threads of namespaces read firewalls: the kernel keeps 15 bytes of their names.
+            let keeps = if name == format!("src-{netns}")[..15] { NET_ADMIN | NET_RAW } else { 0 };
+            for line in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
+                assert_eq!(hexadecimal(line), keeps, "{line} of {name}");
+            }
+            assert_eq!(hexadecimal("CapBnd"), 0, "{name}");
+            assert_eq!(status["Uid"], [NOBODY; 4].map(|uid| uid.to_string()).join("\t"), "{name}");
+            assert_eq!((status["Groups"].as_str(), status["NoNewPrivs"].as_str(), status["Seccomp"].as_str()), ("", "1", "2"));
+        }
+    }
+
     fn end(mut self) -> String {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
         let status = self.child.wait().unwrap();
@@ -203,28 +224,33 @@ fn every_thread_gives_up_its_rights_and_everything_is_still_recorded() {
         return;
     }
     let scene = Scene::new("root");
-    let recording = scene.as_root(&[]);
-    let threads = recording.threads();
-    let names: Vec<&str> = threads.iter().map(|(name, _)| name.as_str()).collect();
-    for (name, status) in &threads {
-        let hexadecimal = |line: &str| u64::from_str_radix(&status[line], 16).unwrap();
-        // The threads of namespaces read firewalls: the kernel keeps 15 bytes of their names.
-        let keeps = if *name == format!("src-{}", scene.netns)[..15] { NET_ADMIN | NET_RAW } else { 0 };
-        for line in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
-            assert_eq!(hexadecimal(line), keeps, "{line} of {name}");
-        }
-        assert_eq!(hexadecimal("CapBnd"), 0, "{name}");
-        assert_eq!(status["Uid"], [NOBODY; 4].map(|uid| uid.to_string()).join("\t"), "{name}");
-        assert_eq!((status["Groups"].as_str(), status["NoNewPrivs"].as_str(), status["Seccomp"].as_str()), ("", "1", "2"));
-    }
-    for name in ["dropscope", "recorder", "cap-lo", "src-kernel_drop"] {
-        assert!(names.contains(&name), "{name} is not among {names:?}");
-    }
+    let mut recording = scene.as_root(&[]);
+    recording.assert_is_confined(&scene.netns, &["dropscope", "recorder", "cap-lo", "src-kernel_drop"]);
     scene.send();
     let said = recording.end();
     assert!(said.contains("runs on as the user nobody; only the threads that read firewalls"), "{said}");
     assert!(!said.contains("not recorded: firewall"), "{said}");
     assert_eq!(read(&scene.log()), everything());
+}
+
+#[test]
+fn an_agent_that_sends_gives_up_its_rights_and_everything_arrives() {
+    if !can_run("an_agent_that_sends_gives_up_its_rights_and_everything_arrives") {
+        return;
+    }
+    let scene = Scene::new("push");
+    let mut server = Dropscope::start(scene.folder.path(), &["serve", "--port", "0", "--no-browser"]);
+    let link = server.hear("http://").trim().to_owned();
+    let mut agent = scene.as_root_to(&link);
+    agent.assert_is_confined(&scene.netns, &["dropscope", "recorder", "cap-lo", "src-kernel_drop"]);
+    scene.send();
+    let said = agent.end();
+    assert!(said.contains("runs on as the user nobody; only the threads that read firewalls"), "{said}");
+    let captures = scene.folder.path().join("data/captures");
+    let log = || fs::read_dir(&captures).into_iter().flatten().flatten().map(|one| one.path().join("log")).next();
+    wait_until("the recording is there", || log().is_some_and(|log| length(&log) > 0));
+    assert_eq!(read(&log().unwrap()), everything());
+    assert!(server.end().success());
 }
 
 #[test]

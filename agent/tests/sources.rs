@@ -1,7 +1,10 @@
 //! The sources against a real kernel, in the namespaces of the labs. They need root; without it each says so in one line
 //! and passes, except where `CI` is set.
 
+mod common;
+
 use anyhow::{Context as _, Result};
+use common::can_run;
 use dropscope_agent::source::catalogue::Registry;
 use dropscope_agent::source::watch::{Watch, WatchSettings};
 use dropscope_agent::source::{Event, Target, host_identity};
@@ -12,16 +15,6 @@ use dropscope_core::log::record::Record;
 use dropscope_labs::{Lab, Namespace};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
-
-/// Whether the test can run; says why not.
-fn can_run(test: &str) -> bool {
-    if dropscope_labs::is_root() {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "{test} needs root");
-    eprintln!("{test}: skipped, it makes network namespaces and needs root");
-    false
-}
 
 /// A lab whose namespaces are watched.
 struct Watched {

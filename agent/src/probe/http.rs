@@ -2,24 +2,19 @@
 
 use super::socket::tcp_info;
 use super::{Outcome, milliseconds, text};
+use crate::tls;
 use dropscope_core::log::block::Probe;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A body is read up to here: whether it flows is then known.
 const MOST_BODY: u64 = 64 << 20;
 /// A header larger than this is none.
 const MOST_HEADER: usize = 64 << 10;
-/// Where distributions keep the certificates they trust.
-const TRUSTED: [&str; 4] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
-
 /// What to fetch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
@@ -118,7 +113,7 @@ fn why(error: &io::Error, timeout: Duration) -> String {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!("nothing more came within {}", text(timeout)),
         io::ErrorKind::ConnectionRefused => "refused, nobody listens on the port".into(),
         io::ErrorKind::UnexpectedEof => "the connection ended before everything was there".into(),
-        _ => error.to_string(),
+        _ => tls::why(error).unwrap_or_else(|| error.to_string()),
     }
 }
 
@@ -146,31 +141,14 @@ fn fetch(address: SocketAddr, request: &Request<'_>, progress: &mut Progress) ->
 }
 
 fn secure(host: &str, mut stream: Limited) -> io::Result<StreamOwned<ClientConnection, Limited>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(trusted()?)
-        .with_no_client_auth();
+    let config = tls::client(None)?;
     let host = host.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host).map_err(io::Error::other)?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
     while connection.is_handshaking() {
         connection.complete_io(&mut stream)?;
     }
     Ok(StreamOwned::new(connection, stream))
-}
-
-/// The certificates this host trusts; SSL_CERT_FILE names others.
-fn trusted() -> io::Result<RootCertStore> {
-    let mut store = RootCertStore::empty();
-    let named = std::env::var_os("SSL_CERT_FILE").map(std::path::PathBuf::from);
-    let files = named.into_iter().chain(TRUSTED.iter().map(std::path::PathBuf::from));
-    let Some(file) = files.into_iter().find(|file| file.is_file()) else {
-        return Err(io::Error::other("this host has no certificates to trust (ca-certificates is not installed; SSL_CERT_FILE)"));
-    };
-    store.add_parsable_certificates(CertificateDer::pem_file_iter(file).map_err(io::Error::other)?.flatten());
-    Ok(store)
 }
 
 fn exchange(stream: &mut (impl Read + Write), request: &Request<'_>, progress: &mut Progress) -> Result<(), Died> {

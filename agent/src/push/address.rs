@@ -10,6 +10,8 @@ pub(crate) struct Address {
     pub(crate) host: String,
     /// TCP port.
     pub(crate) port: u16,
+    /// Whether it speaks TLS.
+    pub(crate) tls: bool,
     /// The owner's token, with which a capture is begun; empty where none was given.
     pub(crate) token: String,
 }
@@ -20,21 +22,23 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
             |why: &str| format!("`{text}` is no link of a review server ({why}); it looks like http://10.0.0.5:4747/#/?k=TOKEN");
-        if text.starts_with("https://") {
-            return Err(wrong("encrypted connections are not made yet: push through `ssh -L` or a tunnel to plain http"));
-        }
-        let rest = text.strip_prefix("http://").ok_or_else(|| wrong("it does not begin with http://"))?;
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let (tls, usual_port) = match scheme {
+            "http" | "ws" => (false, 80),
+            "https" | "wss" => (true, 443),
+            _ => return Err(wrong("it begins neither with http:// nor with https://")),
+        };
         let (authority, route) = rest.split_once('/').unwrap_or((rest, ""));
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong("its port is no number"))?),
-            _ => (authority, 80),
+            _ => (authority, usual_port),
         };
         let host = host.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')).unwrap_or(host);
         if host.is_empty() || host.contains('@') {
             return Err(wrong("it names no host"));
         }
         let token = route.split_once('?').and_then(|(_, query)| query.split('&').find_map(|pair| pair.strip_prefix("k=")));
-        Ok(Self { host: host.to_owned(), port, token: token.unwrap_or_default().to_owned() })
+        Ok(Self { host: host.to_owned(), port, tls, token: token.unwrap_or_default().to_owned() })
     }
 }
 
@@ -64,13 +68,15 @@ mod tests {
 
     #[test]
     fn a_server_is_named_by_the_link_it_printed() {
-        let read = |text: &str| text.parse::<Address>().map(|address| (address.to_string(), address.token));
-        let fine = |shown: &str, token: &str| Ok((shown.to_owned(), token.to_owned()));
-        assert_eq!(read("http://127.0.0.1:4747/#/?k=abc"), fine("127.0.0.1:4747", "abc"));
-        assert_eq!(read("http://review.example/#/c/5f2c?x=1&k=abc"), fine("review.example:80", "abc"));
-        assert_eq!(read("http://[::1]:8080"), fine("[::1]:8080", ""));
-        assert_eq!(read("http://[::1]/"), fine("[::1]:80", ""));
-        for text in ["", "10.0.0.5:4747", "http://", "http://x:y/", "https://review.example/#/?k=a", "http://me@x/"] {
+        let read = |text: &str| text.parse::<Address>().map(|address| (address.to_string(), address.tls, address.token));
+        let fine = |shown: &str, tls, token: &str| Ok((shown.to_owned(), tls, token.to_owned()));
+        assert_eq!(read("http://127.0.0.1:4747/#/?k=abc"), fine("127.0.0.1:4747", false, "abc"));
+        assert_eq!(read("http://review.example/#/c/5f2c?x=1&k=abc"), fine("review.example:80", false, "abc"));
+        assert_eq!(read("https://review.example/#/?k=a"), fine("review.example:443", true, "a"));
+        assert_eq!(read("wss://[::1]:8443/"), fine("[::1]:8443", true, ""));
+        assert_eq!(read("http://[::1]:8080"), fine("[::1]:8080", false, ""));
+        assert_eq!(read("http://[::1]/"), fine("[::1]:80", false, ""));
+        for text in ["", "10.0.0.5:4747", "http://", "http://x:y/", "ftp://review.example/#/?k=a", "http://me@x/"] {
             assert!(read(text).is_err_and(|why| why.contains("http://10.0.0.5:4747")), "{text}");
         }
         assert_eq!(in_query("web-1/eth0, ä"), "web-1%2Feth0%2C%20%C3%A4");

@@ -7,17 +7,22 @@
 //! ```
 //! The recorder writes to its spool as if nobody listened; this reads the files behind it. The server says at each beginning
 //! what it has on its disk, and sending goes on there: no byte is sent that it has, none is left out but what the spool had to
-//! give up, which stands in the log. One WebSocket, docs/api.md.
+//! give up, which stands in the log. One WebSocket, over TLS for a link with https://, docs/api.md.
 
 mod address;
 mod state;
+mod tally;
 
 pub(crate) use address::Address;
 pub(crate) use state::Saved;
+pub(crate) use tally::Tally;
 
 use crate::segments::{Progress, Sent, list};
+use crate::tls;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use serde_json::json;
 use std::fs::File;
@@ -27,9 +32,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -46,12 +53,18 @@ const SILENCE: Duration = Duration::from_secs(45);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-type Socket = WebSocketStream<TcpStream>;
+/// TCP, or TLS over it.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+type Socket = WebSocketStream<Box<dyn Wire>>;
 
 /// What is sent where.
 pub(crate) struct Pusher {
     /// The server.
     pub(crate) address: Address,
+    /// Whom a server with TLS has to be known to; read while everything still may be.
+    pub(crate) trust: Option<Arc<ClientConfig>>,
     /// What the capture is called there.
     pub(crate) name: String,
     /// The spool.
@@ -60,6 +73,8 @@ pub(crate) struct Pusher {
     pub(crate) progress: watch::Receiver<Progress>,
     /// What the recorder is told of what was sent.
     pub(crate) sent: Arc<Sent>,
+    /// What is counted of it.
+    pub(crate) tally: Arc<Tally>,
     /// The capture at the server, once there is one.
     pub(crate) saved: Option<Saved>,
     /// The most the server was heard to have: segment, and bytes of it.
@@ -91,6 +106,8 @@ enum Cut {
     Io(#[from] io::Error),
     #[error("{0}")]
     WebSocket(#[from] Box<tungstenite::Error>),
+    #[error("no secure connection: {0} (--push-ca names the file of an own authority)")]
+    Tls(String),
     #[error("nothing came for too long")]
     Silent,
     #[error("the connection was closed")]
@@ -120,6 +137,7 @@ impl Pusher {
                 Ok(()) => return,
                 Err(cut) => cut,
             };
+            self.tally.cut();
             if matches!(cut, Cut::Forgotten) {
                 self.forget();
             }
@@ -155,14 +173,16 @@ impl Pusher {
         }
         tracing::debug!("the server has {bytes} bytes of segment {segment}");
         self.reached = self.reached.max((segment, bytes));
+        self.tally.connected();
+        self.tally.has(segment, bytes);
         let there = There { segment, bytes, ended: false };
         self.tell_recorder(segment, segment);
         let (tell, heard) = watch::channel(there);
         let mut outlet = Outlet { pusher: self, sink, heard: heard.clone(), at: (segment, bytes) };
-        let sent = Arc::clone(&outlet.pusher.sent);
+        let (sent, tally) = (Arc::clone(&outlet.pusher.sent), Arc::clone(&outlet.pusher.tally));
         tokio::select! {
             done = outlet.send_all() => done,
-            cut = listen(ears, tell, sent, heard) => Err(cut),
+            cut = listen(ears, tell, sent, tally, heard) => Err(cut),
         }
     }
 
@@ -178,6 +198,10 @@ impl Pusher {
         let connecting = async {
             let stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
             stream.set_nodelay(true)?;
+            let stream: Box<dyn Wire> = match &self.trust {
+                None => Box::new(stream),
+                Some(trust) => Box::new(self.secure(Arc::clone(trust), stream).await?),
+            };
             match client_async(request, stream).await {
                 Ok((socket, _)) => Ok(socket),
                 Err(tungstenite::Error::Http(response)) => Err(self.why_refused(&response)),
@@ -185,6 +209,15 @@ impl Pusher {
             }
         };
         timeout(PATIENCE, connecting).await.map_err(|_| Cut::Silent)?
+    }
+
+    async fn secure(&self, trust: Arc<ClientConfig>, stream: TcpStream) -> Result<impl Wire + use<>, Cut> {
+        let name = ServerName::try_from(self.address.host.clone()).map_err(io::Error::other)?;
+        let secured = TlsConnector::from(trust).connect(name, stream).await;
+        secured.map_err(|error| match tls::why(&error) {
+            Some(why) => Cut::Tls(why),
+            None => error.into(),
+        })
     }
 
     fn why_refused(&self, response: &tungstenite::http::Response<Option<Vec<u8>>>) -> Cut {
@@ -291,6 +324,7 @@ async fn listen(
     mut ears: SplitStream<Socket>,
     tell: watch::Sender<There>,
     sent: Arc<Sent>,
+    tally: Arc<Tally>,
     // Kept, so that what is told is never told to nobody.
     _heard: watch::Receiver<There>,
 ) -> Cut {
@@ -300,6 +334,7 @@ async fn listen(
             Ok(Err(cut)) => return cut,
             Ok(Ok(Heard::Have { segment, bytes })) => {
                 sent.acknowledged.store(segment, Ordering::Release);
+                tally.has(segment, bytes);
                 tell.send_modify(|there| (there.segment, there.bytes) = (segment, bytes));
             }
             Ok(Ok(Heard::Ended)) => {

@@ -80,6 +80,8 @@ pub(crate) struct Sent {
     /// The segment that is on its way. Those from the acknowledged one on to this one are never removed: the server may have a
     /// part of them.
     pub(crate) sending: AtomicU64,
+    /// Bytes that were removed before they were sent.
+    pub(crate) discarded: AtomicU64,
 }
 
 impl Sent {
@@ -306,6 +308,7 @@ impl Segments {
             };
         };
         let unsent = if self.is_sent(&one) { "" } else { ", which was not sent yet," };
+        self.count_unsent(&one);
         let text = format!("The log could not be written ({why}): {}{unsent} was removed to go on.", describe(&one));
         remove(&one);
         self.discarded.push(text);
@@ -331,6 +334,7 @@ impl Segments {
             }
             let Some(one) = self.stored.remove(at) else { return };
             if !self.is_sent(&one) {
+                self.count_unsent(&one);
                 self.discarded.push(format!("The spool is full: {} was removed before it was sent.", describe(&one)));
             }
             remove(&one);
@@ -339,6 +343,12 @@ impl Segments {
 
     fn is_sent(&self, one: &Stored) -> bool {
         self.sent.as_ref().is_none_or(|sent| one.number < sent.acknowledged.load(Ordering::Acquire))
+    }
+
+    fn count_unsent(&self, one: &Stored) {
+        if let Some(sent) = self.sent.as_ref().filter(|_| !self.is_sent(one)) {
+            sent.discarded.fetch_add(one.bytes, Ordering::Relaxed);
+        }
     }
 
     fn is_on_its_way(&self, one: &Stored) -> bool {
