@@ -66,7 +66,9 @@ fn a_healthy_service_is_fine_with_rights_and_without() -> Result<()> {
     let mut command = lab.net().client.command("setpriv");
     command.args(as_nobody).arg(&copy).args(["probe", "--json", &target, "--syn", "4"]);
     let told = Told::of(&command.output()?);
-    assert_eq!((told.status, &told.outcome("connect")["answered"]), (0, &4.into()), "{:#}", told.json);
+    let connect = told.outcome("connect");
+    assert_eq!((told.status, &connect["answered"]), (0, &4.into()), "{connect:#}");
+    assert!(connect["summary"].as_str().is_some_and(|text| text.contains("single SYNs need CAP_NET_RAW")), "{connect:#}");
     Ok(())
 }
 
@@ -126,14 +128,93 @@ fn a_black_hole_is_told_from_a_router_that_says_so() -> Result<()> {
     if !can_run("a_black_hole_is_told_from_a_router_that_says_so") {
         return Ok(());
     }
-    for (name, verdict) in [("pmtud-black-hole", "black_hole"), ("pmtud-ok", "refused")] {
+    for (name, verdict, way) in [("pmtud-black-hole", "black_hole", Some("there")), ("pmtud-ok", "refused", None)] {
         let lab = Lab::named(name)?.start("prbhole")?;
         let net = lab.net();
         let told = probe_from(&net.server, &[&format!("{}:80", net.client_address), "--pmtu", "--timeout", "3"]);
         let pmtu = told.outcome("pmtu");
         assert_eq!((&pmtu["details"]["verdict"], &pmtu["details"]["mtu"]), (&verdict.into(), &600.into()), "{name}: {pmtu:#}");
+        assert_eq!(pmtu["details"]["vanish_on_the_way"].as_str(), way, "{name}: {pmtu:#}");
         assert_eq!(told.status, i32::from(verdict == "black_hole"), "{name}");
     }
+    Ok(())
+}
+
+/// IPv6 through the router of a lab, whose route to the client takes packets of 1,300 bytes: what it says is told, and where it
+/// says nothing, on which way packets vanish.
+#[test]
+fn paths_of_ipv6_are_probed_both_ways() -> Result<()> {
+    if !can_run("paths_of_ipv6_are_probed_both_ways") {
+        return Ok(());
+    }
+    let lab = Lab::named("pmtud-ok")?.start("prbsix")?;
+    let net = lab.net();
+    net.between.run("ip", &["link", "set", "cside", "mtu", "1500"])?;
+    net.between.run("sysctl", &["-qw", "net.ipv6.conf.all.forwarding=1"])?;
+    for (place, device, address, via) in [
+        (&net.server, "eth0", "fd00:1::1/64", Some("fd00:1::254")),
+        (&net.between, "sside", "fd00:1::254/64", None),
+        (&net.client, "eth0", "fd00:2::1/64", Some("fd00:2::254")),
+        (&net.between, "cside", "fd00:2::254/64", None),
+    ] {
+        place.run("ip", &["address", "add", address, "dev", device, "nodad"])?;
+        if let Some(via) = via {
+            place.run("ip", &["-6", "route", "add", "default", "via", via])?;
+        }
+    }
+    // Locked, a route's MTU holds for what is forwarded, too; the link itself takes 1,500 bytes the other way.
+    let narrow =
+        ["-6", "route", "replace", "fd00:2::/64", "dev", "cside", "proto", "kernel", "metric", "256", "mtu", "lock", "1300"];
+    net.between.run("ip", &narrow)?;
+    let args = |host: &str| [format!("[{host}]:80"), "--pmtu".into(), "--syn".into(), "2".into(), "--timeout".into(), "3".into()];
+    let told = |place: &Namespace, host: &str| probe_from(place, &args(host).each_ref().map(String::as_str));
+
+    let refused = told(&net.server, "fd00:2::1");
+    let pmtu = refused.outcome("pmtu");
+    let details = &pmtu["details"];
+    assert_eq!((&details["verdict"], &details["mtu"]), (&"refused".into(), &1300.into()), "{pmtu:#}");
+    assert_eq!(details["refused"]["by"], "fd00:1::254", "{pmtu:#}");
+    assert_eq!(refused.outcome("syn")["details"]["refused"], 2, "nobody listens there, and says so");
+
+    net.between.run("ip6tables-nft", &["-A", "OUTPUT", "-p", "icmpv6", "--icmpv6-type", "packet-too-big", "-j", "DROP"])?;
+    net.server.run("ip", &["-6", "route", "flush", "cache"])?;
+    for (place, host, way) in [(&net.server, "fd00:2::1", "there"), (&net.client, "fd00:1::1", "back")] {
+        let told = told(place, host);
+        let pmtu = told.outcome("pmtu");
+        let details = &pmtu["details"];
+        assert_eq!((&details["verdict"], &details["mtu"]), (&"black_hole".into(), &1300.into()), "{pmtu:#}");
+        assert_eq!((&details["vanish_on_the_way"], told.status), (&way.into(), 1), "{pmtu:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_server_of_ipv6_tells_addresses_of_both_kinds() -> Result<()> {
+    if !can_run("a_name_server_of_ipv6_tells_addresses_of_both_kinds") {
+        return Ok(());
+    }
+    let lab = Lab::named("healthy")?.start("prbdns")?;
+    let place = &lab.net().server;
+    let server = place.enter(|| Ok(UdpSocket::bind("[::1]:0")?))?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    let address = server.local_addr()?.to_string();
+    let answering = std::thread::spawn(move || -> Result<()> {
+        for (kind, data) in [(1, vec![10, 0, 0, 1]), (28, [&[0xfd][..], &[0; 14], &[1]].concat())] {
+            let mut buffer = [0; 512];
+            let (length, from) = server.recv_from(&mut buffer)?;
+            anyhow::ensure!(buffer[length - 3] == kind, "a question for type {kind}");
+            let mut answer = buffer[..length].to_vec();
+            (answer[2], answer[7]) = (answer[2] | 0x80, 1);
+            answer.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 9, 0, data.len() as u8]);
+            answer.extend(data);
+            server.send_to(&answer, from)?;
+        }
+        Ok(())
+    });
+    let told = probe_from(place, &["--dns", "web.example", &address]);
+    answering.join().expect("it does not panic")?;
+    let dns = told.outcome("dns");
+    assert_eq!((told.status, &dns["details"]["addresses"]), (0, &serde_json::json!(["10.0.0.1", "fd00::1"])), "{dns:#}");
     Ok(())
 }
 

@@ -3,10 +3,34 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
-/// IP_RECVFRAGSIZE (include/uapi/linux/in.h, Linux 4.10).
-const IP_RECVFRAGSIZE: libc::c_int = 25;
+/// IP_RECVFRAGSIZE and IPV6_RECVFRAGSIZE (include/uapi/linux/in.h and in6.h, Linux 4.10).
+const RECVFRAGSIZE: libc::c_int = 25;
+const V6_RECVFRAGSIZE: libc::c_int = 77;
+
+/// The length of the IP header to this address.
+pub(super) fn header_length(to: IpAddr) -> usize {
+    if to.is_ipv4() { 20 } else { 40 }
+}
+
+/// Has nobody fragment what is sent to `to`, whatever is known of the path: what is longer than the own interface takes is an
+/// error.
+pub(super) fn forbid_fragments(socket: &impl AsRawFd, to: IpAddr) -> io::Result<()> {
+    match to {
+        IpAddr::V4(_) => set_number(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+        IpAddr::V6(_) => set_number(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
+    }
+}
+
+/// Has the error queue say what routers say of what is sent to `to`.
+pub(super) fn report_errors(socket: &impl AsRawFd, to: IpAddr) -> io::Result<()> {
+    match to {
+        IpAddr::V4(_) => set_number(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1),
+        IpAddr::V6(_) => set_number(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1),
+    }
+}
 
 /// Sets an option that is a number.
 pub(super) fn set_number(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
@@ -15,9 +39,12 @@ pub(super) fn set_number(socket: &impl AsRawFd, level: i32, option: i32, value: 
     answer(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length) } as isize).map(drop)
 }
 
-/// Has the kernel say how large the fragments of what is received were.
-pub(super) fn tell_fragments(socket: &impl AsRawFd) -> io::Result<()> {
-    set_number(socket, libc::IPPROTO_IP, IP_RECVFRAGSIZE, 1)
+/// Has the kernel say how large the fragments of what is received from `from` were.
+pub(super) fn tell_fragments(socket: &impl AsRawFd, from: IpAddr) -> io::Result<()> {
+    match from {
+        IpAddr::V4(_) => set_number(socket, libc::IPPROTO_IP, RECVFRAGSIZE, 1),
+        IpAddr::V6(_) => set_number(socket, libc::IPPROTO_IPV6, V6_RECVFRAGSIZE, 1),
+    }
 }
 
 /// Receives without waiting; bytes, and the size of the largest fragment of what came in fragments.
@@ -35,7 +62,8 @@ pub(super) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<(u
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while !header.is_null() {
-            if ((*header).cmsg_level, (*header).cmsg_type) == (libc::IPPROTO_IP, IP_RECVFRAGSIZE) {
+            let kind = ((*header).cmsg_level, (*header).cmsg_type);
+            if matches!(kind, (libc::IPPROTO_IP, RECVFRAGSIZE) | (libc::IPPROTO_IPV6, V6_RECVFRAGSIZE)) {
                 fragment = u32::try_from(libc::CMSG_DATA(header).cast::<i32>().read_unaligned()).ok();
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);

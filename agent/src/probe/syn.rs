@@ -107,6 +107,9 @@ fn judge(at_ns: i64, kind: &str, target: SocketAddr, tries: &[Try], mss: Option<
         parts.push(format!("{} answered only after {whose} was retransmitted", late[0]));
     }
     let mut summary = parts.join(", ");
+    if kind == "connect" {
+        summary.push_str(" (whole connections: single SYNs need CAP_NET_RAW)");
+    }
     if let Some(times) = Times::of(&rtt_ns) {
         summary.push_str(&format!("; {}", times.text()));
     }

@@ -1,5 +1,6 @@
 //! The few packets that are written and read by hand: a SYN, its answers, an ICMP error about it, an echo request.
 
+use super::socket::header_length;
 use std::net::IpAddr;
 
 const SYN: u8 = 0x02;
@@ -80,21 +81,25 @@ pub(super) fn error_about_tcp(packet: &[u8], is_ipv4: bool) -> Option<(u8, u8, u
     Some((kind, code, word(0)?, word(2)?))
 }
 
-/// An echo request that makes an IPv4 packet of `size` bytes (RFC 792).
-pub(super) fn echo_request(identifier: u16, sequence: u16, size: usize) -> Vec<u8> {
-    let mut message = vec![8, 0, 0, 0];
+/// An echo request that makes an IP packet of `size` bytes (RFC 792, RFC 4443 section 4.1). The kernel fills in the checksum
+/// of ICMPv6.
+pub(super) fn echo_request(to: IpAddr, identifier: u16, sequence: u16, size: usize) -> Vec<u8> {
+    let mut message = vec![if to.is_ipv4() { 8 } else { 128 }, 0, 0, 0];
     message.extend(identifier.to_be_bytes());
     message.extend(sequence.to_be_bytes());
-    message.resize(size.saturating_sub(20).max(8), 0);
-    let sum = checksum(&message);
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    message.resize(size.saturating_sub(header_length(to)).max(8), 0);
+    if to.is_ipv4() {
+        let sum = checksum(&message);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
     message
 }
 
 /// The sequence number of an echo reply; its identifier is checked where the kernel does not do that.
-pub(super) fn echo_reply(message: &[u8], identifier: Option<u16>) -> Option<u16> {
+pub(super) fn echo_reply(from: IpAddr, message: &[u8], identifier: Option<u16>) -> Option<u16> {
     let word = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
-    let is_ours = message.first() == Some(&0) && identifier.is_none_or(|own| word(4) == Some(own));
+    let kind = if from.is_ipv4() { 0 } else { 129 };
+    let is_ours = message.first() == Some(&kind) && identifier.is_none_or(|own| word(4) == Some(own));
     is_ours.then(|| word(6)).flatten()
 }
 
@@ -140,11 +145,14 @@ mod tests {
         let segment = syn((a, 40_000), (b, 80), 7);
         let pseudo = [10, 0, 0, 1, 10, 0, 0, 2, 0, 6, 0, 24];
         assert_eq!(checksum(&[&pseudo[..], &segment].concat()), 0, "a receiver sums to zero");
-        let echo = echo_request(1, 2, 101);
+        let echo = echo_request(b, 1, 2, 101);
         assert_eq!((checksum(&echo), echo.len()), (0, 81));
-        assert_eq!(echo_reply(&[0, 0, 0, 0, 0, 1, 0, 2], Some(1)), Some(2));
-        assert_eq!(echo_reply(&[0, 0, 0, 0, 0, 1, 0, 2], Some(9)), None);
-        assert_eq!(echo_reply(&echo, None), None, "a request is no reply");
+        assert_eq!(echo_reply(b, &[0, 0, 0, 0, 0, 1, 0, 2], Some(1)), Some(2));
+        assert_eq!(echo_reply(b, &[0, 0, 0, 0, 0, 1, 0, 2], Some(9)), None);
+        assert_eq!(echo_reply(b, &echo, None), None, "a request is no reply");
+        let six = IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]);
+        assert_eq!((echo_request(six, 1, 2, 101).len(), echo_request(six, 1, 2, 101)[0]), (61, 128));
+        assert_eq!(echo_reply(six, &[129, 0, 0, 0, 0, 1, 0, 2], None), Some(2));
     }
 
     #[test]
