@@ -3,7 +3,7 @@
 use super::Error;
 use super::complete::nearest;
 use super::field::{Field, find};
-use super::syntax::{Expr, Op, Operand, Word};
+use super::syntax::{Arithmetic, Expr, Op, Operand, Quantity, Word};
 use super::test::{Node, Source};
 use super::value::{Literal, Type};
 use std::cmp::Ordering;
@@ -17,6 +17,7 @@ pub(super) const FUNCTIONS: &[(&str, &str)] = &[
     ("string", "a value as text, to be searched with contains or matches"),
     ("max", "the greatest value of some fields"),
     ("min", "the least value of some fields"),
+    ("abs", "a number or a length of time without its sign"),
 ];
 
 /// Understands an expression.
@@ -24,34 +25,50 @@ pub(super) fn compile(expr: &Expr) -> Result<Node, Error> {
     Ok(match expr {
         Expr::And(left, right) => Node::And(Box::new(compile(left)?), Box::new(compile(right)?)),
         Expr::Or(left, right) => Node::Or(Box::new(compile(left)?), Box::new(compile(right)?)),
+        Expr::Xor(left, right) => Node::Xor(Box::new(compile(left)?), Box::new(compile(right)?)),
         Expr::Not(inner) => Node::Not(Box::new(compile(inner)?)),
         Expr::Present(operand) => Node::Present(source(operand)?.0),
-        Expr::Compare { left, op, right } => {
+        Expr::Compare { quantity, left, op, right } => {
             let (source_left, kind) = source(left)?;
+            let quantity = quantity.unwrap_or(op.quantity());
             check_operator(left, kind, *op)?;
-            if let Some((other, other_kind)) = other_source(right)? {
-                if kind != other_kind || matches!(op, Op::Matches | Op::Contains | Op::Bits) {
-                    let message = format!("This is a {}, and cannot be compared with a {}.", other_kind.about(), kind.about());
-                    return Err(Error::new(right.at(), message));
-                }
-                return Ok(Node::Pair(source_left, *op, other));
+            if let Operand::Word(word) = right
+                && field_of(word).is_none()
+            {
+                return Ok(Node::Compare(source_left, quantity, *op, Literal::read(word, kind, *op)?));
             }
-            let Operand::Word(word) = right else {
-                return Err(Error::new(right.at(), "A value or a field is expected here."));
-            };
-            Node::Compare(source_left, *op, Literal::read(word, kind, *op)?)
+            let (other, other_kind) = source_as(right, Some(kind))?;
+            if kind != other_kind || matches!(op, Op::Matches | Op::Contains) {
+                let message = format!("This is a {}, and cannot be compared with a {}.", other_kind.about(), kind.about());
+                return Err(Error::new(right.at(), message));
+            }
+            Node::Pair(source_left, quantity, *op, other)
         }
-        Expr::In { left, set } => {
-            let (source, kind) = source(left)?;
-            check_operator(left, kind, Op::AnyEqual)?;
-            let read = |word: &Word| Literal::read(word, kind, Op::AnyEqual);
-            let set = set
-                .iter()
-                .map(|(low, high)| Ok((read(low)?, high.as_ref().map(read).transpose()?)))
-                .collect::<Result<_, Error>>()?;
-            Node::Between(source, set)
-        }
+        Expr::In { quantity, left, set } => member_of(quantity.unwrap_or(Quantity::Any), left, set)?,
     })
+}
+
+/// Whether a value is one of a set of values, of stretches between two, and of other fields' values.
+fn member_of(quantity: Quantity, left: &Operand, set: &[(Word, Option<Word>)]) -> Result<Node, Error> {
+    let (its, kind) = source(left)?;
+    check_operator(left, kind, Op::AnyEqual)?;
+    let read = |word: &Word| Literal::read(word, kind, Op::AnyEqual);
+    let (mut values, mut fields) = (Vec::new(), Vec::new());
+    for (low, high) in set {
+        match (field_of(low), high) {
+            (Some(field), None) if field.kind == kind => fields.push(Source::Field(field)),
+            _ => values.push((read(low)?, high.as_ref().map(read).transpose()?)),
+        }
+    }
+    // With `all`, one member of the set must hold all values, as in Wireshark.
+    let stretches = match quantity {
+        Quantity::Any => vec![values],
+        Quantity::All => values.into_iter().map(|value| vec![value]).collect(),
+    };
+    let between = stretches.into_iter().map(|values| Node::Between(its.clone(), quantity, values));
+    let equal = fields.into_iter().map(|field| Node::Pair(its.clone(), quantity, Op::AnyEqual, field));
+    let either = |one, other| Node::Or(Box::new(one), Box::new(other));
+    between.chain(equal).reduce(either).ok_or_else(|| Error::new(left.at(), "The set has no member."))
 }
 
 fn check_operator(left: &Operand, kind: Type, op: Op) -> Result<(), Error> {
@@ -63,23 +80,27 @@ fn check_operator(left: &Operand, kind: Type, op: Op) -> Result<(), Error> {
         (Type::Number | Type::Flag | Type::Duration | Type::Moment | Type::Address, Op::Contains | Op::Matches) => {
             "Only text and bytes can be searched with contains or matches."
         }
-        (Type::Text | Type::Duration | Type::Moment | Type::Address, Op::Bits) => "Only numbers and bytes have bits to test.",
         _ => return Ok(()),
     };
     Err(Error::new(left.at(), problem))
 }
 
-/// What an operand stands for on the right of a comparison: a source if it names one, else `None` for a plain value.
-fn other_source(operand: &Operand) -> Result<Option<(Source, Type)>, Error> {
-    match operand {
-        Operand::Word(word) if word.quoted || find(&word.text).is_none() => Ok(None),
-        _ => source(operand).map(Some),
-    }
+/// The field that a word names, if it names one.
+fn field_of(word: &Word) -> Option<&'static Field> {
+    if word.quoted { None } else { find(&word.text) }
 }
 
 fn source(operand: &Operand) -> Result<(Source, Type), Error> {
     match operand {
-        Operand::Word(word) => field(word).map(|field| (Source::Field(field), field.kind)),
+        Operand::Word(word) => match negated(word) {
+            Some(field) => {
+                let zero = Literal::read(&Word { text: "0".into(), ..word.clone() }, field.kind, Op::AnyEqual)?;
+                let minus =
+                    Source::Arithmetic(Box::new(Source::Constant(zero)), Arithmetic::Subtract, Box::new(Source::Field(field)));
+                Ok((minus, field.kind))
+            }
+            None => field(word).map(|field| (Source::Field(field), field.kind)),
+        },
         Operand::Slice { of, pieces } => {
             let (inner, kind) = source(of)?;
             let kind = match kind {
@@ -90,14 +111,69 @@ fn source(operand: &Operand) -> Result<(Source, Type), Error> {
             Ok((Source::Slice(Box::new(inner), pieces.clone()), kind))
         }
         Operand::Call { name, arguments } => call(name, arguments),
-        Operand::Masked { of, mask } => match source(of)? {
-            (inner, kind @ (Type::Number | Type::Flag)) => match Literal::read(mask, kind, Op::Bits)? {
-                Literal::Number(mask) => Ok((Source::Masked(Box::new(inner), mask), Type::Number)),
-                _ => Err(Error::new(mask.at.clone(), "A number is expected here.")),
-            },
-            _ => Err(Error::new(of.at(), "Only the bits of numbers can be compared.")),
-        },
+        Operand::Arithmetic { left, op, right } => arithmetic(operand, left, *op, right, None),
     }
+}
+
+/// As [`source`], where a plain value may stand, too: one of `kind`, if that is known.
+fn source_as(operand: &Operand, kind: Option<Type>) -> Result<(Source, Type), Error> {
+    match operand {
+        Operand::Word(word) if field_of(word).is_none() && negated(word).is_none() => {
+            let kind = kind.unwrap_or(Type::Number);
+            // What is near a field's name was meant as one.
+            let literal = Literal::read(word, kind, Op::AnyEqual).map_err(|error| match field(word) {
+                Err(named) if named.suggestion.is_some() => named,
+                _ => error,
+            })?;
+            Ok((Source::Constant(literal), kind))
+        }
+        Operand::Arithmetic { left, op, right } => arithmetic(operand, left, *op, right, kind),
+        _ => source(operand),
+    }
+}
+
+/// `-tcp.len`: the field whose values are meant with the other sign.
+fn negated(word: &Word) -> Option<&'static Field> {
+    let name = word.text.strip_prefix('-').filter(|_| !word.quoted)?;
+    find(name).filter(|field| matches!(field.kind, Type::Number | Type::Duration))
+}
+
+/// Two values of one type, one of which may be plain and is then read as the other's type.
+fn arithmetic(
+    whole: &Operand,
+    left: &Operand,
+    op: Arithmetic,
+    right: &Operand,
+    wanted: Option<Type>,
+) -> Result<(Source, Type), Error> {
+    let is_plain =
+        |operand: &Operand| matches!(operand, Operand::Word(word) if field_of(word).is_none() && negated(word).is_none());
+    let (left, right, kind) = if is_plain(left) && !is_plain(right) {
+        let (right, kind) = source_as(right, wanted)?;
+        (source_as(left, Some(kind))?.0, right, kind)
+    } else {
+        let (left, kind) = source_as(left, wanted)?;
+        let (right, other) = source_as(right, Some(kind))?;
+        if kind != other {
+            return Err(Error::new(whole.at(), "Only values of one type can be computed with each other."));
+        }
+        (left, right, kind)
+    };
+    let fits = match op {
+        Arithmetic::BitAnd => matches!(kind, Type::Number | Type::Flag | Type::Bytes),
+        Arithmetic::Add | Arithmetic::Subtract => matches!(kind, Type::Number | Type::Duration),
+        Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder => kind == Type::Number,
+    };
+    if !fits {
+        let problem = match op {
+            Arithmetic::BitAnd => "Only numbers and bytes have bits.",
+            Arithmetic::Add | Arithmetic::Subtract => "Only numbers and lengths of time can be added and subtracted.",
+            _ => "Only numbers can be multiplied and divided.",
+        };
+        return Err(Error::new(whole.at(), problem));
+    }
+    let kind = if kind == Type::Flag { Type::Number } else { kind };
+    Ok((Source::Arithmetic(Box::new(left), op, Box::new(right)), kind))
 }
 
 fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
@@ -115,6 +191,8 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
         ("count", _) => Ok((Source::Count(inner), Type::Number)),
         ("upper", Type::Text) => Ok((Source::Upper(inner), Type::Text)),
         ("lower", Type::Text) => Ok((Source::Lower(inner), Type::Text)),
+        ("abs", Type::Number | Type::Duration) => Ok((Source::Absolute(inner), kind)),
+        ("abs", _) => Err(Error::new(argument.at(), "Only numbers and lengths of time have a sign.")),
         ("string", Type::Presence) => Err(Error::new(argument.at(), "It has no value of its own that could be text.")),
         ("string", _) => Ok((Source::Text(inner), Type::Text)),
         ("len", _) => Err(Error::new(argument.at(), "Only text and bytes have a length.")),
@@ -125,7 +203,7 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
                 suggestion: nearest(&name.text, names).map(str::to_owned),
                 ..Error::new(
                     name.at.clone(),
-                    format!("`{}` is not a function; there are len, count, upper, lower, string, max and min.", name.text),
+                    format!("`{}` is not a function; there are len, count, upper, lower, string, max, min and abs.", name.text),
                 )
             })
         }
@@ -136,8 +214,13 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
 fn extreme(name: &Word, arguments: &[Operand], order: Ordering) -> Result<(Source, Type), Error> {
     let mut sources = Vec::new();
     let mut kind = None;
+    // A plain value among them is of the type of the fields.
+    let fields = arguments.iter().find_map(|argument| source(argument).ok()).map(|(_, kind)| kind);
     for argument in arguments {
-        let (source, its) = source(argument)?;
+        let (source, its) = match fields {
+            Some(_) => source_as(argument, fields)?,
+            None => source(argument)?,
+        };
         if !matches!(its, Type::Number | Type::Duration) || kind.is_some_and(|kind| kind != its) {
             return Err(Error::new(argument.at(), format!("`{}` takes numbers, or lengths of time.", name.text)));
         }

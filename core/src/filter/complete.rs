@@ -32,13 +32,13 @@ pub fn complete(text: &str, cursor: usize) -> (usize, Vec<Completion>) {
     let last = earlier.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '!' | '&' | '|')).next().unwrap_or("");
     let after_operand = !earlier.is_empty()
         && !earlier.ends_with(['(', '!', '&', '|', ',', '{', '=', '<', '>', '~'])
-        && !["and", "or", "not"].contains(&last.to_ascii_lowercase().as_str());
+        && !["and", "or", "xor", "not", "any", "all"].contains(&last.to_ascii_lowercase().as_str());
     let mut found: Vec<Completion> = Vec::new();
     let mut add = |name: &str, about: String| found.push(Completion { word: name.to_owned(), about });
     if after_operand {
         let kind = super::field::find(last).map(|field| field.kind);
         for (name, about) in OPERATORS.iter().filter(|(name, _)| name.starts_with(&word)) {
-            let joins = matches!(*name, "and" | "or");
+            let joins = matches!(*name, "and" | "or" | "xor");
             if joins || (kind != Some(Type::Presence) && *name != "not") || matches!(*name, "contains" | "matches") {
                 add(name, (*about).to_owned());
             }

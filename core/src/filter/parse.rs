@@ -1,15 +1,21 @@
 //! Text to [`Expr`]: the grammar of Wireshark's display filters (wireshark-filter(4)).
 //!
 //! ```text
-//! or      = and  { ("or" | "||") and }
+//! or      = xor  { ("or" | "||") xor }
+//! xor     = and  { ("xor" | "^^") and }
 //! and     = not  { ("and" | "&&") not }
 //! not     = ("not" | "!") not | test
-//! test    = "(" or ")" | operand [ "&" value ] [ comparison operand | "in" "{" set "}" ]
-//! operand = ( word | name "(" operand { "," operand } ")" ) { "[" pieces "]" }
+//! test    = "(" or ")" | [ "any" | "all" ] bits [ comparison bits | [ "not" ] "in" "{" set "}" ]
+//! bits    = sum { "&" sum }
+//! sum     = product { ("+" | "-") product }
+//! product = operand { ("*" | "/" | "%") operand }
+//! operand = ( word | name "(" bits { "," bits } ")" | "{" bits "}" ) { "[" pieces "]" }
 //! ```
+//!
+//! As there, what stands on both sides of `-` and `/` needs a blank before it: they are part of names and addresses, too.
 
 use super::Error;
-use super::syntax::{Expr, Op, Operand, Piece, Word};
+use super::syntax::{Arithmetic, Expr, Op, Operand, Piece, Quantity, Word};
 use winnow::ascii::multispace0;
 use winnow::combinator::{alt, cut_err, delimited, opt, peek, preceded, repeat, separated, terminated};
 use winnow::error::{AddContext, ErrMode, ParserError};
@@ -78,8 +84,8 @@ fn too_deep(text: &str) -> Option<usize> {
     let mut negations = 0_usize;
     for (at, c) in text.char_indices() {
         match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
+            '(' | '{' => depth += 1,
+            ')' | '}' => depth = depth.saturating_sub(1),
             '!' => negations += 1,
             _ => {}
         }
@@ -92,7 +98,11 @@ fn too_deep(text: &str) -> Option<usize> {
 }
 
 fn or(input: &mut Input<'_>) -> Parsed<Expr> {
-    chain(input, and, &["or", "||"], Expr::Or)
+    chain(input, xor, &["or", "||"], Expr::Or)
+}
+
+fn xor(input: &mut Input<'_>) -> Parsed<Expr> {
+    chain(input, and, &["xor", "^^"], Expr::Xor)
 }
 
 fn and(input: &mut Input<'_>) -> Parsed<Expr> {
@@ -130,31 +140,79 @@ fn test(input: &mut Input<'_>) -> Parsed<Expr> {
     if opt(spaced('(')).parse_next(input)?.is_some() {
         return terminated(cut_err(or), cut_err(spaced(')')).context("`)`")).parse_next(input);
     }
-    let left = operand(input)?;
-    if opt(|input: &mut Input<'_>| operator(input, &["in"])).parse_next(input)?.is_some() {
+    let quantity = opt(quantity).parse_next(input)?;
+    let left = bits(input)?;
+    let outside = opt(not_in).parse_next(input)?.is_some();
+    if outside || opt(|input: &mut Input<'_>| operator(input, &["in"])).parse_next(input)?.is_some() {
         let set = delimited(
             cut_err(spaced('{')).context("`{`"),
             cut_err(repeat(1.., terminated(member, opt(spaced(','))))),
             cut_err(spaced('}')).context("`}` or another value"),
         )
         .parse_next(input)?;
-        return Ok(Expr::In { left, set });
+        let inside = Expr::In { quantity, left, set };
+        return Ok(if outside { Expr::Not(Box::new(inside)) } else { inside });
     }
     match opt(comparison).parse_next(input)? {
+        None if quantity.is_some() => {
+            Err(ErrMode::Cut(Fault { at: input.current_token_start(), expected: Some("a comparison") }))
+        }
         None => Ok(Expr::Present(left)),
         Some(op) => {
-            let right = cut_err(operand).context("a value").parse_next(input)?;
-            // `tcp.flags & 2 == 2`: what stands before the second comparison is a value of its own.
-            if let (Op::Bits, Operand::Word(mask)) = (op, &right)
-                && let Some(op) = opt(comparison).parse_next(input)?
-            {
-                let left = Operand::Masked { of: Box::new(left), mask: mask.clone() };
-                let right = cut_err(operand).context("a value").parse_next(input)?;
-                return Ok(Expr::Compare { left, op, right });
-            }
-            Ok(Expr::Compare { left, op, right })
+            let right = cut_err(bits).context("a value").parse_next(input)?;
+            Ok(Expr::Compare { quantity, left, op, right })
         }
     }
+}
+
+/// `any` or `all`, where a field follows.
+fn quantity(input: &mut Input<'_>) -> Parsed<Quantity> {
+    let word = terminated(|input: &mut Input<'_>| operator(input, &["any", "all"]), peek(one_of(is_word))).parse_next(input)?;
+    Ok(if word == "any" { Quantity::Any } else { Quantity::All })
+}
+
+fn not_in(input: &mut Input<'_>) -> Parsed<()> {
+    operator(input, &["not"])?;
+    operator(input, &["in"])?;
+    Ok(())
+}
+
+fn bits(input: &mut Input<'_>) -> Parsed<Operand> {
+    compute(input, sum, &[("&", Arithmetic::BitAnd), ("bitand", Arithmetic::BitAnd)])
+}
+
+fn sum(input: &mut Input<'_>) -> Parsed<Operand> {
+    compute(input, product, &[("+", Arithmetic::Add), ("-", Arithmetic::Subtract)])
+}
+
+fn product(input: &mut Input<'_>) -> Parsed<Operand> {
+    compute(input, operand, &[("*", Arithmetic::Multiply), ("/", Arithmetic::Divide), ("%", Arithmetic::Remainder)])
+}
+
+/// Operands joined by operators of one rank, from left to right. A chain is bounded like everything that nests.
+fn compute(
+    input: &mut Input<'_>,
+    part: fn(&mut Input<'_>) -> Parsed<Operand>,
+    operators: &[(&'static str, Arithmetic)],
+) -> Parsed<Operand> {
+    let mut whole = part(input)?;
+    for _ in 0..DEEPEST {
+        // `&&` joins conditions.
+        if input.starts_with("&&") {
+            break;
+        }
+        let mut found = None;
+        for (text, op) in operators {
+            if opt(|input: &mut Input<'_>| operator(input, &[text])).parse_next(input)?.is_some() {
+                found = Some(*op);
+                break;
+            }
+        }
+        let Some(op) = found else { break };
+        let right = cut_err(part).context("a value").parse_next(input)?;
+        whole = Operand::Arithmetic { left: Box::new(whole), op, right: Box::new(right) };
+    }
+    Ok(whole)
 }
 
 /// Comparisons as they are written, longer ones first.
@@ -181,7 +239,6 @@ const COMPARISONS: &[(&str, Op)] = &[
     ("le", Op::LessOrEqual),
     ("contains", Op::Contains),
     ("matches", Op::Matches),
-    ("bitand", Op::Bits),
 ];
 
 /// Every word that joins or compares, for completion.
@@ -195,8 +252,12 @@ pub(super) const OPERATORS: &[(&str, &str)] = &[
     ("contains", "holds these characters or bytes"),
     ("matches", "fits a regular expression, upper and lower case alike"),
     ("in", "is one of a set: {80, 443, 8000..8100}"),
+    ("not in", "is none of a set"),
+    ("&", "the bits that both have"),
+    ("+", "the sum; also -, *, / and %"),
     ("and", "both sides hold"),
     ("or", "one of the sides holds"),
+    ("xor", "one of the sides holds, but not both"),
     ("not", "the opposite"),
 ];
 
@@ -205,10 +266,6 @@ fn comparison(input: &mut Input<'_>) -> Parsed<Op> {
         if opt(|input: &mut Input<'_>| operator(input, &[text])).parse_next(input)?.is_some() {
             return Ok(*op);
         }
-    }
-    // A single `&` tests bits; `&&` joins.
-    if opt(spaced(terminated('&', peek(winnow::combinator::not('&'))))).parse_next(input)?.is_some() {
-        return Ok(Op::Bits);
     }
     Err(ErrMode::Backtrack(Fault::from_input(input)))
 }
@@ -238,9 +295,12 @@ fn operator<'a>(input: &mut Input<'a>, words: &[&'static str]) -> Parsed<&'stati
 }
 
 fn operand(input: &mut Input<'_>) -> Parsed<Operand> {
+    if opt(spaced('{')).parse_next(input)?.is_some() {
+        return terminated(cut_err(bits), cut_err(spaced('}')).context("`}`")).parse_next(input);
+    }
     let word = word(input)?;
     let mut operand = if !word.quoted && opt(spaced('(')).parse_next(input)?.is_some() {
-        let arguments = terminated(separated(0.., cut_err(operand), spaced(',')), cut_err(spaced(')')).context("`,` or `)`"))
+        let arguments = terminated(separated(0.., cut_err(bits), spaced(',')), cut_err(spaced(')')).context("`,` or `)`"))
             .parse_next(input)?;
         Operand::Call { name: word, arguments }
     } else {
@@ -352,7 +412,7 @@ fn character(input: &mut Input<'_>) -> Parsed<char> {
 
 /// Characters of names, numbers, addresses and prefixes.
 fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '.' | '_' | ':' | '/' | '-' | '+' | '*' | '#')
+    c.is_alphanumeric() || matches!(c, '.' | '_' | ':' | '/' | '-' | '#')
 }
 
 fn spaced<'a, T>(parser: impl Parser<Input<'a>, T, ErrMode<Fault>>) -> impl Parser<Input<'a>, T, ErrMode<Fault>> {

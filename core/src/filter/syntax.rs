@@ -16,15 +16,18 @@ pub(super) struct Word {
 pub(super) enum Expr {
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
+    Xor(Box<Expr>, Box<Expr>),
     Not(Box<Expr>),
     /// A value alone: whether it is there.
     Present(Operand),
     Compare {
+        quantity: Option<Quantity>,
         left: Operand,
         op: Op,
         right: Operand,
     },
     In {
+        quantity: Option<Quantity>,
         left: Operand,
         set: Vec<(Word, Option<Word>)>,
     },
@@ -42,10 +45,11 @@ pub(super) enum Operand {
         name: Word,
         arguments: Vec<Operand>,
     },
-    /// `tcp.flags & 0x12`, where it is compared with something.
-    Masked {
-        of: Box<Operand>,
-        mask: Word,
+    /// `frame.len - 14`, `tcp.flags & 0x12`.
+    Arithmetic {
+        left: Box<Operand>,
+        op: Arithmetic,
+        right: Box<Operand>,
     },
 }
 
@@ -54,7 +58,8 @@ impl Operand {
     pub(super) fn at(&self) -> Range<usize> {
         match self {
             Self::Word(word) => word.at.clone(),
-            Self::Slice { of, .. } | Self::Masked { of, .. } => of.at(),
+            Self::Slice { of, .. } => of.at(),
+            Self::Arithmetic { left, right, .. } => left.at().start..right.at().end,
             Self::Call { name, arguments } => {
                 name.at.start..arguments.last().map_or(name.at.end, |argument| argument.at().end + 1)
             }
@@ -87,6 +92,32 @@ pub(super) enum Op {
     LessOrEqual,
     Contains,
     Matches,
-    /// `&`: some bits are set.
-    Bits,
+}
+
+/// How many of a field's values a comparison must hold for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quantity {
+    /// `any`: for one of them at least.
+    Any,
+    /// `all`: for each of them, and there must be one.
+    All,
+}
+
+/// What is done with two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+    /// `&`: the bits that both have.
+    BitAnd,
+}
+
+impl Op {
+    /// What holds where neither `any` nor `all` is said.
+    pub(super) const fn quantity(self) -> Quantity {
+        if matches!(self, Self::AllEqual | Self::NoneEqual) { Quantity::All } else { Quantity::Any }
+    }
 }

@@ -4,7 +4,7 @@
 //! without it.
 
 use super::field::{Field, Known, Subject};
-use super::syntax::{Op, Piece};
+use super::syntax::{Arithmetic, Op, Piece, Quantity};
 use super::value::{Literal, Type, Value};
 use std::cmp::Ordering;
 
@@ -13,11 +13,12 @@ use std::cmp::Ordering;
 pub(super) enum Node {
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
+    Xor(Box<Node>, Box<Node>),
     Not(Box<Node>),
     Present(Source),
-    Compare(Source, Op, Literal),
-    Between(Source, Vec<(Literal, Option<Literal>)>),
-    Pair(Source, Op, Source),
+    Compare(Source, Quantity, Op, Literal),
+    Between(Source, Quantity, Vec<(Literal, Option<Literal>)>),
+    Pair(Source, Quantity, Op, Source),
 }
 
 /// Something that has values.
@@ -31,8 +32,12 @@ pub(super) enum Source {
     Lower(Box<Source>),
     /// Values as text.
     Text(Box<Source>),
-    /// Numbers, of which only these bits count.
-    Masked(Box<Source>, u64),
+    /// Each value of one with each of the other.
+    Arithmetic(Box<Source>, Arithmetic, Box<Source>),
+    /// Without its sign.
+    Absolute(Box<Source>),
+    /// A value that is the same in every packet.
+    Constant(Literal),
     /// The greatest or least of all values.
     Extreme(Vec<Source>, Ordering),
 }
@@ -51,39 +56,42 @@ impl Node {
                 Some(false) => right.test(subject),
                 None => right.test(subject).filter(|holds| *holds),
             },
+            Self::Xor(left, right) => Some(left.test(subject)? != right.test(subject)?),
             Self::Not(inner) => inner.test(subject).map(|holds| !holds),
             Self::Present(source) => {
                 let mut there = false;
-                let known = source.emit(subject, &mut |_| there = true);
+                // What was computed is asked whether it is something at all.
+                let counts = |value: &Value<'_>| !matches!(source, Source::Arithmetic(..)) || !value.is_nothing();
+                let known = source.emit(subject, &mut |value| there |= counts(&value));
                 settle(there, true, known)
             }
-            Self::Compare(source, op, literal) => {
+            Self::Compare(source, quantity, op, literal) => {
                 if matches!(op, Op::Contains | Op::Matches)
                     && let Some(known) = source.lacks_bytes(subject)
                 {
                     return settle(false, true, known);
                 }
-                judge(source, *op, subject, &|value| value.holds(*op, literal))
+                judge(source, *quantity, subject, &|value| value.holds(*op, literal))
             }
-            Self::Between(source, set) => {
+            Self::Between(source, quantity, set) => {
                 let inside = |value: &Value<'_>| {
                     set.iter().any(|(low, high)| match high {
                         None => value.holds(Op::AnyEqual, low),
                         Some(high) => value.holds(Op::GreaterOrEqual, low) && value.holds(Op::LessOrEqual, high),
                     })
                 };
-                judge(source, Op::AnyEqual, subject, &inside)
+                judge(source, *quantity, subject, &inside)
             }
-            Self::Pair(left, op, right) => {
+            Self::Pair(left, quantity, op, right) => {
                 let mut others = Vec::new();
                 if right.emit(subject, &mut |value| others.extend(value.to_literal())) == Known::NeedsPacket {
                     return None;
                 }
-                let holds = |value: &Value<'_>| match op {
-                    Op::NoneEqual | Op::AllEqual => !others.is_empty() && others.iter().all(|other| value.holds(*op, other)),
-                    _ => others.iter().any(|other| value.holds(*op, other)),
+                let holds = |value: &Value<'_>| match quantity {
+                    Quantity::All => !others.is_empty() && others.iter().all(|other| value.holds(*op, other)),
+                    Quantity::Any => others.iter().any(|other| value.holds(*op, other)),
                 };
-                judge(left, *op, subject, &holds)
+                judge(left, *quantity, subject, &holds)
             }
         }
     }
@@ -91,27 +99,27 @@ impl Node {
     /// Whether some field is so.
     pub(super) fn any_field(&self, is: &dyn Fn(&Field) -> bool) -> bool {
         match self {
-            Self::And(a, b) | Self::Or(a, b) => a.any_field(is) || b.any_field(is),
+            Self::And(a, b) | Self::Or(a, b) | Self::Xor(a, b) => a.any_field(is) || b.any_field(is),
             Self::Not(a) => a.any_field(is),
-            Self::Present(source) | Self::Compare(source, ..) | Self::Between(source, _) => source.any_field(is),
-            Self::Pair(a, _, b) => a.any_field(is) || b.any_field(is),
+            Self::Present(source) | Self::Compare(source, ..) | Self::Between(source, ..) => source.any_field(is),
+            Self::Pair(a, _, _, b) => a.any_field(is) || b.any_field(is),
         }
     }
 }
 
 /// Puts a comparison to the values of a source. As in Wireshark, a packet without the field passes no comparison, not even
 /// `!=`.
-fn judge(source: &Source, op: Op, subject: &Subject<'_>, holds: &dyn Fn(&Value<'_>) -> bool) -> Option<bool> {
+fn judge(source: &Source, quantity: Quantity, subject: &Subject<'_>, holds: &dyn Fn(&Value<'_>) -> bool) -> Option<bool> {
     let (mut any, mut all) = (false, true);
     let known = source.emit(subject, &mut |value| {
         let fits = holds(&value);
         any |= fits;
         all &= fits;
     });
-    match op {
-        Op::NoneEqual | Op::AllEqual if known == Known::NeedsPacket && all => None,
-        Op::NoneEqual | Op::AllEqual => Some(any && all),
-        _ => settle(any, true, known),
+    match quantity {
+        Quantity::All if known == Known::NeedsPacket && all => None,
+        Quantity::All => Some(any && all),
+        Quantity::Any => settle(any, true, known),
     }
 }
 
@@ -128,7 +136,9 @@ impl Source {
     fn any_field(&self, is: &dyn Fn(&Field) -> bool) -> bool {
         match self {
             Self::Field(field) => is(field),
-            Self::Slice(of, _) | Self::Masked(of, _) => of.any_field(is),
+            Self::Slice(of, _) | Self::Absolute(of) => of.any_field(is),
+            Self::Arithmetic(left, _, right) => left.any_field(is) || right.any_field(is),
+            Self::Constant(_) => false,
             Self::Length(of) | Self::Count(of) | Self::Upper(of) | Self::Lower(of) | Self::Text(of) => of.any_field(is),
             Self::Extreme(all, _) => all.iter().any(|of| of.any_field(is)),
         }
@@ -189,10 +199,25 @@ impl Source {
                     out(Value::Text(&text));
                 }
             }),
-            Self::Masked(of, mask) => of.emit(subject, &mut |value| match value {
-                Value::Number(number) => out(Value::Number(number & mask)),
-                other => out(other),
+            Self::Arithmetic(left, op, right) => {
+                let mut others = Vec::new();
+                let known = right.emit(subject, &mut |value| others.extend(value.to_literal()));
+                let left = left.emit(subject, &mut |value| others.iter().for_each(|other| value.computed(*op, other, out)));
+                if left == Known::NeedsPacket { left } else { known }
+            }
+            Self::Absolute(of) => of.emit(subject, &mut |value| {
+                out(match value {
+                    Value::Negative(number) => Value::Number(number.unsigned_abs()),
+                    Value::Nanos(nanos) => Value::Nanos(nanos.saturating_abs()),
+                    other => other,
+                });
             }),
+            Self::Constant(literal) => {
+                if let Some(value) = literal.to_value() {
+                    out(value);
+                }
+                Known::Yes
+            }
             Self::Extreme(all, order) => {
                 let (mut known, mut best) = (Known::Yes, None::<(Literal, Value<'static>)>);
                 for of in all {
@@ -200,6 +225,7 @@ impl Source {
                         let own = match value {
                             Value::Number(number) => Value::Number(number),
                             Value::Nanos(nanos) => Value::Nanos(nanos),
+                            Value::Negative(number) => Value::Negative(number),
                             _ => return,
                         };
                         if best.as_ref().is_none_or(|(best, _)| own.order(best) == Some(*order)) {

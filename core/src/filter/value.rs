@@ -1,7 +1,7 @@
 //! Values of fields, and what they are compared with.
 
 use super::Error;
-use super::syntax::{Op, Word};
+use super::syntax::{Arithmetic, Op, Word};
 use regex_lite::Regex;
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -50,6 +50,8 @@ pub enum Value<'a> {
     Present(&'a [u8]),
     /// A number; a flag is 0 or 1.
     Number(u64),
+    /// A number below 0, which only computing gives.
+    Negative(i64),
     /// Nanoseconds: a length of time, or since the Unix epoch.
     Nanos(i64),
     /// Characters.
@@ -64,6 +66,7 @@ pub enum Value<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum Literal {
     Number(u64),
+    Negative(i64),
     Nanos(i64),
     Text(String),
     Network(IpAddr, u8),
@@ -93,7 +96,10 @@ impl Literal {
             _ => {}
         }
         match kind {
-            Type::Number => number(text).map_or_else(|| wrong("a whole number"), |n| Ok(Self::Number(n))),
+            Type::Number => match text.strip_prefix('-').map(number) {
+                Some(Some(n)) if n > 0 => i64::try_from(n).map_or_else(|_| wrong("a whole number"), |n| Ok(Self::Negative(-n))),
+                _ => number(text).map_or_else(|| wrong("a whole number"), |n| Ok(Self::Number(n))),
+            },
             Type::Flag => match text.to_ascii_lowercase().as_str() {
                 "1" | "true" => Ok(Self::Number(1)),
                 "0" | "false" => Ok(Self::Number(0)),
@@ -106,6 +112,21 @@ impl Literal {
             Type::Address => network(text).map_or_else(|| wrong("an address or a prefix"), |(a, n)| Ok(Self::Network(a, n))),
             Type::Bytes | Type::Presence => bytes(word).map_or_else(|| wrong("bytes like 00:1b:21"), |b| Ok(Self::Bytes(b))),
         }
+    }
+}
+
+impl Literal {
+    /// As a value that can be computed with; `None` for a pattern.
+    pub(super) fn to_value(&self) -> Option<Value<'_>> {
+        Some(match self {
+            Self::Number(number) => Value::Number(*number),
+            Self::Negative(number) => Value::Negative(*number),
+            Self::Nanos(nanos) => Value::Nanos(*nanos),
+            Self::Text(text) => Value::Text(text),
+            Self::Network(address, _) => Value::Address(*address),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+            Self::Pattern(_) => return None,
+        })
     }
 }
 
@@ -125,11 +146,6 @@ impl Value<'_> {
                 (Self::Bytes(bytes) | Self::Present(bytes), Literal::Pattern(pattern)) => {
                     pattern.is_match(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
                 }
-                _ => false,
-            },
-            Op::Bits => match (self, literal) {
-                (Self::Number(value), Literal::Number(mask)) => value & mask != 0,
-                (Self::Bytes(bytes), Literal::Bytes(mask)) => bytes.iter().zip(mask).any(|(byte, mask)| byte & mask != 0),
                 _ => false,
             },
             Op::AnyEqual | Op::AllEqual => self.equals(literal),
@@ -152,10 +168,61 @@ impl Value<'_> {
     pub(super) fn order(&self, literal: &Literal) -> Option<Ordering> {
         match (self, literal) {
             (Self::Number(a), Literal::Number(b)) => Some(a.cmp(b)),
+            (Self::Negative(a), Literal::Negative(b)) => Some(a.cmp(b)),
+            (Self::Number(_), Literal::Negative(_)) => Some(Ordering::Greater),
+            (Self::Negative(_), Literal::Number(_)) => Some(Ordering::Less),
             (Self::Nanos(a), Literal::Nanos(b)) => Some(a.cmp(b)),
             (Self::Text(a), Literal::Text(b)) => Some((*a).cmp(b.as_str())),
             (Self::Address(a), Literal::Network(b, _)) if a.is_ipv4() == b.is_ipv4() => Some(a.cmp(b)),
             (Self::Bytes(a), Literal::Bytes(b)) => Some((*a).cmp(b.as_slice())),
+            _ => None,
+        }
+    }
+
+    /// Whether it is 0, or nothing but bytes of 0.
+    pub(super) fn is_nothing(&self) -> bool {
+        match self {
+            Self::Number(number) => *number == 0,
+            Self::Nanos(nanos) => *nanos == 0,
+            Self::Bytes(bytes) => bytes.iter().all(|byte| *byte == 0),
+            _ => false,
+        }
+    }
+
+    /// Gives what comes out of this and `other`; nothing where that is beyond 64 bits, or divided by 0.
+    pub(super) fn computed(&self, op: Arithmetic, other: &Literal, out: &mut dyn FnMut(Value<'_>)) {
+        if let (Self::Bytes(bytes), Literal::Bytes(mask), Arithmetic::BitAnd) = (self, other, op) {
+            let both: Vec<u8> = bytes.iter().zip(mask).map(|(byte, mask)| byte & mask).collect();
+            return out(Value::Bytes(&both));
+        }
+        let (a, b, is_time) = match (self, other) {
+            (Self::Nanos(a), Literal::Nanos(b)) => (i128::from(*a), i128::from(*b), true),
+            _ => match (self.whole(), other.to_value().and_then(|other| other.whole())) {
+                (Some(a), Some(b)) => (a, b, false),
+                _ => return,
+            },
+        };
+        let result = match op {
+            Arithmetic::Add => a.checked_add(b),
+            Arithmetic::Subtract => a.checked_sub(b),
+            Arithmetic::Multiply => a.checked_mul(b),
+            Arithmetic::Divide => a.checked_div(b),
+            Arithmetic::Remainder => a.checked_rem(b),
+            Arithmetic::BitAnd => Some(a & b),
+        };
+        let Some(result) = result else { return };
+        match (u64::try_from(result), i64::try_from(result)) {
+            (_, Ok(nanos)) if is_time => out(Value::Nanos(nanos)),
+            (Ok(number), _) if !is_time => out(Value::Number(number)),
+            (_, Ok(number)) if !is_time => out(Value::Negative(number)),
+            _ => {}
+        }
+    }
+
+    fn whole(&self) -> Option<i128> {
+        match self {
+            Self::Number(number) => Some(i128::from(*number)),
+            Self::Negative(number) => Some(i128::from(*number)),
             _ => None,
         }
     }
@@ -165,6 +232,7 @@ impl Value<'_> {
         Some(match self {
             Self::Present(_) => return None,
             Self::Number(number) => number.to_string(),
+            Self::Negative(number) => number.to_string(),
             Self::Nanos(nanos) => {
                 let (sign, nanos) = (if nanos < 0 { "-" } else { "" }, nanos.unsigned_abs());
                 format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
@@ -180,6 +248,7 @@ impl Value<'_> {
         Some(match self {
             Self::Present(_) => return None,
             Self::Number(n) => Literal::Number(n),
+            Self::Negative(n) => Literal::Negative(n),
             Self::Nanos(n) => Literal::Nanos(n),
             Self::Text(text) => Literal::Text(text.to_owned()),
             Self::Address(address) => Literal::Network(address, if address.is_ipv4() { 32 } else { 128 }),
