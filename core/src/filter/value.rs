@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::syntax::{Arithmetic, Op, Word};
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
@@ -74,6 +74,8 @@ pub(super) enum Literal {
     Pattern(Regex),
 }
 
+/// Bytes that a compiled pattern may take: a few repetitions of repetitions would take any number.
+const LARGEST_PATTERN: usize = 1 << 20;
 /// The longest pattern that is compiled.
 const LONGEST_PATTERN: usize = 1 << 10;
 
@@ -87,7 +89,10 @@ impl Literal {
                 if text.len() > LONGEST_PATTERN {
                     return wrong("a pattern of at most 1,024 characters");
                 }
-                return Regex::new(&format!("(?i){text}"))
+                return RegexBuilder::new(text)
+                    .case_insensitive(true)
+                    .size_limit(LARGEST_PATTERN)
+                    .build()
                     .map(Self::Pattern)
                     .map_err(|error| Error::new(word.at.clone(), format!("The pattern cannot be read: {error}.")));
             }

@@ -90,6 +90,8 @@ impl Zstd {
                 self.inside = if length == 0 { Inside::BetweenFrames } else { Inside::Skipped(u64::from(length)) };
             }
             Inside::BetweenFrames => {
+                // One that is used again reserves as much as the frame claims; a new one holds what was written.
+                self.decoder = FrameDecoder::new();
                 self.decoder.init(unit).map_err(|error| damaged(&error))?;
                 self.inside = Inside::Frame { has_checksum: unit[4] & CHECKSUM != 0 };
             }
