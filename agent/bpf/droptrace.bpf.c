@@ -55,6 +55,13 @@ struct sk_buff {
 	unsigned int end;
 } CORE;
 
+// The typed program reads a field as C does, and the kernel sees to it that a wrong address reads as zero; the other asks.
+#ifdef RAW
+#define READ(from, field) BPF_CORE_READ(from, field)
+#else
+#define READ(from, field) ((from)->field)
+#endif
+
 // Set by the loader before the program is verified; what they switch off need not be valid on this kernel.
 const volatile __u8 HAS_REASON = 1;  // Linux 5.17
 const volatile __u8 HAS_RX_SK = 1;   // Linux 6.11
@@ -120,7 +127,8 @@ static __always_inline __u32 netns_of_sock(struct sock *sk)
 {
 	if (!sk)
 		return 0;
-	__u32 inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	struct net *net = READ(sk, __sk_common.skc_net.net);
+	__u32 inum = READ(net, ns.inum);
 	return inum >= SMALLEST_NETNS ? inum : 0;
 }
 
@@ -180,19 +188,20 @@ SEC("tp_btf/kfree_skb")
 int droptrace(__u64 *ctx)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
-	__u16 protocol = BPF_CORE_READ(skb, protocol);
+	__u16 protocol = READ(skb, protocol);
 	if (!protocol) // unix and netlink sockets
 		return 0;
 
 	// dev shares its place with what TCP keeps in its queues: it is believed only if it leads to a namespace.
-	struct net_device *dev = BPF_CORE_READ(skb, dev);
-	__u32 netns = dev ? BPF_CORE_READ(dev, nd_net.net, ns.inum) : 0;
+	struct net_device *dev = READ(skb, dev);
+	struct net *net = dev ? READ(dev, nd_net.net) : 0;
+	__u32 netns = net ? READ(net, ns.inum) : 0;
 	__u32 ifindex = 0;
 	if (netns >= SMALLEST_NETNS) {
-		ifindex = BPF_CORE_READ(dev, ifindex);
+		ifindex = READ(dev, ifindex);
 	} else {
 		dev = 0;
-		netns = netns_of_sock(BPF_CORE_READ(skb, sk));
+		netns = netns_of_sock(READ(skb, sk));
 		if (!netns && HAS_RX_SK)
 			netns = netns_of_sock((struct sock *)ctx[3]);
 	}
@@ -228,16 +237,16 @@ int droptrace(__u64 *ctx)
 	event.ifindex = ifindex;
 	event.ether_type = bpf_ntohs(protocol);
 	if (dev) {
-		event.mtu = BPF_CORE_READ(dev, mtu);
+		event.mtu = READ(dev, mtu);
 		bpf_probe_read_kernel(event.ifname, sizeof(event.ifname), __builtin_preserve_access_index(&dev->name));
 	}
 
 	unsigned char *head = BPF_CORE_READ(skb, head);
-	__u32 network = BPF_CORE_READ(skb, network_header);
-	__u32 tail = BPF_CORE_READ(skb, tail);
+	__u32 network = READ(skb, network_header);
+	__u32 tail = READ(skb, tail);
 	event.data_at = (__s32)((long)(BPF_CORE_READ(skb, data) - head) - (long)network);
-	event.len = BPF_CORE_READ(skb, len) + event.data_at;
-	struct skb_shared_info *shared = (struct skb_shared_info *)(head + BPF_CORE_READ(skb, end));
+	event.len = READ(skb, len) + event.data_at;
+	struct skb_shared_info *shared = (struct skb_shared_info *)(head + READ(skb, end));
 	event.gso_size = BPF_CORE_READ(shared, gso_size);
 
 	__u32 n = tail > network && network != 0xffff ? tail - network : 0;
@@ -246,7 +255,7 @@ int droptrace(__u64 *ctx)
 	if (n && bpf_probe_read_kernel(event.bytes, n, head + network))
 		n = 0;
 	event.captured = n;
-	if (hand_over(skb, &event, BPF_CORE_READ(skb, data_len))) {
+	if (hand_over(skb, &event, READ(skb, data_len))) {
 		rate->skipped += 1;
 		return 0;
 	}

@@ -20,22 +20,22 @@ mod perf;
 mod program;
 mod symbols;
 mod tracepoint;
+mod ways;
 
 use super::netlink::Socket;
 use super::sample::{Family, Name, Reading};
 use super::{Capability, Sample, Scene, Scope, Source, SourceError, SourceKind, Target};
-use aya::programs::ProgramError;
 use dropscope_core::log::block::{CounterKind, KernelDrop, Station, Unit};
 use event::{Counted, DropEvent};
 use nix::sys::socket::SockProtocol;
-use program::{Kind, Program};
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use symbols::Symbols;
-use tracepoint::Tracepoint;
+use ways::{Traced, Tracer};
+
+pub use ways::Tracing;
 
 pub(super) const KIND: SourceKind = SourceKind {
     name: "kernel_drops",
@@ -46,22 +46,7 @@ pub(super) const KIND: SourceKind = SourceKind {
     open: |scene| Ok(Box::new(KernelDrops::open(scene)?)),
 };
 
-/// How drops of the kernel are traced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Tracing {
-    /// The first of the others that this host allows.
-    #[default]
-    Auto,
-    /// By eBPF, with a packet's first bytes wherever they lie.
-    Btf,
-    /// By eBPF without perf buffers, mostly with the headers alone.
-    Raw,
-    /// Without eBPF: time, reason, place and protocol, of the whole host.
-    Tracepoint,
-}
-
 const WHAT: &str = "packets the kernel dropped";
-const RIGHTS: &str = "CAP_BPF and CAP_PERFMON (or root)";
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
 const PEERS_EVERY: Duration = Duration::from_secs(10);
 
@@ -81,14 +66,9 @@ struct KernelDrops {
     peers_due: Instant,
 }
 
-enum Tracer {
-    Program(Program),
-    Tracepoint(Tracepoint),
-}
-
 impl KernelDrops {
     fn open(scene: &Scene<'_>) -> Result<Self, SourceError> {
-        let (tracer, reasons, mut limits) = trace(scene.tracing)?;
+        let Traced { tracer, reasons, mut limits } = ways::trace(scene.tracing)?;
         let symbols = Symbols::parse(&std::fs::read_to_string(symbols::PATH).unwrap_or_default());
         if symbols.is_empty() {
             limits.push("kernel_drops: the place of a drop cannot be told without CAP_SYSLOG (kernel.kptr_restrict).".into());
@@ -162,106 +142,8 @@ impl KernelDrops {
     }
 }
 
-/// Begins to trace by the first way that works; with the names of reasons, and what is then not seen.
-fn trace(wanted: Tracing) -> Result<(Tracer, HashMap<u32, String>, Vec<String>), SourceError> {
-    let is_wanted = |way: Tracing| wanted == Tracing::Auto || wanted == way;
-    let mut refused = Refused::default();
-    let types = std::fs::read(btf::PATH).ok().and_then(|bytes| btf::parse(&bytes));
-    if types.is_none() && wanted != Tracing::Tracepoint {
-        refused.why.push(format!("this kernel has no type information ({}, CONFIG_DEBUG_INFO_BTF)", btf::PATH));
-    }
-    for (way, kind) in [(Tracing::Btf, Kind::Btf), (Tracing::Raw, Kind::Raw)] {
-        let Some(types) = types.as_ref().filter(|_| is_wanted(way)) else { continue };
-        match Program::load(kind, types.tracepoint_arguments) {
-            Ok(program) => {
-                let less = "of most dropped packets only the headers are told, not what they carry";
-                let mut limits = Vec::new();
-                limits.extend((types.tracepoint_arguments < 3).then(|| NO_REASON.to_owned()));
-                limits.extend((kind == Kind::Raw).then(|| refused.limit(less)));
-                return Ok((Tracer::Program(program), types.reasons.clone(), limits));
-            }
-            Err(error) => refused.take(error.as_ref()),
-        }
-    }
-    if is_wanted(Tracing::Tracepoint) {
-        match Tracepoint::open() {
-            Ok(mut tracepoint) => {
-                let less = "dropped packets are those of the whole host, told without namespace, interface, addresses or bytes, \
-                            so that none is joined to a captured packet or a conversation";
-                let mut limits = vec![refused.limit(less)];
-                limits.extend((!tracepoint.has_reason()).then(|| NO_REASON.to_owned()));
-                let reasons = tracepoint.take_reasons();
-                return Ok((Tracer::Tracepoint(tracepoint), reasons, limits));
-            }
-            Err(error) => refused.take(&error),
-        }
-    }
-    Err(refused.error())
-}
-
-const NO_REASON: &str = "kernel_drops: this kernel is older than Linux 5.17 and gives no reason for a drop.";
-
-/// Why better ways did not work.
-#[derive(Default)]
-struct Refused {
-    why: Vec<String>,
-    /// A right is missing. That can be changed, so it is what is told where nothing works.
-    denied: bool,
-}
-
-impl Refused {
-    fn take(&mut self, error: &(dyn Error + 'static)) {
-        self.denied |= is_denied(error);
-        let why = reason_of(error);
-        if !self.why.contains(&why) {
-            self.why.push(why);
-        }
-    }
-
-    /// The sentence for what the way that works does not tell.
-    fn limit(&self, less: &str) -> String {
-        let why = if self.why.is_empty() { "--kernel-drops asks for it".to_owned() } else { self.why.join("; ") };
-        format!("kernel_drops: {less}: {why}.")
-    }
-
-    fn error(self) -> SourceError {
-        match self.denied {
-            true => SourceError::Denied { what: WHAT.into(), need: RIGHTS },
-            false => SourceError::Unsupported { what: WHAT.into(), why: self.why.join("; ") },
-        }
-    }
-}
-
 fn failed(error: &dyn Error) -> SourceError {
     SourceError::Failed { what: WHAT.into(), why: error.to_string() }
-}
-
-/// The error and what caused it, outermost first.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (**error).source())
-}
-
-/// Why the kernel's verifier does not take a program, in its own words. It explains itself over hundreds of lines; the last one
-/// but for its statistics is the reason.
-fn verdict(error: &(dyn Error + 'static)) -> Option<String> {
-    let Some(ProgramError::LoadError { verifier_log, .. }) = error.downcast_ref() else { return None };
-    let log = verifier_log.to_string();
-    let statistics = ["processed ", "stack depth ", "verification time "];
-    let said = log.trim().lines().rfind(|line| !statistics.iter().any(|begin| line.starts_with(begin)))?;
-    (!said.is_empty()).then(|| format!("this kernel refused the eBPF program: {said}"))
-}
-
-/// Whether a right is missing, and not something of the kernel. The verifier too answers EACCES.
-fn is_denied(error: &(dyn Error + 'static)) -> bool {
-    let number = |error: &(dyn Error + 'static)| error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-    chain(error).all(|error| verdict(error).is_none())
-        && chain(error).any(|error| matches!(number(error), Some(libc::EPERM | libc::EACCES)))
-}
-
-/// What is said of an error: its innermost cause.
-fn reason_of(error: &(dyn Error + 'static)) -> String {
-    let innermost = || chain(error).last().map(ToString::to_string).unwrap_or_default();
-    chain(error).find_map(verdict).unwrap_or_else(innermost)
 }
 
 /// A reason's name; empty where the kernel gives none. Reasons of subsystems (upper 16 bits) have no name in this enum.

@@ -71,7 +71,9 @@ impl Program {
         let mut map = |name| program.take_map(name).expect("the objects in the repository have this map");
         let events = match map("events") {
             Map::PerfEventArray(map) => {
-                let rings = perf::on_each_processor(Ring::of_programs)?;
+                // eBPF is allowed when this is refused: that it is, is not what `EPERM` would say.
+                let refused = |error| format!("perf buffers are refused (kernel.perf_event_paranoid): {error}");
+                let rings = perf::on_each_processor(Ring::of_programs).map_err(refused)?;
                 rings.iter().try_for_each(|ring| ring.put_into(map.fd().as_fd()))?;
                 Events::Perf { rings, _map: map }
             }
