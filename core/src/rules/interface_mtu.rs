@@ -12,7 +12,8 @@
 //! which no data at all arrives is enough when the interface's own MSS exceeds MTU - 40 and its receive drops rose meanwhile. The
 //! same seen from the sender: a segment that is sent again and again, larger than the MTU of the watched interface it goes to.
 //! From a capture alone: the receiver announced MSS 256, the smallest that Linux announces
-//! (`net.ipv4.route.min_adv_mss`, net/ipv4/route.c `ipv4_default_advmss`), which betrays an MTU of 296 or less.
+//! (`net.ipv4.route.min_adv_mss`, net/ipv4/route.c `ipv4_default_advmss`), which betrays an MTU of 296 or less. Where only the
+//! sending end of a virtual link was watched, the kernel's own drops there prove it, whatever the MSS.
 //!
 //! **Near misses.** The peer acknowledged the bytes (the capture missed them). Larger packets arrived on the same conversation. The
 //! interface's receive drops were recorded and did not rise. The gap was filled later.
@@ -27,11 +28,12 @@ use crate::anchor::{Anchor, Place};
 use crate::dissect::Protocol;
 use crate::finding::{Command, Confidence, Finding, FindingId, Picture, Question, Reason, Severity, Subject};
 use crate::flow::{Flow, Hole, Seen};
-use crate::ids::{Direction, DropNo};
+use crate::ids::{Direction, DropNo, NetnsId};
 use crate::log::block::KernelDrop;
 use crate::sort;
 use crate::time::{Nanos, Span};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 const SLUG: &str = "interface_mtu";
 
@@ -63,7 +65,8 @@ enum Loss {
 /// Judges every interface of the watched hosts; without any, the capture alone.
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     let mut by_interface: BTreeMap<(u64, u32), (Watched<'_>, Vec<Victim<'_>>)> = BTreeMap::new();
-    let mut alone: BTreeMap<std::net::IpAddr, Vec<Victim<'_>>> = BTreeMap::new();
+    let mut alone: BTreeMap<IpAddr, Vec<Victim<'_>>> = BTreeMap::new();
+    let on_links = dropped_on_links(view);
     let mut largest_passed = 0;
     let mut opened = 0u64;
     for flow in view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp) {
@@ -79,7 +82,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
                     }
                 }
                 None => {
-                    if let Some(victim) = lost_by_capture(view, flow, direction) {
+                    if let Some(victim) = lost_by_capture(view, flow, direction, on_links.contains_key(&receiver)) {
                         alone.entry(receiver).or_default().push(victim);
                     }
                 }
@@ -97,7 +100,9 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     }
     for (receiver, victims) in alone {
         outcome.explains.flows.extend(victims.iter().map(|victim| victim.flow.id));
-        outcome.findings.push(from_capture_alone(receiver, &victims));
+        let drops = on_links.get(&receiver).map_or(&[][..], Vec::as_slice);
+        outcome.explains.interfaces.extend(drops.iter().map(|(_, drop, _)| (drop.netns, drop.ifindex)));
+        outcome.findings.push(from_sending_side(view, receiver, &victims, drops));
     }
     if outcome.findings.is_empty() {
         return quiet(view, largest_passed, opened);
@@ -177,10 +182,31 @@ fn carrier(hole: &Hole, headers: u32, mss: Option<u16>, flow: &Flow) -> u32 {
     headers.saturating_add(missing).min(largest.max(headers))
 }
 
-fn lost_by_capture<'a>(view: &View<'_>, flow: &'a Flow, direction: Direction) -> Option<Victim<'a>> {
+/// Packets that the kernel dropped where a virtual link compares their size with the MTU of its other end, by where they were
+/// going, with their bytes of IP.
+fn dropped_on_links<'a>(view: &View<'a>) -> BTreeMap<IpAddr, Vec<SizedDrop<'a>>> {
+    let mut by_receiver: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (i, drop) in view.drops.iter().enumerate().filter(|(_, drop)| is_for_size(drop)) {
+        if let (Some(receiver), Some(size)) = (destination(drop), ip_len(drop)) {
+            by_receiver.entry(receiver).or_default().push((DropNo(i as u32 + 1), drop, size));
+        }
+    }
+    by_receiver
+}
+
+/// A packet the kernel dropped, and its bytes of IP.
+type SizedDrop<'a> = (DropNo, &'a KernelDrop, u32);
+
+/// Whether the kernel dropped it where a virtual link compares sizes (`__dev_forward_skb2`, net/core/dev.c).
+fn is_for_size(drop: &KernelDrop) -> bool {
+    drop.place.starts_with("__dev_forward_skb")
+}
+
+/// What was lost on the way to a receiver that was not watched. What the kernel dropped on the way counts more than an MSS.
+fn lost_by_capture<'a>(view: &View<'_>, flow: &'a Flow, direction: Direction, dropped: bool) -> Option<Victim<'a>> {
     let side = flow.side(direction);
     let receiver = flow.side(direction.reverse());
-    receiver.mss.filter(|mss| *mss <= MIN_ADVERTISED_MSS)?;
+    receiver.mss.filter(|mss| dropped || *mss <= MIN_ADVERTISED_MSS)?;
     flow.handshake.ack?;
     let victim = |loss| Some(Victim { flow, direction, loss });
     if let Some(stuck) = side.stuck.filter(|stuck| stuck.sent >= 3) {
@@ -213,7 +239,7 @@ struct Case<'a> {
     /// `tx_dropped` of the other end of its veth pair rose.
     peer: Option<(Watched<'a>, Growth)>,
     /// Packets the kernel dropped on their way to it for their size.
-    kernel_drops: Vec<(DropNo, &'a KernelDrop, u32)>,
+    kernel_drops: Vec<SizedDrop<'a>>,
     /// Its receive drops were recorded.
     drops_recorded: bool,
 }
@@ -231,7 +257,7 @@ impl<'a> Case<'a> {
         let received_drops = interface.grown(view, "link.rx_dropped", bracket);
         let drops_recorded = view.counters.of_interface("link.rx_dropped", netns, facts.ifindex).is_some();
         let peer = facts.peer_ifindex.and_then(|ifindex| {
-            let namespace = view.counters.namespace(facts.peer_netns.map_or(netns, crate::ids::NetnsId))?;
+            let namespace = view.counters.namespace(facts.peer_netns.map_or(netns, NetnsId))?;
             let peer = Watched { namespace, facts: namespace.interfaces.iter().find(|i| i.ifindex == ifindex)? };
             Some((peer, peer.grown(view, "link.tx_dropped", bracket)?))
         });
@@ -241,7 +267,7 @@ impl<'a> Case<'a> {
             .enumerate()
             .filter_map(|(i, drop)| {
                 let size = ip_len(drop)?;
-                let here = drop.place.starts_with("__dev_forward_skb") && size > limit;
+                let here = is_for_size(drop) && size > limit;
                 let to = victims.iter().any(|victim| destination(drop) == Some(victim.receiver()));
                 (here && to).then_some((DropNo(i as u32 + 1), drop, size))
             })
@@ -268,7 +294,7 @@ impl<'a> Case<'a> {
         }
         evidence.extend(self.received_drops.iter().map(Growth::anchor));
         evidence.extend(self.peer.iter().map(|(_, growth)| growth.anchor()));
-        evidence.extend(self.kernel_drops.iter().take(16).map(|(no, ..)| Anchor::from(Place::KernelDrop(*no))));
+        evidence.extend(anchors_of(&self.kernel_drops));
         evidence.push(self.interface.anchor());
 
         let confidence = if !self.kernel_drops.is_empty() {
@@ -284,7 +310,7 @@ impl<'a> Case<'a> {
         reasons.extend(first.reason());
         reasons.extend(self.size_reason(limit));
         reasons.extend(self.counter_reasons());
-        reasons.extend(self.kernel_reason());
+        reasons.extend(kernel_reason(&self.kernel_drops));
         reasons.extend(mss_reason(first, Some(self.mtu), limit));
         if self.mtu < 1280 {
             let text = format!("An MTU below 1280 also switches IPv6 off on {name} (RFC 8200 section 5 asks for 1280).");
@@ -301,10 +327,7 @@ impl<'a> Case<'a> {
             evidence,
             reasons,
             confidence_reason: match confidence {
-                Confidence::Proved => format!(
-                    "The kernel itself recorded {} where it compares a packet's size with the MTU of the receiving device.",
-                    say::count(self.kernel_drops.len() as u64, "dropped packet")
-                ),
+                Confidence::Proved => proof(&self.kernel_drops),
                 Confidence::Strong => {
                     "What is missing, the size of the packet that carried it, and the interface's drop counter are \
                      independent observations, and they agree. Recording kernel drops (`dropscope live` as root) would prove it."
@@ -434,19 +457,6 @@ impl<'a> Case<'a> {
         reasons
     }
 
-    fn kernel_reason(&self) -> Option<Reason> {
-        let (_, drop, size) = self.kernel_drops.first()?;
-        let begins = payload_text(drop).map(|text| format!(" and began with `{text}`")).unwrap_or_default();
-        let text = format!(
-            "The kernel recorded {} at `{}`, where a virtual link compares a packet's size with the receiver's MTU; the first had {size} \
-             bytes of IP{begins}.",
-            say::count(self.kernel_drops.len() as u64, "drop"),
-            drop.place
-        );
-        let anchors = self.kernel_drops.iter().take(16).map(|(no, ..)| Place::KernelDrop(*no).into()).collect();
-        Some(Reason { text, anchors })
-    }
-
     fn ruler(&self, view: &View<'_>, limit: u32) -> Picture {
         let mut passed: BTreeMap<u32, u32> = BTreeMap::new();
         let mut vanished: BTreeMap<u32, u32> = BTreeMap::new();
@@ -494,7 +504,7 @@ impl Victim<'_> {
         }
     }
 
-    fn receiver(&self) -> std::net::IpAddr {
+    fn receiver(&self) -> IpAddr {
         self.flow.sender(self.direction.reverse()).address
     }
 
@@ -557,6 +567,31 @@ impl Victim<'_> {
     }
 }
 
+/// What the kernel's drops say, with what the first of them carried.
+fn kernel_reason(drops: &[SizedDrop<'_>]) -> Option<Reason> {
+    let (_, drop, size) = drops.first()?;
+    let begins = payload_text(drop).map(|text| format!(" and began with `{text}`")).unwrap_or_default();
+    let text = format!(
+        "The kernel recorded {} at `{}`, where a virtual link compares a packet's size with the receiver's MTU; the first had {size} \
+         bytes of IP{begins}.",
+        say::count(drops.len() as u64, "drop"),
+        drop.place
+    );
+    Some(Reason { text, anchors: anchors_of(drops).collect() })
+}
+
+fn anchors_of(drops: &[SizedDrop<'_>]) -> impl Iterator<Item = Anchor> {
+    drops.iter().take(16).map(|(no, ..)| Place::KernelDrop(*no).into())
+}
+
+/// Why the kernel's drops settle it.
+fn proof(drops: &[SizedDrop<'_>]) -> String {
+    format!(
+        "The kernel itself recorded {} where it compares a packet's size with the MTU of the receiving device.",
+        say::count(drops.len() as u64, "dropped packet")
+    )
+}
+
 fn handshake(flow: &Flow) -> Reason {
     let opening = [flow.handshake.syn, flow.handshake.syn_ack, flow.handshake.ack];
     let anchors = opening.into_iter().flatten().map(|seen| Place::Packet(seen.no).into()).collect();
@@ -589,14 +624,22 @@ fn mss_reason(victim: &Victim<'_>, mtu: Option<u32>, limit: u32) -> Option<Reaso
     Some(Reason { text, anchors: announced.map(|seen| Place::Packet(seen.no).into()).into_iter().collect() })
 }
 
-/// The weaker finding, when no host was watched.
-fn from_capture_alone(receiver: std::net::IpAddr, victims: &[Victim<'_>]) -> Finding {
+/// The finding where the receiver was not watched: by packets alone it is weaker; the kernel's drops, `drops`, prove it.
+fn from_sending_side(view: &View<'_>, receiver: IpAddr, victims: &[Victim<'_>], drops: &[SizedDrop<'_>]) -> Finding {
     let first = victims.iter().min_by_key(|victim| victim.order()).expect("a receiver is listed with its first victim");
     let span = victims.iter().map(|v| v.flow.span()).reduce(Span::union).unwrap_or(first.flow.span());
     let subject = Subject::Host { address: receiver.to_string() };
     let sender = first.flow.sender(first.direction);
     let mss = first.flow.side(first.direction.reverse()).mss.unwrap_or(MIN_ADVERTISED_MSS);
-    let most = u32::from(mss) + if receiver.is_ipv4() { 40 } else { 60 };
+    let announced = u32::from(mss) + if receiver.is_ipv4() { 40 } else { 60 };
+    // A virtual link lets 4 bytes more through than its MTU: what it dropped exceeds even that.
+    let smallest = drops.iter().map(|(.., size)| size.saturating_sub(5)).min();
+    let most = smallest.map_or(announced, |bound| if mss <= MIN_ADVERTISED_MSS { bound.min(announced) } else { bound });
+    let link = drops.first().map(|(_, drop, _)| {
+        let namespace = view.counters.namespace(NetnsId(drop.netns));
+        let place = namespace.map(|namespace| format!(" of {}", namespace.name)).unwrap_or_default();
+        format!("{}{place}", drop.ifname)
+    });
     let others = match victims.len() as u64 - 1 {
         0 => String::new(),
         n => format!(", and so in {}", say::count(n, "other conversation")),
@@ -626,8 +669,10 @@ fn from_capture_alone(receiver: std::net::IpAddr, victims: &[Victim<'_>]) -> Fin
         };
         reasons.push(Reason { text, anchors: Vec::new() });
     }
-    reasons.extend(mss_reason(first, None, most));
+    reasons.extend(kernel_reason(drops));
+    reasons.extend(mss_reason(first, None, announced).filter(|_| mss <= MIN_ADVERTISED_MSS));
     let mut evidence: Vec<Anchor> = first.evidence();
+    evidence.extend(anchors_of(drops));
     evidence.extend(victims.iter().skip(1).take(15).flat_map(Victim::evidence));
     let identity = Anchor::from(Place::Flow(victims[0].flow.id));
     let vanished = size.map(|size| vec![(size, 1)]).unwrap_or_default();
@@ -637,18 +682,34 @@ fn from_capture_alone(receiver: std::net::IpAddr, victims: &[Victim<'_>]) -> Fin
         id: FindingId::new(SLUG, &subject, &identity),
         rule: SLUG.into(),
         severity: if size.is_some() { Severity::Critical } else { Severity::Warning },
-        confidence: Confidence::Possible,
-        sentence: format!("The interface of {receiver} probably has an MTU of {most} or less and drops what is larger: {what}{others}."),
+        confidence: if link.is_some() { Confidence::Proved } else { Confidence::Possible },
+        sentence: match &link {
+            Some(link) => format!(
+                "The other end of {link}, towards {receiver}, has an MTU of {most} or less, and what is larger is dropped: {what}{others}."
+            ),
+            None => {
+                format!("The interface of {receiver} probably has an MTU of {most} or less and drops what is larger: {what}{others}.")
+            }
+        },
         span,
         count: victims.len() as u64,
         evidence,
         reasons,
-        confidence_reason: "This rests on packets alone: no interface's MTU and no drop counters were recorded. `dropscope live` on the \
-             receiving host, or `ip -s link` there, would settle it."
-            .into(),
-        rival: "A path MTU black hole between the two hosts, or a firewall that inspects data: both also let the handshake pass. The \
-             receiving interface's drop counter tells them apart."
-            .into(),
+        confidence_reason: match drops {
+            [] => "This rests on packets alone: no interface's MTU and no drop counters were recorded. `dropscope live` on the \
+                   receiving host, or `ip -s link` there, would settle it."
+                .into(),
+            drops => proof(drops),
+        },
+        rival: match &link {
+            Some(link) => format!(
+                "The other end of {link} being down: the kernel drops at the same place then, whatever the size. The small packets that \
+                 passed meanwhile speak against it."
+            ),
+            None => "A path MTU black hole between the two hosts, or a firewall that inspects data: both also let the handshake pass. The \
+                     receiving interface's drop counter tells them apart."
+                .into(),
+        },
         confirm: vec![Command {
             line: "ip -s link".into(),
             effect: format!("On {receiver}: shows each interface's MTU, and under RX the column `dropped`."),
@@ -727,7 +788,7 @@ fn ip_len(drop: &KernelDrop) -> Option<u32> {
     }
 }
 
-fn destination(drop: &KernelDrop) -> Option<std::net::IpAddr> {
+fn destination(drop: &KernelDrop) -> Option<IpAddr> {
     match drop.bytes.first()? >> 4 {
         4 => Some(<[u8; 4]>::try_from(drop.bytes.get(16..20)?).ok()?.into()),
         6 => Some(<[u8; 16]>::try_from(drop.bytes.get(24..40)?).ok()?.into()),
@@ -801,6 +862,31 @@ interface 2 eth0 veth mtu 100 address 172.17.0.2/16
             "critical possible: The interface of 172.17.0.2 probably has an MTU of 296 or less and drops what is larger: bytes 1 to 75 of \
              10.255.255.5:39058 did not reach it, in a packet of 127 bytes.",
         );
+    }
+
+    #[test]
+    fn where_the_sending_end_alone_was_watched_the_kernels_drops_prove_it() {
+        let host = "date 2021-06-01\nnamespace 8 router\ninterface 3 veth-c veth mtu 1500 address 172.17.0.1/16\n";
+        let request = "IP 10.255.255.5.39058 > 172.17.0.2.80: Flags [P.], seq 1:75, ack 1, win 229, options [nop,nop,TS val 486800541 ecr 2509376001], length 74";
+        let lost = |second: u32, place: &str| {
+            format!("14:40:0{second}.0 {request}\n14:40:0{second}.1 drop NOT_SPECIFIED {place} veth-c {request}\n")
+        };
+        let at = |place: &str| [lost(1, place), lost(2, place), lost(4, place)].concat();
+        let finding = "what is larger is dropped: bytes 1 to 74 of 10.255.255.5:39058 were sent 3 times in packets of 126 bytes without an answer.";
+        let proved = |most: u32| {
+            format!(
+                "critical proved: The other end of veth-c of router, towards 172.17.0.2, has an MTU of {most} or less, and {finding}"
+            )
+        };
+        let dropped = at("__dev_forward_skb2+0x87");
+        check("interface_mtu", &format!("{host}{OPEN}{dropped}"), &proved(121));
+        // Whatever MSS was announced.
+        let usual = OPEN.replace("mss 256", "mss 1460");
+        check("interface_mtu", &format!("{host}{usual}{dropped}"), &proved(121));
+        // Dropped elsewhere, it is not for their size.
+        let elsewhere = at("nf_hook_slow+0x3e");
+        let fine = "clear: No data that an interface's MTU would have dropped is missing: veth-c of router has 1500; the largest packet seen had 126 bytes.";
+        check("interface_mtu", &format!("{host}{usual}{elsewhere}"), fine);
     }
 
     #[test]
