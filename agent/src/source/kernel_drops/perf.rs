@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of a ring. A thousand dropped segments without data fit, 600 of the longest events; an unprivileged user may lock four
+/// Bytes of a ring. A thousand dropped segments without data fit, 600 of the longest events; an unprivileged user may lock three
 /// of them on each processor (`kernel.perf_event_mlock_kb`).
 const SIZE: usize = 128 * 1024;
 
