@@ -102,6 +102,8 @@ pub enum Intent {
         bytes_per_second: f64,
         /// Whether views shall ask again now.
         refresh: bool,
+        /// Whether the rules say other than before: the findings are asked for at once, whatever else can wait.
+        found: bool,
     },
     /// What is in the log.
     Overview(Rc<Overview>),

@@ -47,6 +47,8 @@ pub struct Session {
     pub bytes_per_second: f64,
     /// The revision views ask for: follows `progress.revision` a few times a second.
     pub revision: u64,
+    /// The revision the findings are asked for: ahead of `revision` when there are new ones.
+    pub judged: u64,
     /// What is in it.
     pub overview: Option<Rc<Overview>>,
     /// What the rules say.

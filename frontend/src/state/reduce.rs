@@ -38,9 +38,12 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
             next.session = Session { number: state.session.number + 1, open: true, name, size, ..Session::default() };
         }
         Intent::Closed => next.session = Session { number: state.session.number + 1, ..Session::default() },
-        Intent::Progress { progress, bytes_per_second, refresh } => {
+        Intent::Progress { progress, bytes_per_second, refresh, found } => {
             if refresh || progress.ended {
                 next.session.revision = progress.revision;
+            }
+            if refresh || progress.ended || found {
+                next.session.judged = progress.revision;
             }
             next.session.bytes_per_second = bytes_per_second;
             // Told once: a banner that was read does not come back with the next report.
@@ -320,7 +323,8 @@ mod tests {
         let findings = vec![finding("a", span(second, 2 * second), "p4"), finding("b", span(5 * second, 6 * second), "p9")];
         let mut state = reduce(&AppState::default(), Intent::Opened { name: "x.pcap".into(), size: None });
         let progress = Progress { span: Some(span(0, 10 * second)), ..Progress::default() };
-        state = reduce(&state, Intent::Progress { progress: Box::new(progress), bytes_per_second: 0.0, refresh: true });
+        state =
+            reduce(&state, Intent::Progress { progress: Box::new(progress), bytes_per_second: 0.0, refresh: true, found: false });
         reduce(&state, Intent::Findings(Rc::new(Findings { revision: 1, findings, checked: vec![] })))
     }
 
@@ -337,6 +341,21 @@ mod tests {
         assert_eq!(next.url.flow, Some(FlowId(3)));
         assert_eq!(next.history, History::Push);
         assert_eq!(lit_packets(next.open_finding()).as_ref(), [PacketNo(4)]);
+    }
+
+    #[test]
+    fn new_findings_are_asked_for_before_the_views_ask_again() {
+        let told = |revision, refresh, found| {
+            let progress = Progress { revision, ..Progress::default() };
+            Intent::Progress { progress: Box::new(progress), bytes_per_second: 0.0, refresh, found }
+        };
+        let mut state = loaded();
+        let mut asked = vec![];
+        for intent in [told(1, true, false), told(2, false, false), told(3, false, true), told(4, true, true)] {
+            state = reduce(&state, intent);
+            asked.push((state.session.revision, state.session.judged));
+        }
+        assert_eq!(asked, [(1, 1), (1, 1), (1, 3), (4, 4)]);
     }
 
     #[test]

@@ -117,7 +117,9 @@ pub fn App() -> Html {
                 <Bar state={whole.clone()} {stop} />
                 <Banner trouble={session.trouble.clone()} engine_dead={session.engine_dead} {restart} />
                 if session.has_content() {
-                    <Fetch anchor={state.url.anchor.clone()} />
+                    <ContextProvider<Epoch> context={Epoch { revision: session.judged, ..epoch }}>
+                        <Fetch anchor={state.url.anchor.clone()} />
+                    </ContextProvider<Epoch>>
                     <Body state={whole.clone()} {dark} />
                 } else {
                     <Welcome source={if session.open { Source::None } else { state.url.source.clone() }} server={state.server.clone()} waiting={waits(&state)} />
@@ -148,21 +150,20 @@ fn on_message(dispatch: Dispatch) -> impl Fn(ToPage) {
                 let mut last = last.borrow_mut();
                 let (mut at, mut bytes, mut rate, mut refreshed) = *last;
                 if progress.bytes_read < bytes {
-                    (at, bytes, rate) = (now, 0, 0.0);
+                    (at, bytes, rate, refreshed) = (now, 0, 0.0, 0.0);
                 }
                 if now - at > 200.0 {
                     let speed = (progress.bytes_read - bytes) as f64 / (now - at) * 1_000.0;
                     rate = if rate == 0.0 { speed } else { 0.7 * rate + 0.3 * speed };
                     (at, bytes) = (now, progress.bytes_read);
                 }
-                // A finding is shown at once, whatever else can wait.
-                let more_found = found.replace(progress.findings) != progress.findings;
-                let refresh = more_found || now - refreshed > REFRESH_MS || progress.ended;
+                let found = found.replace(progress.findings) != progress.findings;
+                let refresh = now - refreshed > REFRESH_MS || progress.ended;
                 if refresh {
                     refreshed = now;
                 }
                 *last = (at, bytes, rate, refreshed);
-                Intent::Progress { progress: Box::new(progress), bytes_per_second: rate, refresh }
+                Intent::Progress { progress: Box::new(progress), bytes_per_second: rate, refresh, found }
             }
             ToPage::Link { link, .. } => Intent::Link(link),
             ToPage::Trouble { trouble, .. } => Intent::Trouble(trouble),
