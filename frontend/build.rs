@@ -1,6 +1,6 @@
 //! Turns the page's words, Fluent files, into a table: what reads Fluent is well kept, and too large for the
-//! download (40 KB of code, 30 KB of tables that do not compress), so it stays here. Of the language this takes text, `{ $name }` and `{ $n -> [one] … *[other] … }`; anything else, a
-//! message that only one language has, and a file that is not Fluent end the build with a sentence.
+//! download (40 KB of code, 30 KB of tables that do not compress), so it stays here. Of the language this takes text, `{ $name }`, and `{ $n -> [one] … *[other] … }` as a whole message; anything else,
+//! a message that only one language has, and a file that is not Fluent end the build with a sentence.
 
 use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement, VariantKey};
 use std::collections::BTreeMap;
@@ -25,47 +25,42 @@ fn main() {
                     let pattern = message.value.unwrap_or_else(|| panic!("{file}: {key} has no value"));
                     let said = messages.entry(key.to_owned()).or_default();
                     assert_eq!(said.len(), index, "{file}: {key} stands twice, or not in {}", FILES[0]);
-                    said.push(parts(&pattern).unwrap_or_else(|| panic!("{file}: {key} uses what build.rs does not take")));
+                    said.push(written(&pattern).unwrap_or_else(|| panic!("{file}: {key} uses what build.rs does not take")));
                 }
                 Entry::Comment(_) | Entry::GroupComment(_) | Entry::ResourceComment(_) => {}
                 other => panic!("{file}: {other:?} is neither a message nor a comment"),
             }
         }
     }
-    let mut table = format!(
-        "/// Every message in every language, by key.\nstatic MESSAGES: [(&str, [&[Part]; 2]); {}] = [\n",
-        messages.len()
-    );
+    let mut table =
+        format!("/// Every message in every language, by key.\nstatic MESSAGES: [(&str, [&str; 2]); {}] = [\n", messages.len());
     for (key, said) in messages {
         assert_eq!(said.len(), FILES.len(), "{key} stands in {} alone", FILES[0]);
-        writeln!(table, "    ({key:?}, [{}]),", said.join(", ")).expect("writing to a string does not fail");
+        writeln!(table, "    ({key:?}, {said:?}),").expect("writing to a string does not fail");
     }
     table.push_str("];\n");
     let out = env::var_os("OUT_DIR").expect("Cargo sets it");
     fs::write(Path::new(&out).join("messages.rs"), table).expect("Cargo's folder can be written");
 }
 
-/// A pattern as the expression `&[Part, …]`; `None` when it uses more of Fluent than the page has.
-fn parts(pattern: &Pattern<&str>) -> Option<String> {
-    let part = |element: &PatternElement<&str>| match element {
-        PatternElement::TextElement { value } => Some(format!("Part::Text({value:?})")),
-        PatternElement::Placeable { expression: Expression::Inline(inline) } => {
-            Some(format!("Part::Argument({:?})", name(inline)?))
-        }
-        PatternElement::Placeable { expression: Expression::Select { selector, variants } } => {
-            let (mut one, mut other) = (None, None);
-            for variant in variants {
-                match variant.key {
-                    VariantKey::Identifier { name: "one" } => one = Some(parts(&variant.value)?),
-                    VariantKey::Identifier { name: "other" } if variant.default => other = Some(parts(&variant.value)?),
-                    _ => return None,
-                }
-            }
-            Some(format!("Part::Plural {{ of: {:?}, one: {}, other: {} }}", name(selector)?, one?, other?))
-        }
+/// A message as `text::say` reads it; `None` when it uses more of Fluent than the page has.
+fn written(pattern: &Pattern<&str>) -> Option<String> {
+    let [PatternElement::Placeable { expression: Expression::Select { selector, variants } }] = &pattern.elements[..] else {
+        return form(pattern);
     };
-    let parts: Option<Vec<String>> = pattern.elements.iter().map(part).collect();
-    Some(format!("&[{}]", parts?.join(", ")))
+    let [one, other] = &variants[..] else { return None };
+    let known = matches!(one.key, VariantKey::Identifier { name: "one" })
+        && matches!(other.key, VariantKey::Identifier { name: "other" });
+    known.then_some(format!("{}|{}|{}", name(selector)?, form(&one.value)?, form(&other.value)?))
+}
+
+fn form(pattern: &Pattern<&str>) -> Option<String> {
+    let element = |element: &PatternElement<&str>| match element {
+        PatternElement::TextElement { value } => (!value.contains(['{', '}', '|'])).then(|| (*value).to_owned()),
+        PatternElement::Placeable { expression: Expression::Inline(inline) } => Some(format!("{{{}}}", name(inline)?)),
+        PatternElement::Placeable { .. } => None,
+    };
+    pattern.elements.iter().map(element).collect()
 }
 
 fn name<'a>(inline: &InlineExpression<&'a str>) -> Option<&'a str> {

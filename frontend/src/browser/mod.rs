@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod clipboard;
+pub mod json;
 pub mod server;
 pub mod storage;
 pub mod theme;

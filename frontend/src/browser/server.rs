@@ -1,45 +1,21 @@
 //! The server the page came from, where there is one: docs/api.md.
 
+use super::json::Json;
 use super::window;
 use crate::state::{Server, ServerCapture, Trouble};
 use crate::text::t;
 use crate::url::escape;
 use gloo::events::EventListener;
 use js_sys::{Function, Promise, Reflect};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, Headers, Request, RequestInit, Response, XmlHttpRequest};
 use yew::Callback;
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorText,
-}
-
-#[derive(Deserialize)]
-struct ErrorText {
-    message: String,
-    #[serde(default)]
-    what_to_do: String,
-}
-
-#[derive(Deserialize)]
-struct SessionBody {
-    #[serde(default)]
-    captures: Vec<ServerCapture>,
-    #[serde(default)]
-    can_upload: bool,
-    #[serde(default)]
-    max_upload_bytes: u64,
-}
-
 /// What an upload or a share gives.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shared {
     /// The capture's id; empty in the answer to a share.
-    #[serde(default)]
     pub id: String,
     /// The reader's token.
     pub token: String,
@@ -47,28 +23,41 @@ pub struct Shared {
 
 /// What this bearer may do; a server that does not answer is no server (the page may lie on any static host).
 pub async fn session(token: &str) -> Server {
-    match call::<SessionBody>("GET", "/api/session", token).await {
-        Ok(body) => Server {
+    let read = |body: &Json| {
+        Some(Server {
             present: true,
-            captures: body.captures,
-            can_upload: body.can_upload,
-            max_upload_bytes: body.max_upload_bytes,
-        },
-        Err(_) => Server::default(),
-    }
+            captures: body.items("captures").unwrap_or_default().iter().filter_map(read_capture).collect(),
+            can_upload: body.truth("can_upload").unwrap_or_default(),
+            max_upload_bytes: body.count("max_upload_bytes").unwrap_or_default(),
+        })
+    };
+    call("GET", "/api/session", token, read).await.unwrap_or_default()
 }
 
 /// One capture's name, size and whether it grows.
 pub async fn capture(id: &str, token: &str) -> Result<ServerCapture, Trouble> {
-    call("GET", &format!("/api/captures/{}", escape(id)), token).await
+    call("GET", &format!("/api/captures/{}", escape(id)), token, read_capture).await
 }
 
 /// A reader's token for a capture.
 pub async fn share(id: &str, token: &str) -> Result<Shared, Trouble> {
-    call("POST", &format!("/api/captures/{}/share", escape(id)), token).await
+    call("POST", &format!("/api/captures/{}/share", escape(id)), token, read_shared).await
 }
 
-async fn call<T: DeserializeOwned>(method: &str, path: &str, token: &str) -> Result<T, Trouble> {
+fn read_capture(body: &Json) -> Option<ServerCapture> {
+    Some(ServerCapture {
+        id: body.text("id")?,
+        name: body.text("name")?,
+        live: body.truth("live").unwrap_or_default(),
+        bytes: body.count("bytes").unwrap_or_default(),
+    })
+}
+
+fn read_shared(body: &Json) -> Option<Shared> {
+    Some(Shared { id: body.text("id").unwrap_or_default(), token: body.text("token")? })
+}
+
+async fn call<T>(method: &str, path: &str, token: &str, read: impl Fn(&Json) -> Option<T>) -> Result<T, Trouble> {
     let unreachable = |_: JsValue| Trouble { what: t("server-unreachable"), what_to_do: t("server-unreachable-what-to-do") };
     let headers = Headers::new().map_err(unreachable)?;
     if !token.is_empty() {
@@ -80,18 +69,20 @@ async fn call<T: DeserializeOwned>(method: &str, path: &str, token: &str) -> Res
     let request = Request::new_with_str_and_init(path, &init).map_err(unreachable)?;
     let response: Response = JsFuture::from(window().fetch_with_request(&request)).await.map_err(unreachable)?.unchecked_into();
     let body = JsFuture::from(response.text().map_err(unreachable)?).await.map_err(unreachable)?.as_string().unwrap_or_default();
-    understand(response.status(), &body)
+    understand(response.status(), &body, read)
 }
 
-fn understand<T: DeserializeOwned>(status: u16, body: &str) -> Result<T, Trouble> {
+fn understand<T>(status: u16, body: &str, read: impl Fn(&Json) -> Option<T>) -> Result<T, Trouble> {
+    let body = Json::parse(body);
     if (200..300).contains(&status)
-        && let Ok(value) = serde_json::from_str(body)
+        && let Some(value) = body.as_ref().and_then(read)
     {
         return Ok(value);
     }
-    Err(match serde_json::from_str::<ErrorBody>(body) {
-        Ok(ErrorBody { error }) => Trouble { what: error.message, what_to_do: error.what_to_do },
-        Err(_) => {
+    let error = body.and_then(|body| body.member("error"));
+    Err(match error.and_then(|error| Some((error.text("message")?, error.text("what_to_do").unwrap_or_default()))) {
+        Some((what, what_to_do)) => Trouble { what, what_to_do },
+        None => {
             Trouble { what: format!("{} ({status})", t("server-unreadable")), what_to_do: t("server-unreachable-what-to-do") }
         }
     })
@@ -117,19 +108,21 @@ pub async fn upload(file: File, token: &str, sent: Callback<u64>) -> Result<Shar
     if status == 0 {
         return Err(failed(JsValue::NULL));
     }
-    understand(status, &request.response_text().ok().flatten().unwrap_or_default())
+    understand(status, &request.response_text().ok().flatten().unwrap_or_default(), read_shared)
 }
 
-#[cfg(test)]
+/// In a browser, whose JSON this is.
+#[cfg(all(test, target_arch = "wasm32"))]
 mod tests {
     use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
 
-    #[test]
+    #[wasm_bindgen_test]
     fn an_error_keeps_the_servers_own_words() {
         let body = r#"{"error":{"code":"not_found","message":"There is no capture x here.","what_to_do":"Ask for a new link."}}"#;
-        let trouble = understand::<Shared>(404, body).expect_err("a 404 is an error");
+        let trouble = understand(404, body, read_shared).expect_err("a 404 is an error");
         assert_eq!((trouble.what.as_str(), trouble.what_to_do.as_str()), ("There is no capture x here.", "Ask for a new link."));
-        assert_eq!(understand::<Shared>(201, r#"{"token":"t"}"#).expect("a token").token, "t");
-        assert!(understand::<Shared>(200, "<html>").is_err());
+        assert_eq!(understand(201, r#"{"token":"t"}"#, read_shared).expect("a token").token, "t");
+        assert!(understand(200, "<html>", read_shared).is_err());
     }
 }

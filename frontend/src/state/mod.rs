@@ -90,17 +90,15 @@ pub struct Server {
 }
 
 /// A capture on the server.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerCapture {
     /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
     /// Whether it still grows.
-    #[serde(default)]
     pub live: bool,
     /// Its size now.
-    #[serde(default)]
     pub bytes: u64,
 }
 

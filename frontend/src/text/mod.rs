@@ -4,7 +4,6 @@
 //! `build.rs` makes the files a table and sees that both have the same messages; a missing one shows its key, so that it is seen.
 
 use std::cell::Cell;
-use std::fmt::Write;
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,16 +38,6 @@ impl Language {
     }
 }
 
-/// A piece of a message.
-enum Part {
-    /// Said as it is.
-    Text(&'static str),
-    /// The argument of this name.
-    Argument(&'static str),
-    /// One of two, by the argument `of`.
-    Plural { of: &'static str, one: &'static [Part], other: &'static [Part] },
-}
-
 include!(concat!(env!("OUT_DIR"), "/messages.rs"));
 
 thread_local! {
@@ -68,9 +57,7 @@ pub fn t(key: &str) -> String {
 /// The message `key` with its arguments filled in.
 pub fn tn(key: &str, arguments: &[(&'static str, Value<'_>)]) -> String {
     let Ok(at) = MESSAGES.binary_search_by(|(name, _)| (*name).cmp(key)) else { return key.to_owned() };
-    let mut said = String::new();
-    say(MESSAGES[at].1[LANGUAGE.get() as usize], arguments, &mut said);
-    said
+    say(MESSAGES[at].1[LANGUAGE.get() as usize], arguments)
 }
 
 /// An argument. A number chooses the plural; what is shown of it is passed as text, grouped.
@@ -82,23 +69,34 @@ pub enum Value<'a> {
     Number(u64),
 }
 
-fn say(parts: &[Part], arguments: &[(&'static str, Value<'_>)], said: &mut String) {
+/// Says a message as `build.rs` writes them: `{name}` is an argument; before two forms stands the name of what chooses.
+fn say(message: &str, arguments: &[(&'static str, Value<'_>)]) -> String {
     let argument = |name: &str| arguments.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-    for part in parts {
-        match part {
-            Part::Text(text) => said.push_str(text),
-            Part::Argument(name) => match argument(name) {
-                Some(Value::Text(text)) => said.push_str(text),
-                Some(Value::Number(n)) => write!(said, "{n}").expect("writing to a string does not fail"),
-                None => said.push_str(name),
-            },
-            // English has these two forms (Unicode CLDR); Chinese has one, and its messages choose nothing.
-            Part::Plural { of, one, other } => {
-                let singular = matches!(argument(of), Some(Value::Number(1)));
-                say(if singular { one } else { other }, arguments, said);
+    let mut forms = message.split('|');
+    let mut rest = match (forms.next(), forms.next(), forms.next()) {
+        // English has these two forms (Unicode CLDR); Chinese has one, and its messages choose nothing.
+        (Some(by), Some(one), Some(other)) => {
+            if matches!(argument(by), Some(Value::Number(1))) {
+                one
+            } else {
+                other
             }
         }
+        _ => message,
+    };
+    let mut said = String::new();
+    while let Some((before, (name, after))) =
+        rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+    {
+        said.push_str(before);
+        match argument(name) {
+            Some(Value::Text(text)) => said.push_str(text),
+            Some(Value::Number(n)) => said.push_str(&n.to_string()),
+            None => said.push_str(name),
+        }
+        rest = after;
     }
+    said + rest
 }
 
 #[cfg(test)]
@@ -139,5 +137,12 @@ mod tests {
         speak(Language::English);
         let packets = |n| tn("status-packets", &[("n", Value::Number(n)), ("shown", Value::Text("1"))]);
         assert_ne!(packets(1), packets(2));
+    }
+
+    #[test]
+    fn arguments_stand_where_the_message_names_them() {
+        speak(Language::English);
+        let said = tn("bytes-cut", &[("len", Value::Number(1514)), ("kept", Value::Text("96"))]);
+        assert_eq!(said, "96 of 1514 bytes were kept by the capture.");
     }
 }

@@ -33,8 +33,9 @@ pub struct Size {
 impl Size {
     /// The remembered size, else the one it comes with.
     pub fn remembered(&self, along: Along) -> f64 {
-        let px = storage::get(self.key).and_then(|text| text.parse().ok());
-        px.map_or_else(|| self.at_first(along), |px: f64| self.clamp(px))
+        // Whole pixels: reading any number would take 10 KB of tables along.
+        let px = storage::get(self.key).and_then(|text| text.parse::<u32>().ok());
+        px.map_or_else(|| self.at_first(along), |px| self.clamp(px.into()))
     }
 
     /// The size it comes with in this window.
@@ -77,7 +78,7 @@ pub fn Splitter(props: &Props) -> Html {
         let (on_move, size) = (props.on_move.clone(), props.size);
         move |px: f64| {
             let px = size.clamp(px);
-            storage::set(size.key, &px.to_string());
+            storage::set(size.key, &px.round().to_string());
             on_move.emit(px);
         }
     };

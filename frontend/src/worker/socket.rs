@@ -8,11 +8,11 @@
 //! All binary messages from offset 0 on, put together, are the log: so the number of bytes kept is all there is to remember.
 
 use super::host::{Shared, tell_progress_soon};
+use crate::browser::json::Json;
 use crate::state::Link;
 use gloo::events::EventListener;
 use gloo::timers::callback::Timeout;
 use js_sys::{Array, ArrayBuffer, Uint8Array};
-use serde::Deserialize;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
@@ -41,12 +41,23 @@ struct Inner {
 }
 
 /// What the server says in text messages.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Debug)]
 enum Said {
     Hello { live: bool },
     End { why: String },
     Refused { message: String, what_to_do: String },
+}
+
+impl Said {
+    fn read(text: &str) -> Option<Self> {
+        let said = Json::parse(text)?;
+        Some(match said.text("type")?.as_str() {
+            "hello" => Self::Hello { live: said.truth("live")? },
+            "end" => Self::End { why: said.text("why")? },
+            "refused" => Self::Refused { message: said.text("message")?, what_to_do: said.text("what_to_do")? },
+            _ => return None,
+        })
+    }
 }
 
 impl Socket {
@@ -117,7 +128,7 @@ impl Inner {
             self.attempt.set(0);
             self.host.borrow_mut().take(&Uint8Array::new(buffer));
             tell_progress_soon(&self.host);
-        } else if let Some(said) = data.as_string().and_then(|text| serde_json::from_str::<Said>(&text).ok()) {
+        } else if let Some(said) = data.as_string().and_then(|text| Said::read(&text)) {
             match said {
                 Said::Hello { live } => self.tell(if live { Link::Live } else { Link::Fetching }),
                 Said::End { why } => {
