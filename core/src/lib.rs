@@ -10,20 +10,9 @@
 #[macro_use]
 extern crate dropscope_wasm_test;
 
-pub mod anchor;
-pub mod counters;
-pub mod dissect;
-pub mod drops;
 pub mod filter;
-pub mod finding;
-pub mod flow;
-pub mod ids;
-pub mod log;
 pub mod query;
-pub mod reference;
 pub mod rules;
-pub mod script;
-mod sort;
-pub mod store;
-pub mod time;
 pub mod timeline;
+
+pub use dropscope_packets::{anchor, counters, dissect, drops, finding, flow, ids, log, reference, script, sort, store, time};

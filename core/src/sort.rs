@@ -7,12 +7,12 @@
 use std::cmp::Ordering;
 
 /// Sorts as `[T]::sort_by_key` does: equal rows keep their order.
-pub(crate) fn by_key<T, K: Ord>(rows: &mut [T], key: impl Fn(&T) -> K) {
+pub fn by_key<T, K: Ord>(rows: &mut [T], key: impl Fn(&T) -> K) {
     by(rows, |a, b| key(a).cmp(&key(b)));
 }
 
 /// Sorts as `[T]::sort_by` does: equal rows keep their order.
-pub(crate) fn by<T>(rows: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
+pub fn by<T>(rows: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     let mut from: Vec<usize> = (0..rows.len()).collect();
     order(&mut from, &|a, b| compare(&rows[a], &rows[b]));
     // Each cycle of the permutation is walked once; a row that stands right names itself.

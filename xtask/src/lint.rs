@@ -13,6 +13,8 @@ pub(crate) fn lint() -> Result<()> {
     let wasm = [
         "clippy",
         "-p",
+        "dropscope-packets",
+        "-p",
         "dropscope-core",
         "-p",
         "dropscope-frontend",

@@ -75,6 +75,7 @@ fn wasm(sum: &mut Sum, path: &OsStr) -> Result<()> {
         say(&format!("{} tests of {package} passed in Chromium", sum.passed - before));
         Ok(())
     };
+    in_chromium("dropscope-packets")?;
     in_chromium("dropscope-core")?;
     in_chromium("dropscope-frontend")
 }
@@ -82,6 +83,7 @@ fn wasm(sum: &mut Sum, path: &OsStr) -> Result<()> {
 /// The real page in a real browser, against the real agent in real namespaces.
 fn browser(sum: &mut Sum, path: &OsStr) -> Result<()> {
     page::build_with(path)?;
+    sum.count_download(page::download()?);
     say("tests of page, agent and labs together");
     shell::run("cargo", &["build", "-p", "dropscope-agent"])?;
     let binary = setup::target_folder().join("debug/dropscope");
@@ -91,6 +93,18 @@ fn browser(sum: &mut Sum, path: &OsStr) -> Result<()> {
 }
 
 impl Sum {
+    /// The first download is a test, too.
+    fn count_download(&mut self, bytes: u64) {
+        let most = page::MOST_DOWNLOAD;
+        say(&format!("the first download is {bytes} bytes; {most} are allowed"));
+        if bytes > most {
+            self.failed += 1;
+            self.broken.push(format!("the first download: {bytes} bytes are more than the {most} of xtask/src/page.rs"));
+        } else {
+            self.passed += 1;
+        }
+    }
+
     /// Runs one command, shows what it prints, and adds up its `test result:` lines and `SKIPPED` lines.
     fn run(&mut self, command: &mut Command) -> Result<()> {
         let line = shell::line_of(command);

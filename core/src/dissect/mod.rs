@@ -46,7 +46,7 @@ pub fn dissect(link_type: u32, data: &[u8], wire_len: u32) -> Packet<'_> {
 }
 
 /// The packet that an ICMP error quotes, as far as it does.
-pub(crate) fn quoted<'a>(packet: &Packet<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
+pub fn quoted<'a>(packet: &Packet<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
     let Transport::Icmp(icmp) = &packet.transport else { return None };
     icmp.quote.as_ref()?;
     Some(info::walked_quote(data, icmp.offset as usize + 8).0)
@@ -54,8 +54,6 @@ pub(crate) fn quoted<'a>(packet: &Packet<'_>, data: &'a [u8]) -> Option<Packet<'
 
 #[cfg(test)]
 mod samples;
-#[cfg(test)]
-pub(crate) use samples::sample;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ pub(super) fn bytes(hex: &str) -> Vec<u8> {
 }
 
 /// A sample's link type and bytes.
-pub(crate) fn sample(name: &str) -> (u32, Vec<u8>) {
+pub(super) fn sample(name: &str) -> (u32, Vec<u8>) {
     let (link, _, hex) = SAMPLES.iter().find(|(_, its, _)| *its == name).expect("is among them");
     (*link, bytes(hex))
 }

@@ -419,7 +419,7 @@ impl Hole {
         Self { first, last, noticed, missed_by_peer: None, acked: None, filled: None }
     }
     /// How many bytes are missing.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.last - self.first + 1
     }
 }

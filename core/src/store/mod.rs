@@ -292,17 +292,17 @@ impl Store {
     }
 
     /// Stored times, in order of arrival, from packet `from` on up to and with `to`.
-    pub(crate) fn times(&self, from: usize, to: usize) -> impl Iterator<Item = &[i64]> {
+    pub fn times(&self, from: usize, to: usize) -> impl Iterator<Item = &[i64]> {
         self.slices(from, to, |block| &block.times[..])
     }
 
     /// Bytes on the wire, likewise.
-    pub(crate) fn wire_lens(&self, from: usize, to: usize) -> impl Iterator<Item = &[u32]> {
+    pub fn wire_lens(&self, from: usize, to: usize) -> impl Iterator<Item = &[u32]> {
         self.slices(from, to, |block| &block.wire_lens[..])
     }
 
     /// Small facts and labels of the packet at an index from 0.
-    pub(crate) fn marks(&self, index: usize) -> (Labels, Facts) {
+    pub fn marks(&self, index: usize) -> (Labels, Facts) {
         let place = self.place(number(index));
         place.map_or_else(Default::default, |(block, at)| (Labels::from_bits(block.labels[at]), Facts(block.facts[at])))
     }

@@ -84,10 +84,15 @@ fn name(transport: Option<Protocol>) -> &'static str {
     }
 }
 
+/// The tests of dissection, a crate below, have them.
+#[cfg(test)]
+#[path = "../../dissect/samples.rs"]
+mod samples;
+
 #[cfg(test)]
 mod tests {
     use super::super::case::of_log;
-    use crate::dissect::sample;
+    use super::samples::sample;
     use crate::script::{Script, Scripted};
 
     /// A log of one packet of dissection's samples.
