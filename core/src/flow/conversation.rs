@@ -306,6 +306,8 @@ pub struct Course {
     pub needless_by_dsack: u32,
     /// See `needless_by_dsack`.
     pub needless_by_eifel: u32,
+    /// See `needless_by_dsack`.
+    pub needless_by_frto: u32,
     /// Ends of bursts that were lost, so that only a timer or a probe could mend them, and were acknowledged then.
     pub tail_losses: u32,
     /// From their first sending to the last, in all.

@@ -145,6 +145,8 @@ pub enum Evidence {
     Dsack,
     /// The peer echoed later the time stamp of the first sending (Eifel detection, RFC 3522).
     Eifel,
+    /// The peer acknowledged later in two steps what had been sent but once before the timer ran out (F-RTO, RFC 5682).
+    Frto,
     /// The peer acknowledged bytes that were never seen here.
     PeerHasThem,
     /// All bytes up to there were captured.

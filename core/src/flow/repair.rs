@@ -4,7 +4,8 @@
 //! Kept only of directions that had a loss told or a segment sent again. By relative sequence numbers throughout.
 //! Everything is bounded: what was sent again longer ago than the last `MOST_AGAIN` is not amended any more.
 //!
-//! **Sources.** RFC 2018 and RFC 2883 (SACK, D-SACK), RFC 3522 (Eifel detection), RFC 7323 section 4.3 (which TSval is echoed).
+//! **Sources.** RFC 2018 and RFC 2883 (SACK, D-SACK), RFC 3522 (Eifel detection), RFC 5682 (F-RTO), RFC 7323 section 4.3 (which
+//! TSval is echoed).
 
 use super::cause::{Cause, Moment, Sign};
 use super::conversation::Seen;
@@ -36,6 +37,19 @@ pub(super) struct Repair {
     open: u32,
     /// When the latest of those that it has was sent.
     delivered_at: Option<Timestamp>,
+    /// What the ACKs after a timeout may show of it.
+    after_timeout: Option<AfterTimeout>,
+}
+
+/// What F-RTO waits for (RFC 5682 section 2.1): after a timeout one segment was sent again, and nothing else since.
+#[derive(Clone, Copy, Debug)]
+struct AfterTimeout {
+    /// The segment sent again.
+    no: PacketNo,
+    /// What had been sent when the timer ran out: an ACK of all of it tells nothing.
+    recover: u64,
+    /// What the first ACK after the timeout acknowledged, once it came.
+    acked: Option<u64>,
 }
 
 /// A segment that was sent again.
@@ -80,6 +94,9 @@ impl Repair {
             *first = (*first).max(ack);
             first < end
         });
+        if let Some(told) = self.advance_after_timeout(ack, seen) {
+            tell(Told::Amended(told));
+        }
         if self.open == 0 {
             return;
         }
@@ -103,6 +120,24 @@ impl Repair {
         }
     }
 
+    /// The second ACK after a timeout that moves on, while nothing but the one segment was sent again, acknowledges what was
+    /// sent but once: that had arrived, or was on its way, and the timer ran out too soon.
+    fn advance_after_timeout(&mut self, ack: u64, seen: Seen) -> Option<Amended> {
+        let waiting = self.after_timeout.as_mut()?;
+        if waiting.acked.is_none() && ack < waiting.recover {
+            waiting.acked = Some(ack);
+            return None;
+        }
+        let waiting = self.after_timeout.take().filter(|waiting| waiting.acked.is_some())?;
+        let index = self.again.iter().rposition(|again| again.no == waiting.no)?;
+        let again = &self.again[index];
+        if again.judgement.verdict == Verdict::SentNeedlessly {
+            return None;
+        }
+        let tail = again.judgement.tail.then(|| self.cost(again));
+        Some(self.again[index].amend(Evidence::Frto, seen, tail))
+    }
+
     /// From when a segment was first sent until its last repeat.
     fn cost(&self, again: &Again) -> Nanos {
         let last = self.last_of(again.seq).map_or(again.at, |last| last.at);
@@ -113,6 +148,8 @@ impl Repair {
     pub(super) fn repeats(&mut self, seen: Seen) {
         self.duplicate_acks = self.duplicate_acks.saturating_add(1);
         self.told = Some(seen);
+        // RFC 5682 section 2.1, steps 2a and 3a: a duplicate ACK says that something is missing.
+        self.after_timeout = None;
     }
 
     /// Takes the SACK blocks of an ACK up to before `ack`; what a D-SACK among them proves.
@@ -187,6 +224,11 @@ impl Repair {
     /// the sending before it was a probe, not the timer.
     pub(super) fn sent_again(&mut self, again: Again, sent_to: u64) -> Option<Amended> {
         let amended = self.was_probe(&again, sent_to);
+        let is_timeout = again.judgement.cause == Some(Cause::Timeout) && again.judgement.verdict == Verdict::LostAfterTap;
+        let is_first = self.last_of(again.seq).is_none() && self.sacked.is_empty();
+        // A handshake is no data, and a segment that was all there was is answered by one ACK.
+        let waits = is_timeout && is_first && again.seq > 0 && again.end < sent_to;
+        self.after_timeout = waits.then_some(AfterTimeout { no: again.no, recover: sent_to, acked: None });
         match again.judgement.cause {
             Some(Cause::Timeout) => {
                 self.timeout_to = sent_to;

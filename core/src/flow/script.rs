@@ -257,6 +257,7 @@ fn tell_side(out: &mut String, name: &str, side: &Side) {
         (side.needless, "needless"),
         (side.needless_by_dsack, "by dsack"),
         (side.needless_by_eifel, "by eifel"),
+        (side.needless_by_frto, "by f-rto"),
         (side.windows_filled, "windows filled"),
         (side.window_probes, "probes"),
     ] {

@@ -118,8 +118,11 @@ impl Course {
         if before.verdict != Verdict::SentNeedlessly {
             add(&mut self.needless, segments);
         }
-        for (evidence, count) in [(Evidence::Dsack, &mut self.needless_by_dsack), (Evidence::Eifel, &mut self.needless_by_eifel)]
-        {
+        for (evidence, count) in [
+            (Evidence::Dsack, &mut self.needless_by_dsack),
+            (Evidence::Eifel, &mut self.needless_by_eifel),
+            (Evidence::Frto, &mut self.needless_by_frto),
+        ] {
             if before.evidence == evidence {
                 take(count, segments);
             }

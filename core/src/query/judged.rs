@@ -44,6 +44,7 @@ pub(super) fn nodes(known: &Knowledge<'_>, no: PacketNo, row: &Row) -> Vec<Node>
     nodes.extend(store.corrected_by(no).map(|(earlier, judgement)| {
         let how = match judgement.evidence {
             Evidence::Eifel => "the time stamp it echoes is that of the first sending, which arrived",
+            Evidence::Frto => "it acknowledges, as the second after the timeout, what had been sent but once (F-RTO)",
             _ => "its first SACK block tells of bytes received twice (D-SACK)",
         };
         said("Shows", format!("that packet {earlier} was sent needlessly: {how}"), "")
@@ -127,6 +128,11 @@ fn why(judgement: &Judgement) -> String {
         Evidence::Dsack => "the receiver told later that it got these bytes twice (D-SACK, RFC 2883)".into(),
         Evidence::Eifel => {
             "the receiver echoed the time stamp of the first sending, so that had arrived (Eifel, RFC 3522)".into()
+        }
+        Evidence::Frto => {
+            "the ACKs after the timeout moved on over what had been sent but once, so that had arrived and the timer ran out too soon \
+             (F-RTO, RFC 5682)"
+                .into()
         }
         Evidence::PeerHasThem => "the peer acknowledges bytes that were never captured".into(),
         Evidence::AllSeen => "all bytes up to there were captured".into(),

@@ -12,7 +12,7 @@
 //! **Near misses.** Packets captured twice are copies, not retransmissions. A capture of one direction cannot tell.
 //!
 //! **Sources.** Wireshark packet-tcp.c for the label; `flow::Judgement` for the causes (RFC 6298, RFC 6675, RFC 8985) and for
-//! what was needless (RFC 2883, RFC 3522); DIAGNOSIS R1 to R5. The lab `tbf-overlimit`: the kernel counts 56 segments sent
+//! what was needless (RFC 2883, RFC 3522, RFC 5682); DIAGNOSIS R1 to R5. The lab `tbf-overlimit`: the kernel counts 56 segments sent
 //! again (TcpRetransSegs), as does this.
 
 use super::draft::{Draft, command, packet, reason};
@@ -126,6 +126,7 @@ fn finding(group: &PathGroup<'_>) -> Finding {
             stuck.ip_len
         );
         reasons.push(reason(text, [packet(stuck.first_sent), packet(stuck.last_sent)]));
+        reasons.extend(given_up(flow, direction).map(|text| reason(text, [packet(stuck.last_sent)])));
     }
     reasons.push(reason(
         match upstream {
@@ -176,6 +177,26 @@ fn finding(group: &PathGroup<'_>) -> Finding {
     .finding()
 }
 
+/// From the first sending to the last before Linux gives a connection up: `tcp_retries2` = 15 times, the wait doubling from
+/// 200 ms to 120 s, and a last wait of 120 s, 924.6 s in all (ip-sysctl.rst). Applications that wait less long set
+/// `TCP_USER_TIMEOUT`.
+const LONGEST_TRY: Nanos = Nanos::from_millis(804_600);
+
+/// The end of a sender that tried as long as it does: no RST says so on the wire.
+fn given_up(flow: &Flow, direction: Direction) -> Option<String> {
+    let side = flow.side(direction);
+    let stuck = side.stuck?;
+    let tried = stuck.last_sent.at - stuck.first_sent.at;
+    let is_end = flow.last.no == stuck.last_sent.no && side.rst.is_none();
+    (is_end && tried >= LONGEST_TRY).then(|| {
+        format!(
+            "{} tried for {tried}, as long as Linux does (tcp_retries2), and then fell silent: it has given the connection up, which the \
+             other side was not told (TcpExtTCPAbortOnTimeout counts it).",
+            flow.sender(direction)
+        )
+    })
+}
+
 /// What made the senders send again: `Of 10 segments sent again 4 by timeout, 5 fast, 1 as tail loss probe; 2 needlessly
 /// (D-SACK).`
 fn causes(group: &PathGroup<'_>, again: u64) -> Option<String> {
@@ -200,11 +221,14 @@ fn causes(group: &PathGroup<'_>, again: u64) -> Option<String> {
         parts.push(format!("{} for a reason that the capture does not show", say::number(again - known)));
     }
     let needless = sum(|side| side.needless);
-    let proofs: Vec<&str> =
-        [(sum(|side| side.needless_by_dsack), "D-SACK"), (sum(|side| side.needless_by_eifel), "the echoed time stamp")]
-            .into_iter()
-            .filter_map(|(count, proof)| (count > 0).then_some(proof))
-            .collect();
+    let proofs: Vec<&str> = [
+        (sum(|side| side.needless_by_dsack), "D-SACK"),
+        (sum(|side| side.needless_by_eifel), "the echoed time stamp"),
+        (sum(|side| side.needless_by_frto), "F-RTO"),
+    ]
+    .into_iter()
+    .filter_map(|(count, proof)| (count > 0).then_some(proof))
+    .collect();
     let needless = match (needless, proofs.is_empty()) {
         (0, _) => String::new(),
         (n, true) => format!("; {} needlessly", say::number(n)),
@@ -247,6 +271,37 @@ mod tests {
             ),
             "warning possible: 10.0.0.2 to 10.0.0.1 sent 1 of 4 segments again (25 %); the longest wait was 1.20 s.",
         );
+    }
+
+    /// The reasons of the finding about data sent 16 times, `silent` or ended by a RST.
+    fn reasons_of_a_long_try(end: &str) -> String {
+        let mut script = format!("{OPEN}{REQUEST}");
+        let (mut at, mut wait) = (3_u64, 200_u64);
+        for _ in 0..15 {
+            at += wait;
+            wait = (wait * 2).min(120_000);
+            let (minute, second, milli) = (40 + (at + 1_000) / 60_000, (at + 1_000) / 1_000 % 60, at % 1_000);
+            script += &REQUEST.replace("14:40:01.003", &format!("14:{minute}:{second:02}.{milli:03}"));
+        }
+        let script = crate::script::Script::parse(&(script + end)).expect("a script");
+        let judgement = crate::rules::case::judged(&crate::reference::encode(&script));
+        let finding = judgement.findings.iter().find(|finding| finding.rule == "retransmission").expect("a finding");
+        finding.reasons.iter().map(|reason| reason.text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_sender_that_fell_silent_after_its_last_try_gave_up() {
+        let told = "10.0.0.2:5 tried for 13 min 24 s, as long as Linux does (tcp_retries2), and then fell silent";
+        let silent = reasons_of_a_long_try("");
+        assert!(silent.contains(told), "{silent}");
+        // Near misses: it said so itself, or it was answered after all.
+        for end in [
+            "14:54:26.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [R.], seq 101, ack 1, win 0, length 0\n",
+            "14:54:26.000 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 101, win 512, length 0\n",
+        ] {
+            let ended = reasons_of_a_long_try(end);
+            assert!(!ended.contains("gave up") && !ended.contains("tcp_retries2"), "{ended}");
+        }
     }
 
     #[test]

@@ -292,3 +292,72 @@ fn a_fin_behind_bytes_that_only_the_capture_missed() {
         ",
     );
 }
+
+/// All is late by a quarter of a second, nothing is lost; the ACKs come back one after the other.
+#[test]
+fn two_acks_after_a_timeout_that_move_on_show_that_it_came_too_soon() {
+    check(
+        "
+        0.000 C S 0 <mss 1460>
+        0.010 S S. 0 ack 1 <mss 1460>
+        0.020 C . 1 ack 1
+        0.030 C . 1(100) ack 1
+        0.031 C . 101(100) ack 1
+        0.032 C . 201(100) ack 1
+        0.262 C . 1(100) ack 1
+        0.290 S . 1 ack 101
+        0.291 C . 301(100) ack 1
+        0.292 S . 1 ack 201
+        0.310 S . 1 ack 401
+        ",
+        "
+        7: retransmission, rto 232 ms, judged LostAfterTap of 4 by SeenBefore; Timeout by Waited after 232 ms, tail
+        10: so 7 was SentNeedlessly of 4 by Frto; Timeout by Waited after 232 ms
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 20.0 ms
+          C 7 packets, 500 bytes, to 400, acked 400, 1 sent again (1 timeout), 1 needless, 1 by f-rto
+          S 4 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
+/// Near misses: a duplicate ACK between the two, an ACK of all at once, another segment sent again.
+#[test]
+fn after_a_timeout_one_ack_of_all_or_a_duplicate_shows_nothing() {
+    check(
+        "
+        0.000 C S 0 <mss 1460>
+        0.010 S S. 0 ack 1 <mss 1460>
+        0.020 C . 1 ack 1
+        0.030 C . 1(100) ack 1
+        0.031 C . 101(100) ack 1
+        0.032 C . 201(100) ack 1
+        0.262 C . 1(100) ack 1
+        0.290 S . 1 ack 301
+        1.030 C . 301(100) ack 1
+        1.031 C . 401(100) ack 1
+        1.032 C . 501(100) ack 1
+        1.262 C . 301(100) ack 1
+        1.290 S . 1 ack 401
+        1.291 S . 1 ack 401
+        1.310 S . 1 ack 601
+        2.030 C . 601(100) ack 1
+        2.031 C . 701(100) ack 1
+        2.032 C . 801(100) ack 1
+        2.262 C . 601(100) ack 1
+        2.290 S . 1 ack 701
+        2.291 C . 701(100) ack 1
+        2.310 S . 1 ack 801
+        2.311 S . 1 ack 901
+        ",
+        "
+        7: retransmission, rto 232 ms, judged LostAfterTap of 4 by SeenBefore; Timeout by Waited after 232 ms, tail
+        12: retransmission, rto 232 ms, judged LostAfterTap of 9 by SeenBefore; Timeout by Waited after 232 ms, tail
+        14: duplicate_ack, #1
+        19: retransmission, rto 232 ms, judged LostAfterTap of 16 by SeenBefore; Timeout by Waited after 232 ms, tail
+        21: retransmission, rto 260 ms, judged LostAfterTap of 17 by SeenBefore; AfterTimeout by TimeoutBefore after 260 ms
+        flow 0 port 40000, complete 15, syn 1, syn-ack 2, ack 3, rtt 20.0 ms
+          C 15 packets, 1300 bytes, to 900, acked 900, 4 sent again (3 timeout, 1 after_timeout), 3 tail losses for 696 ms
+          S 8 packets, 0 bytes, to 0, acked 0, 1 dup acks
+        ",
+    );
+}

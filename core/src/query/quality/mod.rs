@@ -12,6 +12,7 @@ use crate::flow::{FlowTable, Observed};
 use crate::store::{Row, Store};
 
 mod capture_lost;
+mod clamped;
 mod clock;
 mod copies;
 mod cut_short;
@@ -48,6 +49,7 @@ const KINDS: &[Kind] = &[
     Kind { name: "midway", severity: Severity::Note, tell: handshake::midway },
     Kind { name: "copies", severity: Severity::Note, tell: copies::tell },
     Kind { name: "offload", severity: Severity::Note, tell: oversized::tell },
+    Kind { name: "mss_clamped", severity: Severity::Note, tell: clamped::tell },
     Kind { name: "tunnel", severity: Severity::Note, tell: tunnel::tell },
     Kind { name: "reordered", severity: Severity::Note, tell: reordered::tell },
     Kind { name: "clock_step", severity: Severity::Warning, tell: clock::tell },
@@ -70,6 +72,7 @@ pub(super) fn quality(known: &Knowledge<'_>) -> Vec<Quality> {
 pub(super) struct Passing {
     copies: copies::Passing,
     oversized: oversized::Passing,
+    clamped: clamped::Passing,
     tunnels: tunnel::Passing,
 }
 
@@ -81,6 +84,7 @@ impl Passing {
             self.copies.note(&original, row);
         }
         self.oversized.note(packet, row, flows);
+        self.clamped.note(packet, seen, row, flows);
         if packet.tunnel.is_some() {
             self.tunnels.note(packet);
         }
