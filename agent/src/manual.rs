@@ -62,7 +62,9 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
         let name = one.get_display_name().unwrap_or(one.get_name());
         let mut page = Vec::new();
         clap_mangen::Man::new(one.clone()).title(name).source(SOURCE).render(&mut page).context("a page cannot be made")?;
-        pages.push((format!("{name}.1"), page));
+        // A page has no date: that is written as nothing, and what follows would be taken for one.
+        let page = String::from_utf8(page).context("a page is text")?.replacen("1  \"", "1 \"\" \"", 1);
+        pages.push((format!("{name}.1"), page.into_bytes()));
     }
     pages.sort();
     Ok(pages)
