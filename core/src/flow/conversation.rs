@@ -199,7 +199,8 @@ pub struct Opened {
 /// One direction of a conversation. Byte numbers are relative: the first byte of data is 1 where the SYN was seen, else the
 /// first byte seen, or the first that the peer acknowledged, is 1. They keep growing past 4 GiB.
 ///
-/// What only TCP conversations with data or trouble have is read through `Deref` to [`Course`].
+/// What only TCP conversations that went on have is read through `Deref` to [`Onward`], and what only those with trouble have
+/// through that to [`Course`].
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Packets.
@@ -227,7 +228,7 @@ pub struct Side {
     /// Its first size of packet, and how many packets had it before a second size came.
     pub(super) first_size: (u32, u32),
     /// Most conversations of one packet have none of these.
-    pub(super) rare: Rare<Course>,
+    pub(super) rare: Rare<Onward>,
 }
 
 impl Side {
@@ -241,6 +242,11 @@ impl Side {
     /// Its packets, each once at however many capture points it was seen. Copies are known of TCP alone.
     pub fn sent(&self) -> u32 {
         self.packets.saturating_sub(self.copies)
+    }
+
+    /// To write to what only conversations with trouble have.
+    pub(super) fn course_mut(&mut self) -> &mut Course {
+        self.rare.get_mut().rare.get_mut()
     }
 
     /// Whether its window was closed then; only the last time that it was is known.
@@ -292,7 +298,22 @@ impl Side {
 /// Sizes of packets told apart in one direction.
 const MOST_SIZES: usize = 24;
 
-/// How one direction of a TCP conversation went; read as fields of [`Side`].
+/// What a direction of a TCP conversation has that did not end with its first packet; read as fields of [`Side`].
+#[derive(Clone, Debug, Default)]
+pub struct Onward {
+    /// Highest byte the peer acknowledged.
+    pub acked_to: Option<u64>,
+    /// Bytes of IP and TCP header of its last segment without SYN: what data would be wrapped in.
+    pub header_bytes: Option<u32>,
+    /// Its first FIN.
+    pub fin: Option<Seen>,
+    /// Bytes of IP and how many packets had that size, once there are two sizes: see [`Side::sizes`].
+    pub(super) sizes: Vec<(u32, u32)>,
+    /// Conversations without trouble have none of these.
+    pub(super) rare: Rare<Course>,
+}
+
+/// What trouble one direction of a TCP conversation had; read as fields of [`Side`].
 #[derive(Clone, Debug, Default)]
 pub struct Course {
     /// Segments sent again, as they are on the wire: labelled `retransmission`, unless they are copies or the evidence says
@@ -353,16 +374,8 @@ pub struct Course {
     pub hole_count: u32,
     /// Bytes never seen, in all.
     pub missing_bytes: u64,
-    /// Bytes of IP and TCP header of its last segment without SYN: what data would be wrapped in.
-    pub header_bytes: Option<u32>,
-    /// Bytes of IP and how many packets had that size, once there are two sizes: see [`Side::sizes`].
-    pub(super) sizes: Vec<(u32, u32)>,
-    /// Highest byte the peer acknowledged.
-    pub acked_to: Option<u64>,
     /// Data that was sent again and never acknowledged: the last such segment, how often it was sent, and its IP length.
     pub stuck: Option<Stuck>,
-    /// Its first FIN.
-    pub fin: Option<Seen>,
     /// Its first RST.
     pub rst: Option<Seen>,
 }
@@ -467,5 +480,6 @@ macro_rules! reads_through {
 reads_through! {
     Flow => FlowRare;
     Handshake => Opened;
-    Side => Course;
+    Side => Onward;
+    Onward => Course;
 }

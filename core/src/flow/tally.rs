@@ -43,7 +43,7 @@ pub(super) fn note_labels(side: &mut Side, labelled: Labelled, judgement: Option
     }
     let verdict = judgement.map(|judgement| judgement.verdict);
     let probe = verdict == Some(Verdict::ZeroWindowProbe);
-    let course = side.rare.get_mut();
+    let course = side.course_mut();
     course.out_of_order += u32::from(labels.any(LATE) && again.is_none() && !probe);
     course.duplicate_acks += u32::from(labels.has(Labels::DUPLICATE_ACK) && verdict != Some(Verdict::NoLossTold));
     course.zero_windows += u32::from(labels.has(Labels::ZERO_WINDOW));
@@ -72,7 +72,7 @@ pub(super) fn note_labels(side: &mut Side, labelled: Labelled, judgement: Option
 /// How long its own window was closed.
 pub(super) fn note_window(side: &mut Side, header: &Header<'_>, labels: Labels, seen: Seen) {
     if labels.has(Labels::ZERO_WINDOW) {
-        let course = side.rare.get_mut();
+        let course = side.course_mut();
         if course.closed_since.is_none() {
             course.closed_since = Some(seen);
             course.closed_runs += 1;
@@ -80,7 +80,7 @@ pub(super) fn note_window(side: &mut Side, header: &Header<'_>, labels: Labels, 
     } else if let Some(closed) = side.closed_since
         && (header.window != 0 || header.flags.has(TcpFlags::RST))
     {
-        let course = side.rare.get_mut();
+        let course = side.course_mut();
         let length = seen.at - closed.at;
         course.closed_time = sum(course.closed_time, length);
         course.longest_closed = course.longest_closed.max(Some(length));

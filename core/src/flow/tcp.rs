@@ -5,7 +5,7 @@
 
 use super::analysis::{self, Analysis, Labelled};
 use super::cause::RoundTrip;
-use super::conversation::{Course, Flow, Hole, Seen, Side, Stuck};
+use super::conversation::{Flow, Hole, Seen, Side, Stuck};
 use super::copies::{Copies, Fingerprint};
 use super::judgement::{Evidence, Judgement, Scene, Stamp};
 use super::repair::{Again, Amended, Repair, Told};
@@ -130,14 +130,14 @@ impl Tcp {
         let side = &mut flow.sides[direction.index()];
         note_header(side, ip, header);
         if copy.is_some() {
-            side.rare.get_mut().copies += 1;
+            side.course_mut().copies += 1;
             if copy.is_some_and(|copy| copy.brings_more) {
                 self.note_bytes(flow, direction, &placed, header, labelled, taken.seen, amended);
             }
         } else {
             let segments = full.map_or(1, |full| header.payload_len.div_ceil(full).max(1));
             if segments > 1 {
-                let course = side.rare.get_mut();
+                let course = side.course_mut();
                 course.joined = course.joined.saturating_add(segments - 1);
             }
             let again = is_sent_again(labelled.labels, judgement);
@@ -148,9 +148,8 @@ impl Tcp {
                     self.note_stuck(side, direction, &placed, ip, header, taken.seen);
                 }
                 if let Some(judgement) = judgement {
-                    let course = side.rare.get_mut();
-                    if let Some(told) = self.note_again(course, direction, &placed, segments, judgement, taken.seen) {
-                        course.amend(&told);
+                    if let Some(told) = self.note_again(side, direction, &placed, segments, judgement, taken.seen) {
+                        side.course_mut().amend(&told);
                         amended.push(told);
                     }
                 }
@@ -270,7 +269,7 @@ impl Tcp {
         if side.acked_to.is_some_and(|acked| placed.seq <= acked) {
             return;
         }
-        let course = side.rare.get_mut();
+        let course = side.course_mut();
         match &mut course.stuck {
             Some(stuck) if stuck.first == placed.seq => {
                 stuck.sent += 1;
@@ -299,15 +298,15 @@ impl Tcp {
     /// Remembers a segment sent again, for what may be proved of it later.
     fn note_again(
         &mut self,
-        course: &Course,
+        side: &Side,
         direction: Direction,
         placed: &Placed,
         segments: u32,
         judgement: Judgement,
         seen: Seen,
     ) -> Option<Amended> {
-        let oldest = course.acked_to.is_some_and(|acked| placed.seq == acked + 1);
-        let acked = course.acked_to.is_some_and(|acked| placed.end <= acked + 1);
+        let oldest = side.acked_to.is_some_and(|acked| placed.seq == acked + 1);
+        let acked = side.acked_to.is_some_and(|acked| placed.end <= acked + 1);
         let end = &mut self.ends[direction.index()];
         let stamp = placed.stamp.tsval.filter(|_| oldest);
         let again = Again { no: seen.no, at: seen.at, seq: placed.seq, end: placed.end, stamp, segments, acked, judgement };
@@ -334,11 +333,11 @@ impl Tcp {
             let echo = header.options.timestamps.map(|(_, echo)| echo);
             repair.news(ack, echo, seen, |told| match told {
                 Told::Amended(told) => {
-                    sender.rare.get_mut().amend(&told);
+                    sender.course_mut().amend(&told);
                     amended.push(told);
                 }
                 Told::TailRepaired(cost) => {
-                    let course = sender.rare.get_mut();
+                    let course = sender.course_mut();
                     course.tail_losses += 1;
                     course.tail_loss_time = sum(course.tail_loss_time, cost);
                 }
@@ -354,7 +353,7 @@ impl Tcp {
                 *block = (reference.relative(*left), reference.relative(*right));
             }
             if let Some(told) = repair.sacks(ack, &blocks[..count], seen) {
-                sender.rare.get_mut().amend(&told);
+                sender.course_mut().amend(&told);
                 amended.push(told);
             }
         }
@@ -389,9 +388,10 @@ impl Tcp {
         }
         let news = ack > 0 && sender.packets > 0 && sender.acked_to.is_none_or(|acked| acked < ack - 1);
         if news {
-            let course = sender.rare.get_mut();
-            course.acked_to = Some(ack - 1);
-            course.stuck = course.stuck.filter(|stuck| stuck.first >= ack);
+            sender.rare.get_mut().acked_to = Some(ack - 1);
+            if sender.stuck.is_some_and(|stuck| stuck.first < ack) {
+                sender.course_mut().stuck = None;
+            }
             end.news_at = Some(seen.at);
         }
         Self::note_repair(end, sender, ack, news, (header, labelled.labels, seen), amended);
@@ -401,7 +401,7 @@ impl Tcp {
         let Some(reference) = end.reference else { return };
         let farthest_sack = header.options.sack.iter().map(|(left, _)| reference.relative(*left)).max();
         let repeats = labelled.labels.any(Labels::DUPLICATE_ACK);
-        for hole in &mut sender.rare.get_mut().holes {
+        for hole in &mut sender.course_mut().holes {
             if ack > hole.last {
                 hole.acked = hole.acked.or(hole.filled.is_none().then_some(seen));
             } else if ack <= hole.first
@@ -425,7 +425,7 @@ impl Hole {
 }
 
 fn open_hole(side: &mut Side, hole: Hole) {
-    let course = side.rare.get_mut();
+    let course = side.course_mut();
     course.hole_count += 1;
     course.missing_bytes += hole.bytes();
     if course.holes.len() >= MOST_HOLES {
@@ -440,7 +440,7 @@ fn open_hole(side: &mut Side, hole: Hole) {
 
 /// The bytes from `seq` up to before `end` came after all.
 fn fill_holes(side: &mut Side, seq: u64, end: u64, seen: Seen) {
-    let course = side.rare.get_mut();
+    let course = side.course_mut();
     let mut pieces = Vec::new();
     course.holes.retain_mut(|hole| {
         if hole.filled.is_some() || end <= hole.first || seq > hole.last {
@@ -491,7 +491,7 @@ fn note_ends(flow: &mut Flow, direction: Direction, header: &Header<'_>, seen: S
     }
     let refusal = flow.handshake.refused.is_some_and(|refused| refused.no == seen.no);
     if header.flags.has(TcpFlags::RST) && side.rst.is_none() && !refusal {
-        side.rare.get_mut().rst = Some(seen);
+        side.course_mut().rst = Some(seen);
     }
 }
 
