@@ -60,7 +60,17 @@ struct Read {
 
 /// Reads every capture and says what is wrong.
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let read: Vec<Read> = by_recording(&args.files).iter().map(|files| read(files)).collect();
+    let groups = by_recording(&args.files);
+    let mut engine = Engine::new();
+    let read: Vec<Read> = groups
+        .iter()
+        .map(|files| {
+            engine = Engine::new();
+            read(files, &mut engine)
+        })
+        .collect();
+    // The process ends with the report: taking the last engine apart before, box by box, was a fifteenth of the work.
+    std::mem::forget(engine);
     let reports: Vec<Report<'_>> = read.iter().map(Read::report).collect();
     let joined = |one: fn(&Report<'_>) -> String| reports.iter().map(one).collect::<Vec<_>>().join("\n");
     let text = if args.json {
@@ -86,16 +96,15 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
 }
 
 /// Reads one capture: a file, or the segments it was recorded in.
-fn read(files: &[PathBuf]) -> Read {
-    let mut engine = Engine::new();
+fn read(files: &[PathBuf], engine: &mut Engine) -> Read {
     let mut troubles = Vec::new();
-    let fed = Input::open_all(files).and_then(|input| {
-        input.each_chunk(|bytes| {
-            engine.push(bytes);
-            Ok(())
-        })
-    });
-    engine.finish();
+    let fed = match Input::open_all(files) {
+        Ok(input) => input.feed(engine),
+        Err(error) => {
+            engine.finish();
+            Err(error)
+        }
+    };
     // A broken end of the file is in the overview; this is what kept its bytes from being read at all.
     match fed {
         Ok(None) => {}
@@ -156,12 +165,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_or_no_capture_is_told_once() {
-        let missing = read(&["/no/such/file.pcap".into()]);
+        let missing = read(&["/no/such/file.pcap".into()], &mut Engine::new());
         assert!(!missing.is_readable);
         let sentences: Vec<&str> = missing.overview.quality.iter().map(|one| one.sentence.as_str()).collect();
         assert_eq!(sentences.len(), 1, "{sentences:?}");
         assert!(sentences[0].starts_with("/no/such/file.pcap cannot be read"), "{sentences:?}");
-        let wrong = read(&[concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()]);
+        let wrong = read(&[concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()], &mut Engine::new());
         assert_eq!((wrong.is_readable, wrong.overview.quality.len()), (false, 1), "{:?}", wrong.overview.quality);
     }
 }

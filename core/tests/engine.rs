@@ -7,7 +7,7 @@ extern crate dropscope_wasm_test;
 mod kept;
 
 use dropscope_core::anchor::Anchor;
-use dropscope_core::query::{Answer, Engine, FlowSort, PacketRows, Query, Rows, Rung, Selection, TrackMarks};
+use dropscope_core::query::{Answer, Batch, Engine, FlowSort, PacketRows, Parser, Query, Rows, Rung, Selection, TrackMarks};
 use dropscope_core::reference;
 #[cfg(not(target_arch = "wasm32"))]
 use proptest::prelude::*;
@@ -22,6 +22,18 @@ fn read(log: &[u8], size: usize) -> Engine {
     let mut engine = Engine::new();
     log.chunks(size.max(1)).for_each(|chunk| engine.push(chunk));
     engine.finish();
+    engine
+}
+
+/// The same in two halves: see `Parser`.
+fn read_in_halves(log: &[u8], size: usize) -> Engine {
+    let (mut parser, mut engine, mut batch) = (Parser::new(), Engine::new(), Batch::default());
+    for chunk in log.chunks(size.max(1)) {
+        parser.push(chunk, &mut batch);
+        engine.take(&mut batch);
+    }
+    parser.finish(&mut batch);
+    engine.take(&mut batch);
     engine
 }
 
@@ -123,7 +135,20 @@ fn small_pieces_and_large_ones_give_the_same_answers() {
         let whole = everything(&mut read(&log, usize::MAX), &log);
         for size in [1, 13, 1_000] {
             assert_eq!(everything(&mut read(&log, size), &log), whole, "in pieces of {size} bytes");
+            assert_eq!(everything(&mut read_in_halves(&log, size), &log), whole, "in two halves and pieces of {size} bytes");
         }
+    }
+}
+
+/// Fragments, quoted packets, tunnels, tags, comments and broken ends go through both halves as they are.
+#[test]
+fn reading_in_two_halves_says_the_same_of_every_kept_capture() {
+    for (name, log) in kept::captures() {
+        let (one, two) = (read(log, 10_000), read_in_halves(log, 10_000));
+        assert_eq!(two.end(), one.end(), "{name}");
+        assert_eq!(two.findings().findings, one.findings().findings, "{name}");
+        assert_eq!(two.overview().quality, one.overview().quality, "{name}");
+        assert_eq!(two.progress().span, one.progress().span, "{name}");
     }
 }
 

@@ -27,10 +27,13 @@ pub struct Packet<'a> {
     pub transport: Transport<'a>,
     /// Header checksum of each IPv4 layer, outermost first: good, bad, or unverified where the header was cut; `None` where
     /// its length cannot be right.
-    pub ip_checksums: ArrayVec<Option<Checksum>, 4>,
+    pub ip_checksums: IpChecksums,
     /// Where and why dissection stopped before the end, if it did.
     pub stop: Option<Stop>,
 }
+
+/// See [`Packet::ip_checksums`].
+pub type IpChecksums = ArrayVec<Option<Checksum>, 4>;
 
 /// Which network layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
@@ -105,6 +108,40 @@ pub struct Tunnel {
     pub name: &'static str,
     /// IP layers outside of it.
     pub outside: u8,
+}
+
+impl<'a> Packet<'a> {
+    /// The same without the bytes it borrows, and those: the data of its transport.
+    pub fn detach(self) -> (Packet<'static>, &'a [u8]) {
+        let (transport, payload) = match self.transport {
+            Transport::None => (Transport::None, &[][..]),
+            Transport::Tcp(Tcp { src, dst, seq, ack, flags, window, payload_len, payload, options, checksum, offset }) => {
+                let tcp = Tcp { src, dst, seq, ack, flags, window, payload_len, payload: &[], options, checksum, offset };
+                (Transport::Tcp(tcp), payload)
+            }
+            Transport::Udp(Udp { protocol, src, dst, payload_len, payload, checksum, offset }) => {
+                (Transport::Udp(Udp { protocol, src, dst, payload_len, payload: &[], checksum, offset }), payload)
+            }
+            Transport::Icmp(Icmp { protocol, kind, code, mtu, echo, quote, payload, checksum, offset }) => {
+                (Transport::Icmp(Icmp { protocol, kind, code, mtu, echo, quote, payload: &[], checksum, offset }), payload)
+            }
+            Transport::Ports { protocol, src, dst } => (Transport::Ports { protocol, src, dst }, &[][..]),
+            Transport::Other(protocol) => (Transport::Other(protocol), &[][..]),
+        };
+        let Self { vlans, service_vlans, net, ip, outer, ip_depth, tunnel, arp, ip_checksums, stop, .. } = self;
+        let packet = Packet { vlans, service_vlans, net, ip, outer, ip_depth, tunnel, arp, transport, ip_checksums, stop };
+        (packet, payload)
+    }
+
+    /// Gives its transport the data it stands before, where it has any.
+    pub fn attach(&mut self, data: &'a [u8]) {
+        match &mut self.transport {
+            Transport::Tcp(tcp) => tcp.payload = data,
+            Transport::Udp(udp) => udp.payload = data,
+            Transport::Icmp(icmp) => icmp.payload = data,
+            Transport::None | Transport::Ports { .. } | Transport::Other(_) => {}
+        }
+    }
 }
 
 impl Packet<'_> {

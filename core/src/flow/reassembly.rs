@@ -39,6 +39,13 @@ struct Datagram {
 }
 
 impl Reassembly {
+    /// Whether it has to do with a packet: with a fragment, and with an ICMP error, which may quote one.
+    #[inline]
+    pub fn wants(packet: &Packet<'_>) -> bool {
+        let is_fragment = packet.ip.as_ref().is_some_and(|ip| ip.fragment.is_some());
+        is_fragment || matches!(&packet.transport, Transport::Icmp(icmp) if icmp.quote.is_some())
+    }
+
     /// Takes a packet and, if it completes a datagram, gives that: a plain IP packet (LINKTYPE_RAW, 101) without options.
     /// `data` are the packet's bytes as they were dissected.
     pub fn complete(&mut self, packet: &Packet<'_>, data: &[u8], at: Timestamp) -> Option<Vec<u8>> {

@@ -42,6 +42,28 @@ pub enum Record<'a> {
     },
 }
 
+impl<'a> Record<'a> {
+    /// The record without what it borrows: all but packets borrow nothing, and those come back as they are.
+    pub fn detach(self) -> Result<Record<'static>, PacketRecord<'a>> {
+        Ok(match self {
+            Self::Packet(packet) => return Err(packet),
+            Self::Section(section) => Record::Section(section),
+            Self::Interface(interface) => Record::Interface(interface),
+            Self::Statistics(statistics) => Record::Statistics(statistics),
+            Self::Names(names) => Record::Names(names),
+            Self::Host(host) => Record::Host(host),
+            Self::Clock(clock) => Record::Clock(clock),
+            Self::Catalogue(catalogue) => Record::Catalogue(catalogue),
+            Self::Snapshot(snapshot) => Record::Snapshot(snapshot),
+            Self::RuleSet(rules) => Record::RuleSet(rules),
+            Self::KernelDrop(drop) => Record::KernelDrop(drop),
+            Self::Probe(probe) => Record::Probe(probe),
+            Self::Mark(mark) => Record::Mark(mark),
+            Self::Skipped { block_type, length } => Record::Skipped { block_type, length },
+        })
+    }
+}
+
 /// A section of a pcapng file, or a pcap file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Section {
@@ -148,6 +170,14 @@ pub struct PacketRecord<'a> {
     pub drop_count: Option<u64>,
     /// `opt_comment`s.
     pub comments: Vec<String>,
+}
+
+impl PacketRecord<'_> {
+    /// The record without its bytes.
+    pub fn detach(self) -> PacketRecord<'static> {
+        let Self { no, interface, link_type, time, wire_len, offset, data: _, flags, drop_count, comments } = self;
+        PacketRecord { no, interface, link_type, time, wire_len, offset, data: &[], flags, drop_count, comments }
+    }
 }
 
 /// An Interface Statistics Block.

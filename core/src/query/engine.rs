@@ -5,8 +5,8 @@ use super::offload::Offload;
 use super::recording::Recording;
 use super::scan::Scans;
 use super::{
-    Answer, ByteSource, Findings, Overview, Progress, Query, counters, drops, flows, help, ladder, locate, overview, packet,
-    quality, rows, tracks,
+    Answer, Batch, ByteSource, Findings, Overview, Progress, Query, counters, drops, flows, help, ladder, locate, overview,
+    packet, quality, rows, tracks,
 };
 use crate::filter::Named;
 use crate::finding::{Finding, Severity};
@@ -33,6 +33,7 @@ pub struct Engine {
     /// How often the rules ran.
     judged: u64,
     revision: u64,
+    bytes_read: u64,
     ended: bool,
     end: Option<End>,
 }
@@ -70,7 +71,23 @@ impl Engine {
     pub fn push(&mut self, bytes: &[u8]) {
         let recording = &mut self.recording;
         self.decoder.push(bytes, |record| recording.take(record));
+        self.bytes_read = self.decoder.bytes_read();
+        self.end = self.decoder.end().cloned();
         self.revision += 1;
+    }
+
+    /// Takes what a [`Parser`](super::Parser) made of the next bytes, in place of [`push`](Engine::push) and
+    /// [`finish`](Engine::finish); the batch is empty then.
+    pub fn take(&mut self, batch: &mut Batch) {
+        batch.enter(&mut self.recording);
+        self.bytes_read = batch.bytes_read;
+        self.end = batch.end.take();
+        if std::mem::take(&mut batch.last) {
+            self.ended = true;
+            self.judge();
+        } else {
+            self.revision += 1;
+        }
     }
 
     /// Says that no more bytes will come: the rules run over all there is, and a broken end is told.
@@ -89,14 +106,14 @@ impl Engine {
         }
         Progress {
             revision: self.revision,
-            bytes_read: self.decoder.bytes_read(),
+            bytes_read: self.bytes_read,
             bytes_total: None,
             packets: self.recording.store.len(),
             flows: self.recording.flows.len(),
             findings,
             span: self.recording.span,
             ended: self.ended,
-            trouble: self.end.as_ref().or(self.decoder.end()).map(sentence),
+            trouble: self.end.as_ref().map(sentence),
         }
     }
 
@@ -107,7 +124,7 @@ impl Engine {
 
     /// How reading ended, if not well.
     pub fn end(&self) -> Option<&End> {
-        self.end.as_ref().or(self.decoder.end())
+        self.end.as_ref()
     }
 
     /// What is in the log.
@@ -152,7 +169,7 @@ impl Engine {
             sums: &self.sums,
             offload: &self.offload,
             judged: self.judged,
-            bytes_read: self.decoder.bytes_read(),
+            bytes_read: self.bytes_read,
             revision: self.revision,
             progress,
         }

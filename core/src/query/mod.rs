@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod batch;
 mod chips;
 mod counters;
 mod course;
@@ -31,6 +32,7 @@ mod tracks;
 
 pub use answer::*;
 pub use ask::*;
+pub use batch::{Batch, Parser};
 pub use engine::Engine;
 pub use packet_lines::{PacketLines, Survey, Surveyed};
 pub use reader::ByteSource;

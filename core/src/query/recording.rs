@@ -92,7 +92,10 @@ impl Recording {
     /// Takes the next record.
     pub(super) fn take(&mut self, record: Record<'_>) {
         match record {
-            Record::Packet(packet) => self.take_packet(&packet),
+            Record::Packet(record) => {
+                let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
+                self.take_packet(&record, record.data.len() as u32, packet);
+            }
             Record::Section(section) => {
                 let of = |section: &Section| section.segment().map(|segment| segment.recording);
                 let goes_on = of(&section).is_some_and(|new| self.sections.last().and_then(of) == Some(new));
@@ -128,11 +131,15 @@ impl Recording {
         }
     }
 
-    fn take_packet(&mut self, record: &PacketRecord<'_>) {
+    /// Takes the next packet, of which `cap_len` bytes were kept. The record has these bytes where [`Reassembly::wants`] them; of
+    /// others they are not asked for.
+    pub(super) fn take_packet(&mut self, record: &PacketRecord<'_>, cap_len: u32, mut packet: Packet<'_>) {
         let time = record.time.unwrap_or(self.latest);
-        let mut packet = dissect::dissect(record.link_type, record.data, record.wire_len);
-        let whole = self.reassembly.complete(&packet, record.data, time);
-        self.reassembly.complete_quoted(&mut packet, record.data, time);
+        let mut whole = None;
+        if Reassembly::wants(&packet) {
+            whole = self.reassembly.complete(&packet, record.data, time);
+            self.reassembly.complete_quoted(&mut packet, record.data, time);
+        }
         let reassembled = whole.as_ref().map(|whole| dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32));
         let packet = reassembled.as_ref().unwrap_or(&packet);
         let seen = self.flows.observe(packet, record.no, time, record.interface, record.wire_len);
@@ -148,7 +155,7 @@ impl Recording {
         let row = Row {
             time,
             offset: record.offset,
-            cap_len: record.data.len() as u32,
+            cap_len,
             wire_len: record.wire_len,
             flow: seen.flow.zip(seen.direction),
             labels: seen.labels,
@@ -175,7 +182,7 @@ impl Recording {
         }
         let Some(tap) = self.taps.get_mut(record.interface.0 as usize) else { return };
         tap.packets += 1;
-        tap.cut += u32::from((record.data.len() as u64) < u64::from(record.wire_len));
+        tap.cut += u32::from(cap_len < record.wire_len);
         if let Some(lost) = record.drop_count.filter(|lost| *lost > 0) {
             tap.lost_by_packets = tap.lost_by_packets.saturating_add(lost);
             tap.note_loss(tap.latest, time);

@@ -22,6 +22,11 @@ const FILES: &[(&str, &[u8])] = files! {
     "labs/zero-window.pcap" "labs/zero-window.txt"
 };
 
+/// The captures among them, with their names.
+pub(crate) fn captures() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    FILES.iter().copied().filter(|(name, _)| name.contains(".pcap"))
+}
+
 /// A file of `data/`.
 pub(crate) fn file(name: &str) -> &'static [u8] {
     FILES.iter().find(|(its, _)| *its == name).unwrap_or_else(|| panic!("{name} is not listed here")).1
