@@ -86,7 +86,7 @@ fn name(transport: Option<Protocol>) -> &'static str {
 
 /// The tests of dissection, a crate below, have them.
 #[cfg(test)]
-#[path = "../../dissect/samples.rs"]
+#[path = "../../../packets/src/dissect/samples.rs"]
 mod samples;
 
 #[cfg(test)]

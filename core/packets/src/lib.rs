@@ -1,7 +1,7 @@
 //! The lower half of Dropscope's core: what every byte of a capture passes through.
 //!
-//! A crate of its own, in the folder of the other, since the page builds this half for speed and the upper half (rules, filter,
-//! queries), which runs seldom, for size. Nobody names it but `lib.rs`, which passes everything on.
+//! A crate of its own, since the page builds this half for speed and the upper half (rules, filter, queries), which runs seldom,
+//! for size. Nobody names it but `dropscope_core`, which passes everything on.
 
 #[cfg(all(test, target_arch = "wasm32"))]
 #[macro_use]

@@ -10,7 +10,7 @@ use crate::script::{Script, Scripted};
 /// The case as text: a script (see [`crate::script`]).
 pub const SCRIPT: &str = include_str!("reference/loss.txt");
 
-/// What [`log`] gives. A test holds them together; `dropscope reference -o core/src/reference/loss.pcapng` writes it anew.
+/// What [`log`] gives. A test holds them together; `dropscope reference -o core/packets/src/reference/loss.pcapng` writes it anew.
 pub const LOG: &[u8] = include_bytes!("reference/loss.pcapng");
 
 /// The case as a log, made from its text.
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_kept_log_is_what_the_text_makes() {
-        assert!(super::log() == super::LOG, "run: dropscope reference -o core/src/reference/loss.pcapng");
+        assert!(super::log() == super::LOG, "run: dropscope reference -o core/packets/src/reference/loss.pcapng");
     }
 
     /// `tcpdump -n -r` prints the five lines of the course from them; of the SYN-ACK's options, 21 bytes, it also names the
