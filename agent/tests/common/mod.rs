@@ -3,6 +3,8 @@
 // Each test program uses its part of this.
 #![allow(dead_code)]
 
+pub(crate) mod watched;
+
 use dropscope_agent::source::Target;
 use dropscope_core::log::Decoder;
 use dropscope_core::log::block::Mark;
