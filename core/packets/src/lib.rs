@@ -15,6 +15,7 @@ pub mod finding;
 pub mod flow;
 pub mod ids;
 pub mod log;
+pub mod recording;
 pub mod reference;
 pub mod script;
 pub mod sort;

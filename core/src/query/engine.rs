@@ -2,7 +2,6 @@
 
 use super::course::{self, Courses};
 use super::offload::Offload;
-use super::recording::Recording;
 use super::scan::Scans;
 use super::{
     Answer, Batch, ByteSource, Findings, Overview, Progress, Query, counters, drops, flows, help, ladder, locate, overview,
@@ -12,6 +11,7 @@ use crate::filter::Named;
 use crate::finding::{Finding, Severity};
 use crate::log::Decoder;
 use crate::log::record::End;
+use crate::recording::Recording;
 use crate::rules::{self, Judgement, View};
 use crate::store::Row;
 use crate::time::Timestamp;
@@ -24,6 +24,8 @@ use crate::time::Timestamp;
 pub struct Engine {
     decoder: Decoder,
     recording: Recording,
+    /// What is remarkable about single packets.
+    passing: quality::Passing,
     scans: Scans,
     courses: Courses,
     judgement: Judgement,
@@ -42,6 +44,7 @@ pub struct Engine {
 #[derive(Clone, Copy)]
 pub(super) struct Knowledge<'a> {
     pub recording: &'a Recording,
+    pub passing: &'a quality::Passing,
     pub findings: &'a [Finding],
     pub named: &'a Named,
     pub sums: &'a quality::Sums,
@@ -69,8 +72,7 @@ impl Engine {
 
     /// Takes the next bytes of the log, uncompressed.
     pub fn push(&mut self, bytes: &[u8]) {
-        let recording = &mut self.recording;
-        self.decoder.push(bytes, |record| recording.take(record));
+        self.recording.read(&mut self.decoder, bytes, &mut self.passing);
         self.bytes_read = self.decoder.bytes_read();
         self.end = self.decoder.end().cloned();
         self.revision += 1;
@@ -79,7 +81,7 @@ impl Engine {
     /// Takes what a [`Parser`](super::Parser) made of the next bytes, in place of [`push`](Engine::push) and
     /// [`finish`](Engine::finish); the batch is empty then.
     pub fn take(&mut self, batch: &mut Batch) {
-        batch.enter(&mut self.recording);
+        batch.enter(&mut self.recording, &mut self.passing);
         self.bytes_read = batch.bytes_read;
         self.end = batch.end.take();
         if std::mem::take(&mut batch.last) {
@@ -92,8 +94,7 @@ impl Engine {
 
     /// Says that no more bytes will come: the rules run over all there is, and a broken end is told.
     pub fn finish(&mut self) {
-        let recording = &mut self.recording;
-        self.end = self.decoder.finish(|record| recording.take(record)).err();
+        self.end = self.recording.finish(&mut self.decoder, &mut self.passing);
         self.ended = true;
         self.judge();
     }
@@ -164,6 +165,7 @@ impl Engine {
     fn knowledge<'a>(&'a self, progress: &'a dyn Fn() -> Progress) -> Knowledge<'a> {
         Knowledge {
             recording: &self.recording,
+            passing: &self.passing,
             findings: &self.judgement.findings,
             named: &self.named,
             sums: &self.sums,

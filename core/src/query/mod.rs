@@ -5,7 +5,6 @@
 
 mod answer;
 mod ask;
-mod batch;
 mod chips;
 mod counters;
 mod course;
@@ -24,15 +23,14 @@ mod packet_lines;
 pub mod packets_json;
 mod quality;
 mod reader;
-mod recording;
 pub mod report;
 mod rows;
 mod scan;
 mod tracks;
 
+pub use crate::recording::{Batch, Parser};
 pub use answer::*;
 pub use ask::*;
-pub use batch::{Batch, Parser};
 pub use engine::Engine;
 pub use packet_lines::{PacketLines, Survey, Surveyed};
 pub use reader::ByteSource;

@@ -4,8 +4,8 @@
 //! host look damaged. What is wrong with most packets of a sender was not done to them on the way: it is no damage, and the
 //! list says nothing of it. The decode tree still shows each checksum as it stands.
 
-use super::recording::Recording;
 use crate::ids::PacketNo;
+use crate::recording::Recording;
 use crate::store::Facts;
 use std::collections::BTreeMap;
 use std::net::IpAddr;

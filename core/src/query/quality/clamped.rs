@@ -52,7 +52,7 @@ impl Passing {
 }
 
 pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
-    let passing = &known.recording.passing.clamped;
+    let passing = &known.passing.clamped;
     let Some(First { sender, before, after }) = &passing.first else { return Vec::new() };
     let name = |id| known.recording.interface_name(id);
     vec![format!(

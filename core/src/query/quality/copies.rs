@@ -81,7 +81,7 @@ impl Sums {
 }
 
 pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
-    let (sums, passing) = (&known.sums.copies, &known.recording.passing.copies);
+    let (sums, passing) = (&known.sums.copies, &known.passing.copies);
     if sums.copies == 0 {
         return Vec::new();
     }

@@ -9,6 +9,7 @@ use super::engine::Knowledge;
 use crate::dissect::Packet;
 use crate::finding::Severity;
 use crate::flow::{FlowTable, Observed};
+use crate::recording::Witness;
 use crate::store::{Row, Store};
 
 mod capture_lost;
@@ -76,10 +77,8 @@ pub(super) struct Passing {
     tunnels: tunnel::Passing,
 }
 
-impl Passing {
-    /// Takes the next packet, before it enters the store.
-    #[inline]
-    pub(super) fn note(&mut self, packet: &Packet<'_>, seen: &Observed, row: &Row, flows: &FlowTable, store: &Store) {
+impl Witness for Passing {
+    fn note(&mut self, packet: &Packet<'_>, seen: &Observed, row: &Row, flows: &FlowTable, store: &Store) {
         if let Some(original) = seen.copy_of.and_then(|original| store.get(original)) {
             self.copies.note(&original, row);
         }

@@ -45,7 +45,7 @@ impl Passing {
 }
 
 pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
-    let passing = &known.recording.passing.oversized;
+    let passing = &known.passing.oversized;
     if passing.segments == 0 {
         return Vec::new();
     }

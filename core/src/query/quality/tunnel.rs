@@ -42,7 +42,7 @@ impl Passing {
 }
 
 pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
-    let told = known.recording.passing.tunnels.0.iter().map(|(tunnel, carried)| {
+    let told = known.passing.tunnels.0.iter().map(|(tunnel, carried)| {
         let pairs: Vec<String> = carried.ends.iter().map(|(a, b)| format!("{a} and {b}")).collect();
         let between = if pairs.is_empty() {
             String::new()

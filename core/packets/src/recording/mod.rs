@@ -1,16 +1,20 @@
 //! Everything that is known of a log: records go in, nothing is judged.
 
-use super::quality;
 use crate::counters::Counters;
 use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, TcpFlags, Transport};
 use crate::drops::Drops;
-use crate::flow::{FlowTable, Labels, Reassembly};
+use crate::flow::{FlowTable, Labels, Observed, Reassembly};
 use crate::ids::InterfaceId;
+use crate::log::Decoder;
 use crate::log::block::{Clock, Mark, Probe};
-use crate::log::record::{Interface, PacketRecord, Record, Section, Statistics};
+use crate::log::record::{End, Interface, PacketRecord, Record, Section, Statistics};
 use crate::store::{Facts, Row, Store};
 use crate::time::{Nanos, Span, Timestamp};
 use std::collections::BTreeMap;
+
+mod batch;
+
+pub use batch::{Batch, Parser};
 
 /// A reassembled datagram begins with its IP header.
 const LINKTYPE_RAW: u32 = 101;
@@ -21,7 +25,7 @@ const CLOCK_STEP: Nanos = Nanos::from_millis(200);
 
 /// What the capture itself says about one of its interfaces.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tap {
+pub struct Tap {
     /// Packets.
     pub packets: u32,
     /// Packets of which not all bytes were kept.
@@ -48,7 +52,7 @@ pub(super) struct Tap {
 
 impl Tap {
     /// Packets the capture lost here.
-    pub(super) fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         self.lost_by_statistics.max(self.lost_by_packets)
     }
 
@@ -59,26 +63,40 @@ impl Tap {
     }
 }
 
+/// Looks at each packet as it passes; what it makes of it is its own.
+pub trait Witness {
+    /// The next packet, before it enters the store.
+    fn note(&mut self, packet: &Packet<'_>, seen: &Observed, row: &Row, flows: &FlowTable, store: &Store);
+}
+
 /// The recording so far.
 #[derive(Debug, Default)]
-pub(super) struct Recording {
+pub struct Recording {
+    /// Its packets.
     pub store: Store,
+    /// Its conversations.
     pub flows: FlowTable,
     /// Fragments that wait for the rest of their datagrams.
     pub reassembly: Reassembly,
+    /// What the host counted, and what it is.
     pub counters: Counters,
+    /// Packets the kernel dropped.
     pub drops: Drops,
-    /// What is remarkable about single packets.
-    pub passing: quality::Passing,
+    /// Its sections.
     pub sections: Vec<Section>,
+    /// Interfaces it was captured on, by `InterfaceId`.
     pub interfaces: Vec<Interface>,
+    /// What the capture says of each of them.
     pub taps: Vec<Tap>,
+    /// What happened.
     pub marks: Vec<Mark>,
+    /// Active checks.
     pub probes: Vec<Probe>,
     /// Comments on packets, by packet.
     pub comments: BTreeMap<u32, Vec<String>>,
     /// Jumps of the host's clock: when, and by how much.
     pub clock_steps: Vec<(Timestamp, Nanos)>,
+    /// Bytes of all packets on the wire.
     pub wire_bytes: u64,
     /// From the first to the last time of any record.
     pub span: Option<Span>,
@@ -89,12 +107,22 @@ pub(super) struct Recording {
 }
 
 impl Recording {
+    /// Takes the next bytes of the log.
+    pub fn read(&mut self, decoder: &mut Decoder, bytes: &[u8], witness: &mut dyn Witness) {
+        decoder.push(bytes, |record| self.take(record, witness));
+    }
+
+    /// Says that no more bytes will come, and returns how reading ended, if not well.
+    pub fn finish(&mut self, decoder: &mut Decoder, witness: &mut dyn Witness) -> Option<End> {
+        decoder.finish(|record| self.take(record, witness)).err()
+    }
+
     /// Takes the next record.
-    pub(super) fn take(&mut self, record: Record<'_>) {
+    fn take(&mut self, record: Record<'_>, witness: &mut dyn Witness) {
         match record {
             Record::Packet(record) => {
                 let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
-                self.take_packet(&record, record.data.len() as u32, packet);
+                self.take_packet(&record, record.data.len() as u32, packet, witness);
             }
             Record::Section(section) => {
                 let of = |section: &Section| section.segment().map(|segment| segment.recording);
@@ -133,7 +161,7 @@ impl Recording {
 
     /// Takes the next packet, of which `cap_len` bytes were kept. The record has these bytes where [`Reassembly::wants`] them; of
     /// others they are not asked for.
-    pub(super) fn take_packet(&mut self, record: &PacketRecord<'_>, cap_len: u32, mut packet: Packet<'_>) {
+    fn take_packet(&mut self, record: &PacketRecord<'_>, cap_len: u32, mut packet: Packet<'_>, witness: &mut dyn Witness) {
         let time = record.time.unwrap_or(self.latest);
         let mut whole = None;
         if Reassembly::wants(&packet) {
@@ -164,7 +192,7 @@ impl Recording {
             facts,
             judged: seen.judgement.map(Into::into),
         };
-        self.passing.note(packet, &seen, &row, &self.flows, &self.store);
+        witness.note(packet, &seen, &row, &self.flows, &self.store);
         self.store.push(&row);
         if let Some(judgement) = seen.judgement {
             self.store.give_reasons(judgement);
@@ -240,12 +268,12 @@ impl Recording {
     }
 
     /// Packets the capture itself lost.
-    pub(super) fn capture_lost(&self) -> u64 {
+    pub fn capture_lost(&self) -> u64 {
         self.taps.iter().map(Tap::lost).fold(0, u64::saturating_add)
     }
 
     /// The name of a capture interface: `eth0`, or `interface 0`.
-    pub(super) fn interface_name(&self, id: InterfaceId) -> String {
+    pub fn interface_name(&self, id: InterfaceId) -> String {
         let name = self.interfaces.get(id.0 as usize).and_then(|interface| interface.name.clone());
         name.unwrap_or_else(|| format!("interface {id}"))
     }

@@ -1,16 +1,13 @@
 //! Reading in two halves, for those who have a second thread: what needs nothing but the bytes, and what needs all that came
 //! before.
 //!
-//! [`Parser`] cuts a log into records and dissects its packets, which is a pure function of the bytes; [`Engine::take`] enters
-//! them in order. Both together are [`Engine::push`], and what is known in the end is the same. Core itself starts no thread.
+//! [`Parser`] cuts a log into records and dissects its packets, which is a pure function of the bytes; [`Batch::enter`] enters
+//! them in order. Both together are [`Recording::read`], and what is known in the end is the same. Core itself starts no thread.
 //!
 //! A batch holds no packet's bytes, except the few that the second half may ask for: those of fragments and of ICMP errors,
 //! and the beginning of a segment's data.
-//!
-//! [`Engine::push`]: super::Engine::push
-//! [`Engine::take`]: super::Engine::take
 
-use super::recording::Recording;
+use super::{Recording, Witness};
 use crate::dissect::{self, Ip, IpChecksums, Net, Packet, Transport};
 use crate::flow::Reassembly;
 use crate::ids::{InterfaceId, PacketNo};
@@ -33,10 +30,12 @@ pub struct Batch {
     items: Vec<Item>,
     /// What is kept of the packets' bytes.
     kept: Vec<u8>,
-    pub(super) bytes_read: u64,
-    pub(super) end: Option<End>,
+    /// Bytes of the log that were read by its end.
+    pub bytes_read: u64,
+    /// How reading ended by then, if not well.
+    pub end: Option<End>,
     /// Whether no more will come.
-    pub(super) last: bool,
+    pub last: bool,
 }
 
 #[derive(Debug)]
@@ -163,14 +162,14 @@ impl Batch {
     }
 
     /// Enters everything, in order, and leaves the batch empty.
-    pub(super) fn enter(&mut self, recording: &mut Recording) {
+    pub fn enter(&mut self, recording: &mut Recording, witness: &mut dyn Witness) {
         let mut kept = &self.kept[..];
         for item in self.items.drain(..) {
             let parsed = match item {
                 Item::Plain(plain) => plain.into(),
                 Item::Any(parsed) => *parsed,
                 Item::Other(record) => {
-                    recording.take(record);
+                    recording.take(record, witness);
                     continue;
                 }
             };
@@ -180,7 +179,7 @@ impl Batch {
             let is_wanted = Reassembly::wants(&packet);
             packet.attach(if is_wanted { &[] } else { own });
             let record = PacketRecord { data: if is_wanted { own } else { &[] }, ..record };
-            recording.take_packet(&record, cap_len, packet);
+            recording.take_packet(&record, cap_len, packet, witness);
         }
         self.kept.clear();
     }
