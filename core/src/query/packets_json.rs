@@ -153,10 +153,8 @@ fn tcp(line: &mut Object<'_>, tcp: &Tcp<'_>, observation: Option<&Observation<'_
     if tcp.options.sack_permitted {
         line.raw("sack_ok", "true");
     }
-    if let Some((value, echo)) = tcp.options.timestamps {
-        line.number("tsval", value);
-        line.number("tsecr", echo);
-    }
+    line.maybe("tsval", tcp.options.tsval);
+    line.maybe("tsecr", tcp.options.tsecr);
     let Some(observation) = observation else { return };
     line.maybe("tcp_stream", observation.tcp_stream);
     line.maybe("win_scaled", observation.window_scaled);

@@ -25,7 +25,7 @@ pub(super) const LISTEN: u8 = 10;
 const TIME_WAIT: u8 = 6;
 /// Those that are told: not TIME_WAIT, which only waits for time to pass, nor sockets that are bound and not connected (number
 /// 13, Linux 6.8), for which the kernel walks another table.
-const TOLD: u32 = (1 << STATES.len()) - 2 & !(1 << TIME_WAIT);
+const TOLD: u32 = ((1 << STATES.len()) - 2) & !(1 << TIME_WAIT);
 
 /// Names of the states, by number.
 pub(super) const STATES: [&str; 13] = [

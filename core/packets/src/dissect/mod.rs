@@ -62,6 +62,22 @@ mod tests {
     #[cfg(not(target_arch = "wasm32"))]
     use proptest::prelude::*;
 
+    /// As tcpdump's old snapshot length of 68 bytes cuts it: within the timestamps.
+    #[test]
+    fn options_are_read_as_far_as_the_packet_was_kept() {
+        let data = bytes(SYN);
+        let options = |kept: usize| match dissect(1, &data[..kept], data.len() as u32).transport {
+            Transport::Tcp(tcp) => (tcp.options.mss, tcp.options.tsval, tcp.options.tsecr, tcp.options.window_scale),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(options(57), (None, None, None, None));
+        assert_eq!(options(58), (Some(1418), None, None, None));
+        assert_eq!(options(65), (Some(1418), None, None, None));
+        assert_eq!(options(66), (Some(1418), Some(486_800_541), None, None));
+        assert_eq!(options(70), (Some(1418), Some(486_800_541), Some(0), None));
+        assert_eq!(options(74), (Some(1418), Some(486_800_541), Some(0), Some(7)));
+    }
+
     #[test]
     fn a_syn_shows_its_addresses_numbers_and_options() {
         let data = bytes(SYN);
@@ -71,7 +87,7 @@ mod tests {
         let Transport::Tcp(tcp) = packet.transport else { panic!("{:?}", packet.transport) };
         assert_eq!((tcp.src, tcp.dst, tcp.seq, tcp.flags), (39058, 80, 332_257_715, TcpFlags::SYN));
         assert_eq!((tcp.options.mss, tcp.options.window_scale, tcp.options.sack_permitted), (Some(1418), Some(7), true));
-        assert_eq!(tcp.options.timestamps, Some((486_800_541, 0)));
+        assert_eq!((tcp.options.tsval, tcp.options.tsecr), (Some(486_800_541), Some(0)));
         assert_eq!((tcp.checksum, &packet.ip_checksums[..]), (Checksum::Good, &[Some(Checksum::Good)][..]));
         assert_eq!(packet.stop, None);
     }

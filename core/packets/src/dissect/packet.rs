@@ -339,8 +339,10 @@ pub struct TcpOptions {
     pub window_scale: Option<u8>,
     /// SACK permitted (RFC 2018).
     pub sack_permitted: bool,
-    /// Timestamps: TSval, TSecr (RFC 7323 section 3).
-    pub timestamps: Option<(u32, u32)>,
+    /// TSval (RFC 7323 section 3).
+    pub tsval: Option<u32>,
+    /// TSecr, the timestamp it echoes; not there without TSval, but a packet may be cut between them.
+    pub tsecr: Option<u32>,
     /// SACK blocks, raw left and right edges; a D-SACK comes first (RFC 2883).
     pub sack: ArrayVec<(u32, u32), 4>,
     /// Whether an MPTCP option is there (RFC 8684).

@@ -15,6 +15,7 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     let told_len = walk.told_len();
     let rest = walk.rest();
     let options = rest.get(20..header_len.min(rest.len())).unwrap_or_default();
+    let options_len = if told_len < header_len { options.len() } else { header_len.saturating_sub(20) };
     let tcp = Tcp {
         src: u16::from_be_bytes([header[0], header[1]]),
         dst: u16::from_be_bytes([header[2], header[3]]),
@@ -24,7 +25,7 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         window: u16::from_be_bytes([header[14], header[15]]),
         payload_len: told_len.saturating_sub(header_len.max(20)) as u32,
         payload: rest.get(header_len.max(20)..).unwrap_or_default(),
-        options: read_options(options),
+        options: read_options(options, options_len),
         checksum: walk.checksum_to_end(TCP),
         offset: walk.at as u32,
     };
@@ -51,31 +52,32 @@ pub(super) mod kind {
     pub(crate) const EXPERIMENT: u8 = 254;
 }
 
-/// Reads options until the first that cannot be right. Later ones of a kind win over earlier ones nowhere: the first stays.
-fn read_options(bytes: &[u8]) -> TcpOptions {
+/// Reads options until the first that cannot be right. Later ones of a kind win over earlier ones nowhere: the first stays. Of
+/// the `whole` bytes of options some may be missing, where the capture cut the packet.
+fn read_options(bytes: &[u8], whole: usize) -> TcpOptions {
     let mut options = TcpOptions::default();
     if let [1, 1, 8, 10, value @ ..] = bytes
         && let Some(value) = value.first_chunk::<8>()
-        && bytes.len() == 12
+        && whole == 12
     {
         // What nearly every segment of an established connection carries.
-        options.timestamps = Some(timestamps(value));
+        let (tsval, tsecr) = two_numbers(value);
+        (options.tsval, options.tsecr) = (Some(tsval), Some(tsecr));
         return options;
     }
-    for (kind, value) in each_option(bytes) {
+    for (kind, len, value) in each_option(bytes, whole) {
         match (kind, value) {
             (kind::MSS, [a, b]) => options.mss = options.mss.or(Some(u16::from_be_bytes([*a, *b]))),
             (kind::WINDOW_SCALE, [shift]) => options.window_scale = options.window_scale.or(Some(*shift)),
             (kind::SACK_PERMITTED, []) => options.sack_permitted = true,
             (kind::SACK, edges) => {
                 for edge in edges.as_chunks::<8>().0 {
-                    let _ = options.sack.try_push(timestamps(edge));
+                    let _ = options.sack.try_push(two_numbers(edge));
                 }
             }
-            (kind::TIMESTAMPS, value) => {
-                if let Some(value) = value.first_chunk::<8>().filter(|_| value.len() == 8) {
-                    options.timestamps = options.timestamps.or(Some(timestamps(value)));
-                }
+            (kind::TIMESTAMPS, value) if len == 8 && options.tsval.is_none() => {
+                let number = |at: usize| value.get(at..).and_then(<[u8]>::first_chunk).map(|bytes| u32::from_be_bytes(*bytes));
+                (options.tsval, options.tsecr) = (number(0), number(4));
             }
             (kind::MPTCP, _) => options.mptcp = true,
             (kind::FAST_OPEN, _) | (kind::EXPERIMENT, [0xf9, 0x89, ..]) => options.fast_open = true,
@@ -86,24 +88,26 @@ fn read_options(bytes: &[u8]) -> TcpOptions {
 }
 
 /// Two 32-bit numbers side by side: TSval and TSecr, or the edges of a SACK block.
-fn timestamps(bytes: &[u8; 8]) -> (u32, u32) {
+fn two_numbers(bytes: &[u8; 8]) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = *bytes;
     (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
 }
 
-/// Kind and value of each option but padding, until the end of the list or an option whose length cannot be right.
-pub(super) fn each_option(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+/// Kind, length of the value and value of each option but padding, until the end of the list or an option whose length cannot be
+/// right. The last value is shorter than its length says where the capture cut the packet; the list has `whole` bytes.
+fn each_option(mut bytes: &[u8], whole: usize) -> impl Iterator<Item = (u8, usize, &[u8])> {
+    let cut = whole.saturating_sub(bytes.len());
     std::iter::from_fn(move || {
         loop {
             match bytes {
                 [kind::NOP, rest @ ..] => bytes = rest,
-                [] | [kind::END, ..] => return None,
-                [kind, len, ..] => {
-                    let value = bytes.get(2..usize::from(*len))?;
-                    bytes = &bytes[usize::from(*len)..];
-                    return Some((*kind, value));
+                [] | [_] | [kind::END, ..] => return None,
+                [kind, len, rest @ ..] => {
+                    let len = usize::from(*len).checked_sub(2).filter(|len| *len <= rest.len() + cut)?;
+                    let (value, rest) = rest.split_at(len.min(rest.len()));
+                    bytes = rest;
+                    return Some((*kind, len, value));
                 }
-                [_] => return None,
             }
         }
     })

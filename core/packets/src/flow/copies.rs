@@ -34,7 +34,7 @@ impl Fingerprint {
     /// Of one segment.
     pub(super) fn new(ip: &Ip, header: &Header<'_>) -> Self {
         let id = ip.id.unwrap_or(0);
-        let (tsval, tsecr) = header.options.timestamps.unwrap_or_default();
+        let (tsval, tsecr) = (header.options.tsval.unwrap_or(0), header.options.tsecr.unwrap_or(0));
         let mut hasher = FixedState::default().build_hasher();
         hasher.write_u64(u64::from(header.seq) << 32 | u64::from(header.ack));
         hasher.write_u64(u64::from(id) << 32 | u64::from(header.payload_len) << 12 | u64::from(header.flags.0));
@@ -44,7 +44,7 @@ impl Fingerprint {
         Self {
             hash: (hash ^ hash >> 32) as u32,
             identified: id != 0,
-            stamped: header.options.timestamps.is_some(),
+            stamped: header.options.tsval.is_some(),
             once: header.payload_len > 0 || header.flags.any(TcpFlags::SYN.or(TcpFlags::FIN)),
         }
     }

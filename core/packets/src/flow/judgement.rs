@@ -168,7 +168,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub(super) fn new(ip: &Ip, header: &Header<'_>) -> Self {
-        Self { tsval: header.options.timestamps.map(|(tsval, _)| tsval), id: ip.id.unwrap_or(0) }
+        Self { tsval: header.options.tsval, id: ip.id.unwrap_or(0) }
     }
 
     /// Whether this was sent before `other`, as far as one can tell.

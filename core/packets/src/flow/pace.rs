@@ -102,7 +102,7 @@ impl Pace {
             }
             return paced;
         }
-        if let Some((tsval, _)) = segment.options.timestamps {
+        if let Some(tsval) = segment.options.tsval {
             fwd.stamp(tsval, at);
         }
         if segment.payload_len > 0 || segment.flags.any(TcpFlags::SYN.or(TcpFlags::FIN)) {
@@ -191,7 +191,7 @@ impl Half {
         if ack > self.acked {
             paced.delivered = (ack - self.acked).saturating_sub(self.empty_between(self.acked, ack));
             paced.rtt = self.taken(ack).map(|sent| at - sent);
-            paced.echoed = segment.options.timestamps.and_then(|(_, echo)| self.echo(echo)).map(|sent| at - sent);
+            paced.echoed = segment.options.tsecr.and_then(|echo| self.echo(echo)).map(|sent| at - sent);
             self.acked = ack;
             self.next = self.next.max(ack);
             if let Some(reference) = &mut self.reference {

@@ -121,7 +121,8 @@ impl Script {
                 "sackOK" => options.sack_permitted = true,
                 "TS" => {
                     let (sent, echoed) = value.split_once(':')?;
-                    options.timestamps = Some((sent.parse().ok()?, echoed.parse().ok()?));
+                    options.tsval = Some(sent.parse().ok()?);
+                    options.tsecr = Some(echoed.parse().ok()?);
                 }
                 "sack" => {
                     for block in value.split_whitespace() {
@@ -307,7 +308,7 @@ fn options_len(options: &TcpOptions) -> u32 {
     let length = 4 * u32::from(options.mss.is_some())
         + 3 * u32::from(options.window_scale.is_some())
         + 2 * u32::from(options.sack_permitted)
-        + 10 * u32::from(options.timestamps.is_some())
+        + 10 * u32::from(options.tsval.is_some())
         + if blocks > 0 { 2 + 8 * blocks } else { 0 };
     length.next_multiple_of(4)
 }

@@ -330,7 +330,7 @@ impl Tcp {
         }
         let repair = end.repair.get_or_insert_default();
         if news {
-            let echo = header.options.timestamps.map(|(_, echo)| echo);
+            let echo = header.options.tsecr;
             repair.news(ack, echo, seen, |told| match told {
                 Told::Amended(told) => {
                     sender.course_mut().amend(&told);

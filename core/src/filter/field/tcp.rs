@@ -104,10 +104,10 @@ pub(super) static FIELDS: &[Field] = &[
         })
     }),
     field("tcp.options.timestamp.tsval", Type::Number, "the sender's timestamp", |s, out| {
-        tcp(s, out, |_, tcp, out| tcp.options.timestamps.into_iter().for_each(|(value, _)| out(Value::Number(u64::from(value)))))
+        tcp(s, out, |_, tcp, out| tcp.options.tsval.into_iter().for_each(|value| out(Value::Number(u64::from(value)))))
     }),
     field("tcp.options.timestamp.tsecr", Type::Number, "the timestamp it echoes", |s, out| {
-        tcp(s, out, |_, tcp, out| tcp.options.timestamps.into_iter().for_each(|(_, echo)| out(Value::Number(u64::from(echo)))))
+        tcp(s, out, |_, tcp, out| tcp.options.tsecr.into_iter().for_each(|echo| out(Value::Number(u64::from(echo)))))
     }),
     field("tcp.analysis.flags", Type::Presence, "any of the labels below", |s, out| {
         if !s.row.labels.is_empty() {
