@@ -141,7 +141,8 @@ fn standard_output_takes_a_recording_and_its_reader_ends_it() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dropscope"));
     let command = command.args(["record", "--netns", &namespace.0, "-i", "lo", "-o", "-", "udp"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut bytes = vec![0; 60_000];
+    // More than what describes the host and its counters.
+    let mut bytes = vec![0; 200_000];
     std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut bytes).unwrap();
     // The pipe is closed now, as `head` does it.
     wait_until("the process ends", || child.try_wait().unwrap().is_some());
