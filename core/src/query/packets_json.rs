@@ -55,9 +55,10 @@ pub fn write_packet(
     // The IP layer is that of the packet on the wire, a fragment, unless a tunnel in the datagram leads to another.
     let innermost = reassembled.filter(|whole| whole.ip_depth > 1).unwrap_or(packet);
     network(&mut line, innermost);
-    // Wireshark puts fragments together before it reads on, unless it cannot because bytes are missing.
+    // Wireshark puts fragments together before it reads on; of IPv4, but not of IPv6, it reads a first one that was cut.
     let is_held = packet.ip.is_some_and(|ip| {
-        ip.fragment.is_some() && (ip.offset + ip.total_len) as usize <= record.data.len() && reassembled.is_none()
+        let is_cut = (ip.offset + ip.total_len) as usize > record.data.len();
+        ip.fragment.is_some() && reassembled.is_none() && (ip.src.is_ipv6() || !is_cut)
     });
     if !is_held {
         let carried = reassembled.unwrap_or(packet);
@@ -376,6 +377,10 @@ mod tests {
         assert!(!line(whole, None).contains("transport"), "{}", line(whole, None));
         let cut = "45000024000120004011 46960a0000010a000002 138813890020aaaa";
         assert!(line(cut, None).contains(r#""transport":"udp","sport":5000,"dport":5001"#), "{}", line(cut, None));
+        // IPv6 with a Fragment header: 24 bytes are told, the 8 of the header and 8 of UDP are there.
+        let cut6 =
+            "6000000000182c4020010db800000000000000000000000120010db8000000000000000000000002 1100000100000007 138813890020aaaa";
+        assert!(!line(cut6, None).contains("transport"), "{}", line(cut6, None));
     }
 
     #[test]

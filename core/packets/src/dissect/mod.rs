@@ -78,6 +78,38 @@ mod tests {
         assert_eq!(options(74), (Some(1418), Some(486_800_541), Some(0), Some(7)));
     }
 
+    /// As TShark: from the window on it is a segment, before that there are ports alone.
+    #[test]
+    fn a_tcp_header_cut_behind_its_window_is_a_segment() {
+        let data = bytes(SYN);
+        let transport = |kept: usize| dissect(1, &data[..kept], data.len() as u32).transport;
+        assert!(matches!(transport(37), Transport::Other(Protocol::Tcp)));
+        assert!(matches!(transport(49), Transport::Ports { protocol: Protocol::Tcp, src: 39058, dst: 80 }));
+        for kept in 50..54 {
+            let Transport::Tcp(tcp) = transport(kept) else { panic!("{kept} bytes") };
+            assert_eq!((tcp.seq, tcp.flags, tcp.payload_len), (332_257_715, TcpFlags::SYN, 0), "{kept} bytes");
+            assert_eq!((tcp.checksum, &tcp.options), (Checksum::Unverified, &TcpOptions::default()), "{kept} bytes");
+        }
+    }
+
+    /// As TShark: only IPv6 has datagrams that tell length 0 and have one.
+    #[test]
+    fn a_udp_length_below_8_is_none() {
+        let v4 = "45000021000100004011f977c0a80001c0a8000213881389LLLL139d68656c6c6f";
+        let v6 = "60000000000d114020010db800000000000000000000000120010db800000000000000000000000213881389LLLL139d68656c6c6f";
+        let len = |hex: &str, len: u16| {
+            let data = bytes(&hex.replace("LLLL", &format!("{len:04x}")));
+            let packet = dissect(101, &data, data.len() as u32);
+            assert_eq!(packet.transport.ports(), Some((5000, 5001)));
+            match packet.transport {
+                Transport::Udp(udp) => Some(udp.payload_len),
+                _ => None,
+            }
+        };
+        assert_eq!([0, 1, 7, 8, 9, 13].map(|told| len(v4, told)), [None, None, None, Some(0), Some(1), Some(5)]);
+        assert_eq!([0, 1, 7, 8, 9, 13].map(|told| len(v6, told)), [Some(5), None, None, Some(0), Some(1), Some(5)]);
+    }
+
     #[test]
     fn a_syn_shows_its_addresses_numbers_and_options() {
         let data = bytes(SYN);

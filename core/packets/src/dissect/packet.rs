@@ -345,8 +345,8 @@ pub struct TcpOptions {
     pub tsecr: Option<u32>,
     /// SACK blocks, raw left and right edges; a D-SACK comes first (RFC 2883).
     pub sack: ArrayVec<(u32, u32), 4>,
-    /// Whether an MPTCP option is there (RFC 8684).
-    pub mptcp: bool,
+    /// Subtypes of the MPTCP options that are there, a bit each (RFC 8684 section 3), but for an MP_CAPABLE without a key.
+    pub mptcp: u16,
     /// Whether a Fast Open cookie or request is there (RFC 7413).
     pub fast_open: bool,
 }

@@ -5,15 +5,18 @@ use super::packet::{Protocol, Tcp, TcpFlags, TcpOptions, Transport, Why};
 use super::ports;
 use super::walk::{Kind, Next, Walk};
 
+/// Where the part of the header ends that a conversation needs; what follows, checksum and urgent pointer, may be cut.
+const WINDOW_END: usize = 16;
+
 pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Tcp);
-    let Some(header) = walk.rest().first_chunk::<20>() else {
+    let rest = walk.rest();
+    let Some(header) = rest.first_chunk::<WINDOW_END>() else {
         walk.packet.transport = ports::of(walk, Protocol::Tcp);
         return walk.short("tcp", 20);
     };
     let header_len = usize::from(header[12] >> 4) * 4;
     let told_len = walk.told_len();
-    let rest = walk.rest();
     let options = rest.get(20..header_len.min(rest.len())).unwrap_or_default();
     let options_len = if told_len < header_len { options.len() } else { header_len.saturating_sub(20) };
     let tcp = Tcp {
@@ -79,7 +82,8 @@ fn read_options(bytes: &[u8], whole: usize) -> TcpOptions {
                 let number = |at: usize| value.get(at..).and_then(<[u8]>::first_chunk).map(|bytes| u32::from_be_bytes(*bytes));
                 (options.tsval, options.tsecr) = (number(0), number(4));
             }
-            (kind::MPTCP, _) => options.mptcp = true,
+            // MP_CAPABLE without a key, as in the SYN of version 1, agrees on nothing yet.
+            (kind::MPTCP, [first, ..]) if (first >> 4, len) != (0, 2) => options.mptcp |= 1 << (first >> 4),
             (kind::FAST_OPEN, _) | (kind::EXPERIMENT, [0xf9, 0x89, ..]) => options.fast_open = true,
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use super::checksum;
 use super::ip_protocol::{UDP, UDPLITE};
-use super::packet::{Checksum, Protocol, Transport, Udp, Why};
+use super::packet::{Checksum, Net, Protocol, Transport, Udp, Why};
 use super::ports;
 use super::tunnel;
 use super::walk::{Kind, Next, Walk};
@@ -13,10 +13,15 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     let header = header(walk, Protocol::Udp)?;
     let told_len = walk.told_len();
     let len = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
-        // A jumbogram's length is in IPv6's options (RFC 2675 section 4); a TSO super-segment's is not told at all.
-        0 => told_len,
+        // A jumbogram's length is in IPv6's options (RFC 2675 section 4).
+        0 if walk.packet.net == Net::Ipv6 || told_len > usize::from(u16::MAX) => told_len,
         len => len,
     };
+    if len < 8 {
+        walk.packet.transport = ports::of(walk, Protocol::Udp);
+        walk.stop("udp", Why::HeaderLength { header: len as u32, total: told_len as u32 }, false);
+        return None;
+    }
     walk.limit(len);
     let checksum = match (u16::from_be_bytes([header[6], header[7]]), &walk.packet.ip) {
         (0, Some(ip)) if matches!(ip.src, IpAddr::V6(_)) => Checksum::Illegal,
@@ -26,7 +31,7 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         _ => walk.checksum_to_end(UDP),
     };
     set(walk, Protocol::Udp, header, len.saturating_sub(8), checksum);
-    if len < 8 || len > told_len {
+    if len > told_len {
         walk.stop("udp", Why::HeaderLength { header: len as u32, total: told_len as u32 }, false);
         return None;
     }

@@ -24,6 +24,8 @@ const TOLD: u32 = u32::MAX;
 pub(super) struct Analysis {
     /// By `Direction::index`.
     halves: [Half; 2],
+    /// Subtypes of MPTCP options that either side sent so far, a bit each.
+    mptcp: u16,
     /// When the last SYN without ACK was sent.
     syn_at: Option<Timestamp>,
     /// `tcp.analysis.initial_rtt`.
@@ -50,6 +52,8 @@ pub(super) struct Half {
     window: u32,
     last_labels: Labels,
     duplicate_acks: u32,
+    /// What `Analysis::mptcp` was at its last segment.
+    mptcp: u16,
     pub unacked: Unacked,
 }
 
@@ -70,6 +74,7 @@ impl Default for Half {
             window: u32::MAX,
             last_labels: Labels::NONE,
             duplicate_acks: 0,
+            mptcp: 0,
             unacked: Unacked::default(),
         }
     }
@@ -182,7 +187,7 @@ impl Analysis {
             false
         };
         if !decided {
-            label_by_window(fwd, rev, packet, &mut labelled);
+            label_by_window(fwd, rev, packet, self.mptcp != fwd.mptcp, &mut labelled);
         }
         if packet.ack != fwd.last_ack {
             fwd.duplicate_acks = 0;
@@ -200,6 +205,8 @@ impl Analysis {
             labelled.shown = true;
         }
         learn_options(fwd, rev, packet);
+        fwd.mptcp = self.mptcp;
+        self.mptcp |= packet.options.mptcp;
         if self.initial_rtt.is_none_or(|rtt| rtt.get() == 0) && flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN) {
             // A SYN at time 0 counts as none.
             self.initial_rtt = self.syn_at.filter(|syn| syn.nanos() != 0).map(|syn| packet.at - syn);
@@ -245,7 +252,9 @@ fn begin(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
     }
 }
 
-fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+/// `tells_mptcp`: since the sender's last segment the conversation saw the first MPTCP option of a kind. Such options go on ACKs of
+/// their own, which tell of no loss (RFC 8684 section 4).
+fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, tells_mptcp: bool, labelled: &mut Labelled) {
     let labels = &mut labelled.labels;
     let plain = !packet.flags.any(SYN_FIN_RST);
     let window = u32::from(packet.window);
@@ -286,7 +295,7 @@ fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, labelled: &m
         labels.add(Labels::ZERO_WINDOW_PROBE_ACK);
         return;
     }
-    if repeats && window != 0 && window == fwd.window {
+    if repeats && window != 0 && window == fwd.window && !tells_mptcp {
         labels.add(Labels::DUPLICATE_ACK);
         fwd.duplicate_acks = if fwd.duplicate_acks == TOLD { 1 } else { fwd.duplicate_acks + 1 };
         labelled.duplicate_ack = fwd.duplicate_acks;

@@ -135,6 +135,34 @@ fn reordering_leaves_no_hole() {
     );
 }
 
+/// TShark 4.0 on the same conversation: an ACK whose sender has, since its last segment, seen MPTCP tell of something new is no
+/// duplicate (4, 5, 6, 9); its own option counts from the next segment on (8), and one of a kind seen before does not (7).
+#[test]
+fn an_ack_sent_for_an_mptcp_option_is_no_duplicate() {
+    check(
+        "
+        0.000 C S 0 <mss 1460>
+        0.010 S S. 0 ack 1 <mss 1460,mptcp 0>
+        0.011 C . 1 ack 1 <mptcp 0>
+        0.020 S . 1 ack 1 <mptcp 2>
+        0.030 C . 1 ack 1 <mptcp 3>
+        0.031 C . 1 ack 1
+        0.032 C . 1 ack 1 <mptcp 2>
+        0.033 C . 1 ack 1 <mptcp 4>
+        0.034 C . 1 ack 1
+        0.035 C . 1 ack 1
+        ",
+        "
+        7: duplicate_ack, #1, judged NoLossTold by NothingOutstanding
+        8: duplicate_ack, #2, judged NoLossTold by NothingOutstanding
+        10: duplicate_ack, #3, judged NoLossTold by NothingOutstanding
+        flow 0 port 40000, complete 7, syn 1, syn-ack 2, ack 3, rtt 11.0 ms
+          C 8 packets, 0 bytes, to 0, acked 0
+          S 2 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
 #[test]
 fn loss_before_the_tap_is_missed_by_the_peer_and_filled() {
     check_open(

@@ -119,6 +119,7 @@ impl Script {
                 "mss" => options.mss = Some(value.parse().ok()?),
                 "wscale" => options.window_scale = Some(value.parse().ok()?),
                 "sackOK" => options.sack_permitted = true,
+                "mptcp" => options.mptcp |= 1 << value.parse::<u32>().ok().filter(|subtype| *subtype < 16)?,
                 "TS" => {
                     let (sent, echoed) = value.split_once(':')?;
                     options.tsval = Some(sent.parse().ok()?);
@@ -309,6 +310,7 @@ fn options_len(options: &TcpOptions) -> u32 {
         + 3 * u32::from(options.window_scale.is_some())
         + 2 * u32::from(options.sack_permitted)
         + 10 * u32::from(options.tsval.is_some())
+        + 4 * options.mptcp.count_ones()
         + if blocks > 0 { 2 + 8 * blocks } else { 0 };
     length.next_multiple_of(4)
 }

@@ -185,7 +185,7 @@ mod tests {
         let mut shown = String::new();
         text(&tree(1, data, 74, None), 0, &mut shown);
         assert!(
-            shown.contains("Packet size limited during capture: in tcp at byte 34: the header needs 20 bytes and 16 are there"),
+            shown.contains("Packet size limited during capture: in tcp at byte 34: the header needs 40 bytes and 16 are there"),
             "{shown}"
         );
         assert!(!shown.contains("tcp.checksum"), "{shown}");
