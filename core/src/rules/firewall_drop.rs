@@ -27,11 +27,10 @@ use crate::anchor::{Anchor, Place};
 use crate::dissect::Protocol;
 use crate::finding::{Command, Confidence, Finding, FindingId, Picture, Question, Reason, Severity, Subject};
 use crate::flow::{Flow, Seen};
-use crate::ids::{CounterId, Direction, DropNo, FlowId, NetnsId};
+use crate::ids::{Direction, DropNo, FlowId, NetnsId};
 use crate::log::block::{Backend, Chain, FirewallRule, KernelDrop, Verdict};
 use crate::sort;
 use crate::time::{Nanos, Span, Timestamp};
-use std::collections::BTreeMap;
 
 const SLUG: &str = "firewall_drop";
 
@@ -173,18 +172,12 @@ fn extract<T>(from: &mut Vec<T>, wanted: impl Fn(&T) -> bool) -> Vec<T> {
 /// Rules and policies of one verdict.
 fn droppers<'a>(view: &View<'a>, verdict: Verdict) -> Vec<Dropper<'a>> {
     let counters = view.counters;
-    let mut series: BTreeMap<(u64, &str), CounterId> = BTreeMap::new();
-    for (id, s) in counters.iter().filter(|(_, s)| matches!(&*s.counter.key, "firewall.rule.packets" | "firewall.policy.packets"))
-    {
-        if let (Some(netns), Some(rule)) = (s.counter.netns, s.counter.rule.as_deref()) {
-            series.insert((netns, rule), id);
-        }
-    }
     let whole = host::recorded(view).unwrap_or(Span::at(view.watermark));
     let make = |netns: NetnsId, backend, chain: &'a Chain, rule: Option<&'a FirewallRule>, removed: Option<Timestamp>| {
         let id = rule.map_or_else(|| chain.policy_id.clone().unwrap_or_default(), |rule| rule.id.clone());
         let window = Span::new(whole.start, removed.unwrap_or(whole.end));
-        let counter = series.get(&(netns.0, id.as_str())).and_then(|no| Some((*no, counters.get(*no)?)));
+        let key = if rule.is_some() { "firewall.rule.packets" } else { "firewall.policy.packets" };
+        let counter = counters.of_rule(key, netns, &id);
         Dropper {
             netns,
             backend,

@@ -10,12 +10,17 @@ pub use series::{Point, Series, Step};
 use crate::ids::{CounterId, NetnsId};
 use crate::log::block::{Backend, Catalogue, Chain, Counter, FirewallRule, Host, InterfaceFacts, Namespace, RuleSet, Snapshot};
 use crate::time::{Span, Timestamp};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything the log says about hosts: facts, counters, rules.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     series: BTreeMap<CounterId, Series>,
+    /// The numbers of all counters of a key, and of all that count a firewall rule (by its identity), ascending: a host may
+    /// have ten thousand rules, and each is asked for.
+    by_key: BTreeMap<String, Vec<CounterId>>,
+    by_rule: BTreeMap<String, Vec<CounterId>>,
     /// From the second section on: what its catalogue's numbers stand for here.
     numbers: Option<BTreeMap<u32, CounterId>>,
     /// From the second section on: the counters of this recording by what they are.
@@ -50,7 +55,7 @@ impl Counters {
     pub fn describe(&mut self, catalogue: Catalogue) {
         for counter in catalogue.counters {
             let Some(numbers) = &mut self.numbers else {
-                self.series.entry(CounterId(counter.id)).or_insert_with(|| Series::new(counter));
+                self.add(CounterId(counter.id), counter);
                 continue;
             };
             let name = name_of(&counter);
@@ -62,8 +67,18 @@ impl Counters {
             });
             numbers.insert(counter.id, id);
             self.named.insert(name, id);
-            self.series.entry(id).or_insert_with(|| Series::new(counter));
+            self.add(id, counter);
         }
+    }
+
+    /// A counter without values, unless its number is known already.
+    fn add(&mut self, id: CounterId, counter: Counter) {
+        let Entry::Vacant(place) = self.series.entry(id) else { return };
+        enlist(&mut self.by_key, &counter.key, id);
+        if let Some(rule) = &counter.rule {
+            enlist(&mut self.by_rule, rule, id);
+        }
+        place.insert(Series::new(counter));
     }
 
     /// Takes values.
@@ -157,24 +172,28 @@ impl Counters {
     }
 
     /// All series of one key, `link.rx_dropped`.
-    pub fn of_key<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (CounterId, &'a Series)> {
-        self.iter().filter(move |(_, series)| series.counter.key == key)
+    pub fn of_key(&self, key: &str) -> impl Iterator<Item = (CounterId, &Series)> + use<'_> {
+        self.listed(self.by_key.get(key))
+    }
+
+    fn listed<'a>(&'a self, ids: Option<&'a Vec<CounterId>>) -> impl Iterator<Item = (CounterId, &'a Series)> + use<'a> {
+        let ids = ids.map(Vec::as_slice).unwrap_or_default();
+        ids.iter().filter_map(|id| Some((*id, self.series.get(id)?)))
     }
 
     /// The series of an interface.
     pub fn of_interface(&self, key: &str, netns: NetnsId, ifindex: u32) -> Option<(CounterId, &Series)> {
-        self.iter().find(|(_, s)| s.counter.key == key && s.counter.netns == Some(netns.0) && s.counter.ifindex == Some(ifindex))
+        self.of_key(key).find(|(_, s)| s.counter.netns == Some(netns.0) && s.counter.ifindex == Some(ifindex))
     }
 
     /// The series of a firewall rule.
     pub fn of_rule(&self, key: &str, netns: NetnsId, rule: &str) -> Option<(CounterId, &Series)> {
-        self.iter()
-            .find(|(_, s)| s.counter.key == key && s.counter.netns == Some(netns.0) && s.counter.rule.as_deref() == Some(rule))
+        self.listed(self.by_rule.get(rule)).find(|(_, s)| s.counter.key == key && s.counter.netns == Some(netns.0))
     }
 
     /// The series of a namespace that has one of this key: `conntrack.count`.
     pub fn of_namespace(&self, key: &str, netns: NetnsId) -> Option<(CounterId, &Series)> {
-        self.iter().find(|(_, s)| s.counter.key == key && s.counter.netns == Some(netns.0))
+        self.of_key(key).find(|(_, s)| s.counter.netns == Some(netns.0))
     }
 
     /// Hosts, by boot id.
@@ -221,6 +240,16 @@ impl Counters {
     /// Rules that were there earlier in the log and are gone, with their namespace and back end.
     pub fn removed_rules(&self) -> impl Iterator<Item = (NetnsId, Backend, &RemovedRule)> {
         self.removed_rules.iter().map(|((netns, backend, _), gone)| (*netns, *backend, gone))
+    }
+}
+
+/// Adds a number to the list under a name, keeping it ascending.
+fn enlist(lists: &mut BTreeMap<String, Vec<CounterId>>, name: &str, id: CounterId) {
+    match lists.get_mut(name) {
+        Some(list) => list.insert(list.partition_point(|other| *other < id), id),
+        None => {
+            lists.insert(name.to_owned(), vec![id]);
+        }
     }
 }
 
