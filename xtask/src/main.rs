@@ -11,11 +11,12 @@ mod setup;
 mod shell;
 mod test;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use std::process::Command;
 
 const HELP: &str = "cargo xtask COMMAND
 
-  run [ARG…]     set up, build page and binary, start `dropscope` (with ARGs, or with the reference case)
+  run [ARG…]     set up, build what is not up to date, start `dropscope` (with ARGs, or with the reference case)
   test [PART…]   set up and run all tests, or only these parts: native, wasm, browser
   build          set up, build the page into dist/ and the release binary into target/release/dropscope
   page           set up and build the page alone
@@ -51,12 +52,16 @@ fn main() -> Result<()> {
 
 fn run(args: &[String]) -> Result<()> {
     build()?;
-    let mut dropscope = std::process::Command::new("target/release/dropscope");
-    shell::status(dropscope.args(args))
+    // `cargo run` has its users write a `--` before what is passed on.
+    let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
+    let dropscope = setup::target_folder().join("release/dropscope");
+    let status = Command::new(&dropscope).args(args).status().with_context(|| format!("starting {}", dropscope.display()))?;
+    // It has said why itself.
+    std::process::exit(status.code().unwrap_or(1))
 }
 
 fn build() -> Result<()> {
-    page::build()?;
+    page::build_if_older()?;
     shell::say("building the binary (release)");
     shell::run("cargo", &["build", "--release", "-p", "dropscope-agent"])
 }

@@ -14,7 +14,7 @@ const WIREGASM: &str = "@goodtools/wiregasm@1.9.1";
 /// Builds what is needed and runs `bench_page` over captures of these sizes; alone, or beside the peers.
 pub(super) fn bench(megabytes: &[u64], beside_peers: bool) -> Result<()> {
     setup::for_tests()?;
-    page::build()?;
+    page::build_if_older()?;
     say("building the binaries (release)");
     shell::run("cargo", &["build", "--release", "-p", "dropscope-agent", "-p", "dropscope-e2e"])?;
     let release = target_folder().join("release");
