@@ -1,0 +1,190 @@
+//! What is known of a rule's hits, and how far the numbers agree.
+
+use super::dropper::{Dropper, Way};
+use super::missing::Missing;
+use crate::finding::{Confidence, Severity};
+use crate::ids::DropNo;
+use crate::log::block::{Backend, KernelDrop};
+use crate::rules::host::{self, Growth};
+use crate::rules::{View, binomial, say};
+use crate::time::Timestamp;
+
+/// A packet the kernel dropped, with its number.
+pub(super) type Dropped<'a> = (DropNo, &'a KernelDrop);
+
+/// What the kernel says netfilter dropped.
+pub(super) fn dropped_by_netfilter<'a>(view: &View<'a>) -> Vec<Dropped<'a>> {
+    let numbered = view.drops.iter().enumerate().map(|(i, drop)| (DropNo(i as u32 + 1), drop));
+    numbered.filter(|(_, drop)| drop.reason == "NETFILTER_DROP").collect()
+}
+
+/// A rule whose hits rose, and all that speaks of these hits.
+pub(super) struct Weighed<'a> {
+    pub(super) growth: Growth,
+    /// The other rules that drop at the same place.
+    pub(super) rivals: Vec<&'a Dropper<'a>>,
+    pub(super) missing: &'a Missing,
+    /// What netfilter dropped of what it matches.
+    pub(super) drops: Vec<Dropped<'a>>,
+    /// Packets that passed its chain, and by whose count.
+    pub(super) passed: Option<(u64, &'static str)>,
+    /// What the host's IP layer took, what it handed on, and what vanished between the two.
+    pub(super) gap: Option<(u64, u64, u64)>,
+    /// Its hits are about as many as went missing in the capture.
+    pub(super) missing_fits: bool,
+    /// The hits of all rules at its place are about as many as vanished in the IP layer.
+    pub(super) gap_fits: bool,
+    /// The share of the packets that it hit agrees with its probability.
+    pub(super) share_fits: bool,
+}
+
+impl<'a> Weighed<'a> {
+    /// `None` for a rule whose hits did not rise.
+    pub(super) fn new(
+        dropper: &'a Dropper<'a>,
+        all: &'a [Dropper<'a>],
+        dropped: &[Dropped<'a>],
+        view: &View<'_>,
+        missing: &'a Missing,
+    ) -> Option<Self> {
+        let growth = dropper.growth?;
+        let hits = growth.by;
+        // Within 10 % or 2.
+        let agree = |hits: u64, other: u64| hits.abs_diff(other) <= (hits / 10).max(2);
+        let same_place =
+            |other: &&Dropper<'_>| other.netns == dropper.netns && other.way() == dropper.way() && other.id != dropper.id;
+        let rivals: Vec<_> = all.iter().filter(same_place).collect();
+        let total_here = hits + rivals.iter().filter_map(|other| other.growth).map(|g| g.by).sum::<u64>();
+        let passed = dropper.passed(view).filter(|(passed, _)| *passed >= hits);
+        let interval = passed.filter(|(passed, _)| *passed >= 10).and_then(|(passed, _)| binomial::interval95(hits, passed));
+        let probability = dropper.rule.and_then(|rule| rule.probability);
+        let gap = dropper.gap(view);
+        Some(Self {
+            growth,
+            rivals,
+            missing,
+            drops: dropper.of_it(dropped),
+            passed,
+            gap,
+            missing_fits: missing.packets > 0 && agree(hits, missing.packets),
+            gap_fits: gap.is_some_and(|(.., gap)| agree(total_here, gap)),
+            share_fits: interval.zip(probability).is_some_and(|((low, high), p)| low <= p && p <= high),
+        })
+    }
+
+    pub(super) fn confidence(&self) -> Confidence {
+        if !self.drops.is_empty() {
+            Confidence::Proved
+        } else if self.missing_fits || self.gap_fits || self.share_fits {
+            Confidence::Strong
+        } else {
+            Confidence::Possible
+        }
+    }
+
+    /// Why it is that sure.
+    pub(super) fn confidence_reason(&self) -> String {
+        match self.confidence() {
+            Confidence::Proved => "The kernel itself named netfilter for packets that this rule matches.".into(),
+            Confidence::Strong => {
+                let mut agree = Vec::new();
+                if self.missing_fits {
+                    agree.push(format!("the {} that went missing in the capture", say::count(self.missing.packets, "packet")));
+                }
+                if self.gap_fits {
+                    agree.push("the gap in the host's own IP counters".to_owned());
+                }
+                if self.share_fits {
+                    agree.push("the probability in its text".to_owned());
+                }
+                format!("Its hits agree with {}. Kernel drop records with NETFILTER_DROP would prove it.", say::list(&agree, 3))
+            }
+            Confidence::Possible => {
+                "Only its conditions and rising hits speak for it: what went missing in the capture does not add up \
+                 to its hits. Kernel drop records would decide it."
+                    .into()
+            }
+        }
+    }
+
+    pub(super) fn severity(&self, dropper: &Dropper<'_>) -> Severity {
+        let is_random = dropper.rule.is_some_and(|rule| rule.probability.is_some());
+        // Somebody waited, or the host itself misses the packets.
+        let matters = self.missing.packets > 0 || !self.drops.is_empty() && self.growth.by >= 3 && self.missing.failed > 0;
+        match (matters || is_random, self.missing.failed) {
+            (false, _) => Severity::Note,
+            (true, 0) => Severity::Warning,
+            // What was deleted fails nobody any more.
+            (true, _) if dropper.removed.is_some() => Severity::Warning,
+            (true, _) => Severity::Critical,
+        }
+    }
+}
+
+impl Dropper<'_> {
+    /// Packets that passed this rule's chain, as the host counted them or, for narrower rules, as they were captured.
+    fn passed(&self, view: &View<'_>) -> Option<(u64, &'static str)> {
+        let grown = |key| host::namespace_growth(view, key, self.netns, self.window).map(|g| g.by);
+        if self.predicate.is_everything() && self.backend != Backend::Ip6tablesNft && self.backend != Backend::Ip6tablesLegacy {
+            match self.way() {
+                Way::In => {
+                    let received = grown("nstat.IpInReceives")?;
+                    return Some((received - grown("nstat.IpForwDatagrams").unwrap_or(0).min(received), "received"));
+                }
+                Way::Out => return Some((grown("nstat.IpOutRequests")?, "sent")),
+                Way::Forward => return Some((grown("nstat.IpForwDatagrams")?, "forwarded")),
+                Way::Unknown => {}
+            }
+        }
+        if self.way() != Way::In {
+            return None;
+        }
+        let mut packets = 0;
+        for flow in view.flows.iter().filter(|flow| self.window.contains(flow.first.at) && self.family(flow)) {
+            let on = self.captured_on(view, flow);
+            for direction in self.directions(view, flow) {
+                packets += self.predicate.packets(flow, direction, on);
+            }
+        }
+        (packets > 0).then_some((packets, "captured"))
+    }
+
+    /// What the IP layer took in less what it handed on: what vanished where this rule stands.
+    fn gap(&self, view: &View<'_>) -> Option<(u64, u64, u64)> {
+        let grown = |key| {
+            let (id, series) = view.counters.of_namespace(key, self.netns)?;
+            Some(host::growth((id, series), self.window).map_or(0, |g| g.by))
+        };
+        match self.way() {
+            Way::In => {
+                let (received, delivered) = (grown("nstat.IpInReceives")?, grown("nstat.IpInDelivers")?);
+                let delivered = delivered + grown("nstat.IpForwDatagrams").unwrap_or(0);
+                Some((received, delivered, received.checked_sub(delivered)?))
+            }
+            Way::Out => {
+                let (requested, sent) = (grown("nstat.IpOutRequests")?, grown("nstat.IpOutTransmits")?);
+                let forwarded = grown("nstat.IpForwDatagrams").unwrap_or(0);
+                let sent = sent.checked_sub(forwarded)?;
+                Some((requested, sent, requested.checked_sub(sent)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Those of what netfilter dropped that this rule matches.
+    pub(super) fn of_it<'v>(&self, dropped: &[Dropped<'v>]) -> Vec<Dropped<'v>> {
+        let ours = |drop: &KernelDrop| {
+            let has_device = drop.ifindex != 0;
+            let way = match self.way() {
+                Way::In | Way::Forward => has_device,
+                Way::Out => !has_device,
+                Way::Unknown => true,
+            };
+            drop.netns == self.netns.0
+                && way
+                && self.window.contains(Timestamp::from_nanos(drop.at_ns))
+                && self.predicate.matches_drop(drop)
+        };
+        dropped.iter().copied().filter(|(_, drop)| ours(drop)).collect()
+    }
+}
