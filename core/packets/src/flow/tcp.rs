@@ -147,11 +147,11 @@ impl Tcp {
                 if header.payload_len > 0 {
                     self.note_stuck(side, direction, &placed, ip, header, taken.seen);
                 }
-                if let Some(judgement) = judgement {
-                    if let Some(told) = self.note_again(side, direction, &placed, segments, judgement, taken.seen) {
-                        side.course_mut().amend(&told);
-                        amended.push(told);
-                    }
+                if let Some(judgement) = judgement
+                    && let Some(told) = self.note_again(side, direction, &placed, segments, judgement, taken.seen)
+                {
+                    side.course_mut().amend(&told);
+                    amended.push(told);
                 }
             }
             self.note_bytes(flow, direction, &placed, header, labelled, taken.seen, amended);
