@@ -119,18 +119,7 @@ fn log_of(conversation: &str) -> Vec<u8> {
     let mut log = Vec::new();
     let mut encoder = Encoder::begin(&Section::default(), &mut log);
     for (number, name) in [(0, "eth0"), (1, "br0")] {
-        let interface = Interface {
-            id: InterfaceId(number),
-            number,
-            link_type: 1,
-            snaplen: 0,
-            name: Some(name.into()),
-            description: None,
-            filter: None,
-            os: None,
-            ticks_per_second: 1_000_000_000,
-            comments: Vec::new(),
-        };
+        let interface = Interface { id: InterfaceId(number), number, name: Some(name.into()), ..Interface::default() };
         encoder.interface(&interface, &mut log);
     }
     for (time, interface, frame) in &packets {

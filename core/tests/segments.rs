@@ -1,7 +1,6 @@
 //! Segments of one recording: each can be judged alone, and put one after the other they are one log.
 
-use dropscope_core::ids::InterfaceId;
-use dropscope_core::log::block::{Catalogue, Counter, CounterKind, Host, Snapshot, Unit};
+use dropscope_core::log::block::{Catalogue, Counter, Host, Snapshot, Unit};
 use dropscope_core::log::record::{Interface, Section, Segment, Statistics, Watched};
 use dropscope_core::log::{Encoder, PacketToWrite};
 use dropscope_core::query::{Answer, Engine, Overview, Query};
@@ -26,16 +25,10 @@ fn segment(told: &Told<'_>) -> Vec<u8> {
     let at = told.number as i64 * 1_000_000_000;
     let interface = encoder.interface(
         &Interface {
-            id: InterfaceId(0),
-            number: 0,
-            link_type: 1,
             snaplen: 96,
             name: Some(told.interface.into()),
-            description: None,
-            filter: None,
-            os: None,
-            ticks_per_second: 1_000_000_000,
             comments: vec![Watched { netns: dropscope_core::ids::NetnsId(7), ifindex: 1 }.comment()],
+            ..Interface::default()
         },
         &mut out,
     );
@@ -43,16 +36,10 @@ fn segment(told: &Told<'_>) -> Vec<u8> {
         id,
         key: key.into(),
         unit: Unit::Packets,
-        kind: CounterKind::Monotonic,
         kernel_name: key.into(),
         source: "test".into(),
         netns: Some(7),
-        ifindex: None,
-        ifname: None,
-        rule: None,
-        cpu: None,
-        object: None,
-        station: None,
+        ..Counter::default()
     };
     encoder.record(&Host { at_ns: at, boot_id: "b".into(), ..Host::default() }, &mut out).unwrap();
     encoder.record(&Catalogue { counters: told.counters.iter().map(counter).collect() }, &mut out).unwrap();

@@ -30,16 +30,9 @@ pub fn encode(script: &Script) -> Vec<u8> {
     let watched = Watched { netns: crate::ids::NetnsId(at.netns), ifindex: at.ifindex };
     let interface = encoder.interface(
         &Interface {
-            id: crate::ids::InterfaceId(0),
-            number: 0,
-            link_type: 1,
-            snaplen: 0,
             name: Some(at.name.clone()).filter(|name| !name.is_empty()),
-            description: None,
-            filter: None,
-            os: None,
-            ticks_per_second: 1_000_000_000,
             comments: if at.netns == 0 { Vec::new() } else { vec![watched.comment()] },
+            ..Interface::default()
         },
         &mut out,
     );

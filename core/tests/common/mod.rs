@@ -1,7 +1,7 @@
 //! A log with one record of every kind, and records as text.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use dropscope_core::ids::{InterfaceId, NetnsId};
+use dropscope_core::ids::NetnsId;
 use dropscope_core::log::block::{
     Backend, Catalogue, Chain, Clock, Counter, CounterKind, FirewallRule, Host, InterfaceFacts, KernelDrop, Mark, Namespace,
     Payload, Probe, Route, RuleSet, Snapshot, Station, Unit, Verdict,
@@ -102,16 +102,12 @@ pub(crate) fn time(nanos: i64) -> Timestamp {
 
 pub(crate) fn interface(name: &str, link_type: u32, snaplen: u32) -> Interface {
     Interface {
-        id: InterfaceId(0),
-        number: 0,
         link_type,
         snaplen,
         name: Some(name.into()),
-        description: None,
         filter: Some("port 80".into()),
-        os: None,
-        ticks_per_second: 1_000_000_000,
         comments: vec![Watched { netns: NetnsId(NETNS), ifindex: 2 }.comment()],
+        ..Interface::default()
     }
 }
 
@@ -167,10 +163,8 @@ fn catalogue() -> Catalogue {
         netns: Some(NETNS),
         ifindex: Some(2),
         ifname: Some("eth0".into()),
-        rule: None,
-        cpu: None,
-        object: None,
         station,
+        ..Counter::default()
     };
     Catalogue {
         counters: vec![

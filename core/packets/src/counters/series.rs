@@ -108,13 +108,7 @@ mod tests {
             kind,
             kernel_name: "rx_dropped".into(),
             source: "test".into(),
-            netns: None,
-            ifindex: None,
-            ifname: None,
-            rule: None,
-            cpu: None,
-            object: None,
-            station: None,
+            ..Counter::default()
         };
         let mut series = Series::new(counter);
         for &(at, value) in values {

@@ -143,6 +143,24 @@ pub struct Interface {
     pub comments: Vec<String>,
 }
 
+impl Default for Interface {
+    /// Ethernet, packets kept whole, times in nanoseconds: what the encoder writes unless told otherwise.
+    fn default() -> Self {
+        Self {
+            id: InterfaceId(0),
+            number: 0,
+            link_type: 1,
+            snaplen: 0,
+            name: None,
+            description: None,
+            filter: None,
+            os: None,
+            ticks_per_second: 1_000_000_000,
+            comments: Vec::new(),
+        }
+    }
+}
+
 /// The link type of a record that is not a packet but that Wireshark numbers and lists like one: a Custom Block of somebody
 /// else, an entry of the systemd journal. It has no time and belongs to no interface.
 pub const NOT_A_PACKET: u32 = u32::MAX;

@@ -185,12 +185,7 @@ impl Facts {
             kernel_name: field.rsplit('.').next().unwrap_or(field).to_owned(),
             source: "script".into(),
             netns: Some(self.netns).filter(|netns| *netns != 0),
-            ifindex: None,
-            ifname: None,
-            rule: None,
-            cpu: None,
-            object: None,
-            station: None,
+            ..Counter::default()
         };
         match group {
             "link" | "qdisc" | "capture" => {

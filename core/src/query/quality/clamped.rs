@@ -69,7 +69,6 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::case::of_log;
-    use crate::ids::InterfaceId;
     use crate::log::record::{Interface, Section};
     use crate::log::{Encoder, PacketToWrite};
     use crate::rules::OPEN;
@@ -80,18 +79,7 @@ mod tests {
         let mut log = Vec::new();
         let mut encoder = Encoder::begin(&Section::default(), &mut log);
         let points = [("eth0", first), ("tun0", second)].map(|(name, mss)| {
-            let interface = Interface {
-                id: InterfaceId(0),
-                number: 0,
-                link_type: 1,
-                snaplen: 0,
-                name: Some(name.into()),
-                description: None,
-                filter: None,
-                os: None,
-                ticks_per_second: 1_000_000_000,
-                comments: Vec::new(),
-            };
+            let interface = Interface { name: Some(name.into()), ..Interface::default() };
             let script = Script::parse(&OPEN.replace("mss 1460", mss)).expect("a script");
             (encoder.interface(&interface, &mut log), script.records)
         });

@@ -15,7 +15,7 @@ pub struct Catalogue {
 }
 
 /// One counter.
-#[derive(Clone, Debug, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode, BorshSerialize, BorshDeserialize)]
 #[cbor(map)]
 pub struct Counter {
     /// Its number in this log.

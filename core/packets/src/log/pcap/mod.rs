@@ -212,16 +212,10 @@ fn read_file_header(bytes: &[u8], order: ByteOrder, magic: Magic) -> Result<(Hea
 impl Header {
     fn interface(&self) -> Interface {
         Interface {
-            id: InterfaceId(0),
-            number: 0,
             link_type: self.link_type,
             snaplen: self.snaplen,
-            name: None,
-            description: None,
-            filter: None,
-            os: None,
             ticks_per_second: if self.nanoseconds_a_tick == 1 { 1_000_000_000 } else { 1_000_000 },
-            comments: Vec::new(),
+            ..Interface::default()
         }
     }
 }

@@ -85,12 +85,8 @@ impl PcapNg {
             number: self.interfaces.len() as u32,
             link_type,
             snaplen: order.u32(body, 4),
-            name: None,
-            description: None,
-            filter: None,
-            os: None,
             ticks_per_second: 1_000_000,
-            comments: Vec::new(),
+            ..Interface::default()
         };
         let mut offset_seconds = 0;
         option::for_each(order, &body[FIXED..], |code, value| match code {
