@@ -52,7 +52,8 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     }
     let uncounted: Vec<Dropper<'_>> = extract(&mut droppers, |d| d.rule.is_some_and(|rule| !rule.counted));
     droppers.retain(|d| d.growth.is_some());
-    sort::by_key(&mut droppers, |d| (std::cmp::Reverse(d.growth.map_or(0, |g| g.by)), d.id.clone()));
+    let hits = |dropper: &Dropper<'_>| dropper.growth.map_or(0, |growth| growth.by);
+    sort::by(&mut droppers, |a, b| hits(b).cmp(&hits(a)).then_with(|| a.id.cmp(&b.id)));
 
     let dropped = dropped_by_netfilter(view);
     let mut outcome = Outcome::default();
