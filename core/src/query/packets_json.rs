@@ -4,7 +4,10 @@
 //! line by line. A key that is absent means null. What only the conversation knows (stream numbers, labels, reassembled
 //! datagrams) comes in as an [`Observation`]; without one those keys are absent.
 
-use crate::dissect::{Checksum, Icmp, Net, Outer, Packet, Protocol, Quote, Tcp, Transport, Udp, link};
+use crate::dissect::{
+    Checksum, CutIp, FirstQuoted, Fragment, Icmp, Net, Outer, Packet, Protocol, Quote, Stop, Tcp, Transport, Udp, Why, cut_ip,
+    first_quoted, link,
+};
 use crate::flow::Labels;
 use crate::log::record::PacketRecord;
 use std::fmt::Write;
@@ -55,18 +58,25 @@ pub fn write_packet(
     // The IP layer is that of the packet on the wire, a fragment, unless a tunnel in the datagram leads to another.
     let innermost = reassembled.filter(|whole| whole.ip_depth > 1).unwrap_or(packet);
     network(&mut line, innermost);
+    let cut = if reassembled.is_none() { cut_ip(packet, record.data) } else { None };
+    if let Some(cut) = &cut {
+        cut_network(&mut line, cut);
+    }
     // Wireshark puts fragments together before it reads on; of IPv4, but not of IPv6, it reads a first one that was cut.
     let is_held = packet.ip.is_some_and(|ip| {
         let is_cut = (ip.offset + ip.total_len) as usize > record.data.len();
         ip.fragment.is_some() && reassembled.is_none() && (ip.src.is_ipv6() || !is_cut)
     });
-    if !is_held {
+    if !is_held && cut.is_none_or(|cut| cut.fragment.is_none()) {
         let carried = reassembled.unwrap_or(packet);
         // A datagram put together is on no wire: what its protocol is stands in each of its fragments.
         let is_named_alone = reassembled.is_some_and(|whole| whole.transport == Transport::Other(Protocol::Other));
         let carried = if is_named_alone && innermost.ip_depth <= 1 { &Packet::default() } else { carried };
-        transport(&mut line, &carried.transport, observation);
-        if let Some(checksum) = carried.transport.checksum() {
+        let data = if reassembled.is_none() { record.data } else { &[] };
+        transport(&mut line, carried, data, observation);
+        if let Some(checksum) = carried.transport.checksum()
+            && (reassembled.is_some() || checksum_end(&carried.transport) <= record.data.len())
+        {
             line.text("ck_l4", checksum_name(checksum));
         }
     }
@@ -120,15 +130,32 @@ fn network(line: &mut Object<'_>, packet: &Packet<'_>) {
     line.number("ttl", ip.ttl);
     line.number("ip_proto", ip.protocol);
     line.maybe("df", ip.dont_fragment.map(u8::from));
-    if let Some(fragment) = ip.fragment {
-        line.object("frag", |line| {
-            line.number("off", fragment.offset);
-            line.number("mf", u8::from(fragment.more));
-        });
-    }
+    line.fragment(ip.fragment);
 }
 
-fn transport(line: &mut Object<'_>, transport: &Transport<'_>, observation: Option<&Observation<'_>>) {
+fn cut_network(line: &mut Object<'_>, ip: &CutIp) {
+    line.maybe_text("src", ip.src);
+    line.maybe("ip_id", ip.id);
+    line.maybe("ttl", ip.ttl);
+    line.maybe("ip_proto", ip.protocol);
+    line.maybe("df", ip.dont_fragment.map(u8::from));
+    line.fragment(ip.fragment);
+}
+
+/// Where the checksum field of a transport ends that is judged; a cut before it leaves nothing to judge.
+fn checksum_end(transport: &Transport<'_>) -> usize {
+    let end = match transport {
+        Transport::Tcp(tcp) => tcp.offset + 18,
+        Transport::Udp(udp) => udp.offset + 8,
+        Transport::Icmp(icmp) => icmp.offset + 4,
+        Transport::Ports { .. } | Transport::Other(_) | Transport::None => 0,
+    };
+    end as usize
+}
+
+/// Without the bytes that a packet put together was dissected from, `data` is empty.
+fn transport(line: &mut Object<'_>, packet: &Packet<'_>, data: &[u8], observation: Option<&Observation<'_>>) {
+    let transport = &packet.transport;
     let Some(protocol) = transport.protocol() else { return };
     line.text("transport", super::flows::transport(protocol));
     if let Some((src, dst)) = transport.ports() {
@@ -136,15 +163,19 @@ fn transport(line: &mut Object<'_>, transport: &Transport<'_>, observation: Opti
         line.number("dport", dst);
     }
     match transport {
-        Transport::Tcp(segment) => tcp(line, segment, observation),
+        Transport::Tcp(segment) => {
+            // A header longer than the packet that it begins leaves no length for its data.
+            let has_length = !matches!(packet.stop, Some(Stop { layer: "tcp", why: Why::HeaderLength { header, total }, .. }) if header > total);
+            tcp(line, segment, has_length, observation);
+        }
         Transport::Udp(datagram) => udp(line, datagram),
-        Transport::Icmp(message) => icmp(line, message),
+        Transport::Icmp(message) => icmp(line, message, first_quoted(packet, data)),
         Transport::Ports { .. } | Transport::Other(_) | Transport::None => {}
     }
 }
 
-fn tcp(line: &mut Object<'_>, tcp: &Tcp<'_>, observation: Option<&Observation<'_>>) {
-    line.number("payload_len", tcp.payload_len);
+fn tcp(line: &mut Object<'_>, tcp: &Tcp<'_>, has_length: bool, observation: Option<&Observation<'_>>) {
+    line.maybe("payload_len", has_length.then_some(tcp.payload_len));
     line.number("flags", tcp.flags.0);
     line.number("seq", tcp.seq);
     line.number("ack", tcp.ack);
@@ -174,19 +205,24 @@ fn udp(line: &mut Object<'_>, udp: &Udp<'_>) {
     line.number("payload_len", udp.payload_len);
 }
 
-fn icmp(line: &mut Object<'_>, icmp: &Icmp<'_>) {
+fn icmp(line: &mut Object<'_>, icmp: &Icmp<'_>, first: Option<FirstQuoted>) {
     line.number("icmp_type", icmp.kind);
     line.number("icmp_code", icmp.code);
     line.maybe("icmp_mtu", icmp.mtu);
-    if let Some(quote) = &icmp.quote {
-        line.object("quote", |line| quoted(line, quote));
+    let innermost =
+        icmp.quote.map(|Quote { src, dst, transport, ports, .. }| FirstQuoted { src, dst: Some(dst), transport, ports });
+    if let Some(quote) = first.or(innermost) {
+        line.object("quote", |line| {
+            quoted(line, &quote);
+            line.maybe("seq", icmp.quote.and_then(|quote| quote.seq));
+        });
     }
 }
 
-fn quoted(line: &mut Object<'_>, quote: &Quote) {
+fn quoted(line: &mut Object<'_>, quote: &FirstQuoted) {
     line.text("net", family(quote.src));
     line.maybe_text("src", Some(quote.src));
-    line.maybe_text("dst", Some(quote.dst));
+    line.maybe_text("dst", quote.dst);
     // Here a protocol that is only named is not written, as there is nothing of it.
     if let Some(protocol) = quote.transport.filter(|protocol| *protocol != Protocol::Other) {
         line.text("transport", super::flows::transport(protocol));
@@ -195,7 +231,6 @@ fn quoted(line: &mut Object<'_>, quote: &Quote) {
         line.number("sport", src);
         line.number("dport", dst);
     }
-    line.maybe("seq", quote.seq);
 }
 
 fn endpoints(line: &mut Object<'_>, outer: &Outer) {
@@ -314,6 +349,14 @@ impl<'o> Object<'o> {
             let _ = write!(self.out, "{}{value}", if i > 0 { "," } else { "" });
         }
         self.out.push(']');
+    }
+
+    fn fragment(&mut self, fragment: Option<Fragment>) {
+        let Some(fragment) = fragment else { return };
+        self.object("frag", |line| {
+            line.number("off", fragment.offset);
+            line.number("mf", u8::from(fragment.more));
+        });
     }
 
     fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {

@@ -60,20 +60,22 @@ pub(super) fn next(ethertype: u16) -> Option<Next> {
 
 fn vlan(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Vlan);
-    let tag = walk.header::<4>("vlan")?;
-    let _ = walk.packet.vlans.try_push(id(tag));
-    after_tag(walk, tag)
+    if let Some(id) = id(walk) {
+        let _ = walk.packet.vlans.try_push(id);
+    }
+    after_tag(walk, "vlan")
 }
 
 /// S-tags stand before C-tags in `vlans`, also where a C-tag came first.
 fn service_vlan(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::ServiceVlan);
-    let tag = walk.header::<4>("ieee8021ad")?;
     let place = usize::from(walk.packet.service_vlans);
-    if walk.packet.vlans.try_insert(place, id(tag)).is_ok() {
+    if let Some(id) = id(walk)
+        && walk.packet.vlans.try_insert(place, id).is_ok()
+    {
         walk.packet.service_vlans += 1;
     }
-    after_tag(walk, tag)
+    after_tag(walk, "ieee8021ad")
 }
 
 /// A security tag (IEEE 802.1AE clause 9): flags, short length, packet number, and an identifier of 8 bytes if flagged. Data
@@ -117,11 +119,13 @@ fn cisco_meta_data(walk: &mut Walk<'_>) -> Option<Next> {
     next(u16::from_be_bytes([header[6], header[7]]))
 }
 
-fn id(tag: &[u8; 4]) -> u16 {
-    u16::from_be_bytes([tag[0], tag[1]]) & 0x0fff
+/// A tag's first two bytes hold it, also where the packet was cut behind them.
+fn id(walk: &Walk<'_>) -> Option<u16> {
+    walk.rest().first_chunk().map(|tag| u16::from_be_bytes(*tag) & 0x0fff)
 }
 
-fn after_tag(walk: &mut Walk<'_>, tag: &[u8; 4]) -> Option<Next> {
+fn after_tag(walk: &mut Walk<'_>, layer: &'static str) -> Option<Next> {
+    let tag = walk.header::<4>(layer)?;
     walk.at += 4;
     type_or_length(walk, u16::from_be_bytes([tag[2], tag[3]]))
 }

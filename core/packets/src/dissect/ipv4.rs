@@ -29,7 +29,6 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         return None;
     }
     let word = u16::from_be_bytes([header[6], header[7]]);
-    let fragment = Fragment { offset: word & 0x1fff, more: word & 0x2000 != 0 };
     walk.packet.ip = Some(Ip {
         src: address(header, 12),
         dst: address(header, 16),
@@ -38,7 +37,7 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         protocol: header[9],
         traffic_class: header[1],
         dont_fragment: Some(word & 0x4000 != 0),
-        fragment: (fragment.more || fragment.offset > 0).then_some(fragment),
+        fragment: Fragment::of_ipv4(word),
         total_len: total_len as u32,
         offset: walk.at as u32,
         payload_offset: (walk.at + header_len) as u32,

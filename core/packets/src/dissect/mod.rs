@@ -8,6 +8,7 @@
 
 mod arp;
 mod checksum;
+mod cut;
 mod ethertype;
 mod icmp;
 mod info;
@@ -25,7 +26,9 @@ mod tunnel;
 mod udp;
 mod walk;
 
+pub use cut::{CutIp, cut_ip};
 pub(crate) use icmp::quote;
+pub use icmp::{FirstQuoted, first_quoted};
 pub use info::{Info, Relative, info, tcpdump_line};
 pub use link::{LINKS, Link, link};
 pub use node::Node;

@@ -88,6 +88,15 @@ pub struct Fragment {
     pub more: bool,
 }
 
+impl Fragment {
+    /// From IPv4's flags and offset; `None` when it is no fragment.
+    #[inline]
+    pub(super) fn of_ipv4(word: u16) -> Option<Self> {
+        let fragment = Self { offset: word & 0x1fff, more: word & 0x2000 != 0 };
+        (fragment.more || fragment.offset > 0).then_some(fragment)
+    }
+}
+
 /// The outermost IP layer of a tunnelled packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outer {

@@ -18,7 +18,7 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     let header_len = usize::from(header[12] >> 4) * 4;
     let told_len = walk.told_len();
     let options = rest.get(20..header_len.min(rest.len())).unwrap_or_default();
-    let options_len = if told_len < header_len { options.len() } else { header_len.saturating_sub(20) };
+    let options_len = header_len.saturating_sub(20);
     let tcp = Tcp {
         src: u16::from_be_bytes([header[0], header[1]]),
         dst: u16::from_be_bytes([header[2], header[3]]),

@@ -8,6 +8,9 @@ use super::tunnel;
 use super::walk::{Kind, Next, Walk};
 use std::net::IpAddr;
 
+/// Where the part of the header ends that tells ports and length.
+const LENGTH_END: usize = 6;
+
 pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Udp);
     let header = header(walk, Protocol::Udp)?;
@@ -23,9 +26,10 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         return None;
     }
     walk.limit(len);
-    let checksum = match (u16::from_be_bytes([header[6], header[7]]), &walk.packet.ip) {
-        (0, Some(ip)) if matches!(ip.src, IpAddr::V6(_)) => Checksum::Illegal,
-        (0, _) => Checksum::Absent,
+    let checksum = match (checksum_field(walk), &walk.packet.ip) {
+        (None, _) => Checksum::Unverified,
+        (Some(0), Some(ip)) if matches!(ip.src, IpAddr::V6(_)) => Checksum::Illegal,
+        (Some(0), _) => Checksum::Absent,
         // A length beyond the packet is no cut but nonsense, and nothing can be judged then.
         _ if len > told_len => Checksum::Unverified,
         _ => walk.checksum_to_end(UDP),
@@ -35,6 +39,7 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         walk.stop("udp", Why::HeaderLength { header: len as u32, total: told_len as u32 }, false);
         return None;
     }
+    walk.header::<8>("udp")?;
     if walk.is_fragment() || walk.is_quote {
         return None;
     }
@@ -54,15 +59,17 @@ pub(super) fn read_lite(walk: &mut Walk<'_>) -> Option<Next> {
         coverage => coverage,
     };
     let checksum = match (&walk.packet.ip, walk.rest().get(..coverage)) {
-        _ if header[6..8] == [0, 0] => Checksum::Illegal,
+        _ if checksum_field(walk) == Some(0) => Checksum::Illegal,
         (Some(ip), Some(covered)) if !walk.is_fragment() => checksum::verify(&walk.pseudo(ip), UDPLITE, covered, told_len),
         _ => Checksum::Unverified,
     };
     set(walk, Protocol::UdpLite, header, told_len.saturating_sub(8), checksum);
+    walk.header::<8>("udp")?;
     None
 }
 
-fn header<'a>(walk: &mut Walk<'a>, protocol: Protocol) -> Option<&'a [u8; 8]> {
+/// The header to its length; what follows, the checksum, may be cut.
+fn header<'a>(walk: &mut Walk<'a>, protocol: Protocol) -> Option<&'a [u8; LENGTH_END]> {
     match walk.rest().first_chunk() {
         Some(header) => Some(header),
         None => {
@@ -72,7 +79,11 @@ fn header<'a>(walk: &mut Walk<'a>, protocol: Protocol) -> Option<&'a [u8; 8]> {
     }
 }
 
-fn set(walk: &mut Walk<'_>, protocol: Protocol, header: &[u8; 8], payload_len: usize, checksum: Checksum) {
+fn checksum_field(walk: &Walk<'_>) -> Option<u16> {
+    walk.rest().first_chunk::<8>().map(|header| u16::from_be_bytes([header[6], header[7]]))
+}
+
+fn set(walk: &mut Walk<'_>, protocol: Protocol, header: &[u8; LENGTH_END], payload_len: usize, checksum: Checksum) {
     walk.packet.transport = Transport::Udp(Udp {
         protocol,
         src: u16::from_be_bytes([header[0], header[1]]),
