@@ -18,6 +18,58 @@ const CAPTURES: [&str; 6] = [
 ];
 
 const FILTERS: &[&str] = &[
+    "tcp.port == 0120",
+    "tcp.port == 0b1010000",
+    "tcp.port == '\\x50'",
+    "tcp.port in {'P', 0x1f90}",
+    "tcp.port ~= 80",
+    "- tcp.len < 0",
+    "tcp.srcport == - tcp.srcport",
+    "tcp.flags.syn == 2",
+    "ip.src[0] == 0a",
+    "ip.addr[0:2] == c0:a8",
+    "ip.src[2-3] == 00:02",
+    "ip.src & 255.255.0.0 == 172.17.0.0",
+    "ip.src & 0.0.0.255",
+    "ip.addr > 10.0.0.0/8",
+    "ip.addr <= 172.17.0.0/16",
+    "ip.addr in {10.0.0.0/24..172.17.0.0/24}",
+    "ipv6.src[0:2] == fe:80",
+    "len(ip.src) == 4",
+    "len(ipv6.src) == 16",
+    "eth.addr[0] == 02",
+    "eth.addr[0, 10] == 33",
+    "eth.addr[4:5]",
+    "eth.addr[6:]",
+    "eth.addr[-7]",
+    "eth.addr[-6:] == ff:ff:ff:ff:ff:ff",
+    "eth.addr[0x1] == 33",
+    "frame[60:20]",
+    "frame[60:20, 0]",
+    "ip[19]",
+    "ip[20]",
+    "ip[-1] == ip[19]",
+    "len(ip) == 20",
+    "eth[13:2]",
+    "len(eth) == 14",
+    "ipv6[39] and not icmpv6",
+    "ipv6[40]",
+    r#"frame contains "\x47\x45T""#,
+    r#"frame contains "\107\105\124""#,
+    r#"frame contains "\0\0""#,
+    r#"frame contains """#,
+    "frame contains 'G'",
+    "frame contains '\\x0d'",
+    r#"frame matches "\x47\105T""#,
+    r#"http.request.method[0] == 47"#,
+    r#"http.request.method[0:2] == "GE""#,
+    r#"http.request.method == 'G'"#,
+    "http.request == 1",
+    "http.response == 1",
+    r#"frame.time > "Nov 12, 1999 08:55:44.123""#,
+    r#"frame.time > "2023-01-01 00:00:00+01:00""#,
+    "ssl.handshake.type == 1",
+    "bootp.type == 1",
     "tcp.srcport - 81 < 0",
     "tcp.srcport == 80 and tcp.srcport - 81",
     "tcp.len == -1",
@@ -246,6 +298,31 @@ const FILTERS: &[&str] = &[
     "ip.src == 172.17.0.2 || ip.src == 192.168.0.2 && tcp.flags.syn == 1",
 ];
 
+/// What both refuse.
+const REFUSED: &[&str] = &[
+    "ip.addr == ::1",
+    "ipv6.addr == 10.0.0.1",
+    "ip.addr == 10.0.0.0/33",
+    "ip.addr == 010.0.0.1",
+    "eth.addr == ff:ff",
+    "eth.addr == ff:ff:ff:ff:ff:ff:ff",
+    "eth.addr[1:0] == 00",
+    "eth.addr[2-1] == 00",
+    "tcp.port == 080",
+    "tcp.port == 80.0",
+    "tcp.flags.syn == yes",
+    "tcp.flags[0] == 0",
+    r#"frame contains "\q""#,
+    r#"frame contains "\400""#,
+    "frame contains 'ab'",
+    "frame contains ''",
+    "frame.time_delta * 2 > 1",
+    r#"frame.time < "2012-01-01 00:00:00 EST""#,
+    "ip.src == eth.src",
+    "ip.addr contains 10",
+    "80 == tcp.port",
+];
+
 #[test]
 fn the_same_packets_pass_as_in_tshark() {
     if Command::new("tshark").arg("--version").output().is_err() {
@@ -257,7 +334,7 @@ fn the_same_packets_pass_as_in_tshark() {
     for capture in CAPTURES {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(capture);
         let log = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let theirs = passing_in_tshark(&path);
+        let theirs = passing_in_tshark(&path, FILTERS);
         let mut engine = Engine::new();
         engine.push(&log);
         engine.finish();
@@ -275,6 +352,26 @@ fn the_same_packets_pass_as_in_tshark() {
     assert!(passed > 1_000, "hardly anything passes: {passed}");
 }
 
+#[test]
+fn what_tshark_refuses_is_refused() {
+    if Command::new("tshark").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "tshark is needed in CI");
+        eprintln!("skipped: tshark is not installed");
+        return;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(CAPTURES[1]);
+    let log = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let theirs = passing_in_tshark(&path, REFUSED);
+    let mut engine = Engine::new();
+    engine.push(&log);
+    engine.finish();
+    for (filter, theirs) in REFUSED.iter().zip(theirs) {
+        assert!(theirs.contains("is invalid"), "{filter} is understood there: {theirs}");
+        let ours = passing(&mut engine, &log, filter).join(" ");
+        assert!(ours.starts_with("Some"), "{filter} is understood here: {ours}");
+    }
+}
+
 /// The packets that pass here.
 fn passing(engine: &mut Engine, log: &[u8], filter: &str) -> Vec<String> {
     let selection = Selection { filter: filter.into(), ..Selection::default() };
@@ -290,10 +387,11 @@ fn passing(engine: &mut Engine, log: &[u8], filter: &str) -> Vec<String> {
 }
 
 /// For each filter the packets that pass there, as `1 2 5`, or what TShark says of the filter.
-fn passing_in_tshark(capture: &Path) -> Vec<String> {
+fn passing_in_tshark(capture: &Path, filters: &[&str]) -> Vec<String> {
     let name = capture.file_stem().expect("it has a name").to_string_lossy();
-    let script: PathBuf = std::env::temp_dir().join(format!("dropscope-filters-{}-{name}.lua", std::process::id()));
-    let filters: String = FILTERS.iter().map(|filter| format!("[==[{filter}]==],\n")).collect();
+    let script: PathBuf =
+        std::env::temp_dir().join(format!("dropscope-filters-{}-{name}-{}.lua", std::process::id(), filters.len()));
+    let filters: String = filters.iter().map(|filter| format!("[==[{filter}]==],\n")).collect();
     let text = format!(
         "local filters = {{\n{filters}}}
 local found = {{}}
@@ -303,7 +401,7 @@ for i, text in ipairs(filters) do
   if understood then
     function tap.packet(packet) table.insert(found[i], packet.number) end
   else
-    found[i] = {{ tostring(tap) }}
+    found[i] = {{ (tostring(tap):gsub('\\n', ' ')) }}
   end
 end
 local last = Listener.new('frame')

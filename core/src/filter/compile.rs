@@ -3,9 +3,10 @@
 use super::Error;
 use super::complete::nearest;
 use super::field::{Field, find};
+use super::literal::Literal;
 use super::syntax::{Arithmetic, Expr, Op, Operand, Quantity, Word};
 use super::test::{Node, Source};
-use super::value::{Literal, Type};
+use super::value::Type;
 use std::cmp::Ordering;
 
 /// Functions, with what they give.
@@ -39,7 +40,7 @@ pub(super) fn compile(expr: &Expr) -> Result<Node, Error> {
             }
             let (other, other_kind) = source_as(right, Some(kind))?;
             if kind != other_kind || matches!(op, Op::Matches | Op::Contains) {
-                let message = format!("This is a {}, and cannot be compared with a {}.", other_kind.about(), kind.about());
+                let message = format!("This is {}, and cannot be compared with {}.", other_kind.noun(), kind.noun());
                 return Err(Error::new(right.at(), message));
             }
             Node::Pair(source_left, quantity, *op, other)
@@ -77,7 +78,7 @@ fn check_operator(left: &Operand, kind: Type, op: Op) -> Result<(), Error> {
         (Type::Presence, _) => {
             "It has no value of its own: it can stand alone, be sliced as in tcp[13:1], or be searched with contains or matches."
         }
-        (Type::Number | Type::Flag | Type::Duration | Type::Moment | Type::Address, Op::Contains | Op::Matches) => {
+        (Type::Number | Type::Flag | Type::Duration | Type::Moment | Type::Ipv4 | Type::Ipv6, Op::Contains | Op::Matches) => {
             "Only text and bytes can be searched with contains or matches."
         }
         _ => return Ok(()),
@@ -94,7 +95,7 @@ fn source(operand: &Operand) -> Result<(Source, Type), Error> {
     match operand {
         Operand::Word(word) => match negated(word) {
             Some(field) => {
-                let zero = Literal::read(&Word { text: "0".into(), ..word.clone() }, field.kind, Op::AnyEqual)?;
+                let zero = Literal::read(&Word::plain("0", word.at.clone()), field.kind, Op::AnyEqual)?;
                 let minus =
                     Source::Arithmetic(Box::new(Source::Constant(zero)), Arithmetic::Subtract, Box::new(Source::Field(field)));
                 Ok((minus, field.kind))
@@ -103,12 +104,10 @@ fn source(operand: &Operand) -> Result<(Source, Type), Error> {
         },
         Operand::Slice { of, pieces } => {
             let (inner, kind) = source(of)?;
-            let kind = match kind {
-                Type::Presence | Type::Bytes => Type::Bytes,
-                Type::Text => Type::Text,
-                _ => return Err(Error::new(of.at(), "Only layers, bytes and text can be sliced.")),
-            };
-            Ok((Source::Slice(Box::new(inner), pieces.clone()), kind))
+            if !has_bytes(kind) {
+                return Err(Error::new(of.at(), "Only layers, bytes, addresses and text can be sliced."));
+            }
+            Ok((Source::Slice(Box::new(inner), pieces.clone()), Type::Bytes))
         }
         Operand::Call { name, arguments } => call(name, arguments),
         Operand::Arithmetic { left, op, right } => arithmetic(operand, left, *op, right, None),
@@ -160,13 +159,15 @@ fn arithmetic(
         (left, right, kind)
     };
     let fits = match op {
-        Arithmetic::BitAnd => matches!(kind, Type::Number | Type::Flag | Type::Bytes),
+        Arithmetic::BitAnd => {
+            matches!(kind, Type::Number | Type::Flag | Type::Ipv4 | Type::Ipv6 | Type::Mac | Type::Bytes)
+        }
         Arithmetic::Add | Arithmetic::Subtract => matches!(kind, Type::Number | Type::Duration),
         Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder => kind == Type::Number,
     };
     if !fits {
         let problem = match op {
-            Arithmetic::BitAnd => "Only numbers and bytes have bits.",
+            Arithmetic::BitAnd => "Only numbers, addresses and bytes have bits.",
             Arithmetic::Add | Arithmetic::Subtract => "Only numbers and lengths of time can be added and subtracted.",
             _ => "Only numbers can be multiplied and divided.",
         };
@@ -174,6 +175,11 @@ fn arithmetic(
     }
     let kind = if kind == Type::Flag { Type::Number } else { kind };
     Ok((Source::Arithmetic(Box::new(left), op, Box::new(right)), kind))
+}
+
+/// Whether values of this type are bytes that can be counted and cut.
+const fn has_bytes(kind: Type) -> bool {
+    matches!(kind, Type::Presence | Type::Text | Type::Ipv4 | Type::Ipv6 | Type::Mac | Type::Bytes)
 }
 
 fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
@@ -187,7 +193,7 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
     let (inner, kind) = source(argument)?;
     let inner = Box::new(inner);
     match (function.as_str(), kind) {
-        ("len", Type::Text | Type::Bytes | Type::Presence) => Ok((Source::Length(inner), Type::Number)),
+        ("len", _) if has_bytes(kind) => Ok((Source::Length(inner), Type::Number)),
         ("count", _) => Ok((Source::Count(inner), Type::Number)),
         ("upper", Type::Text) => Ok((Source::Upper(inner), Type::Text)),
         ("lower", Type::Text) => Ok((Source::Lower(inner), Type::Text)),
@@ -195,7 +201,7 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
         ("abs", _) => Err(Error::new(argument.at(), "Only numbers and lengths of time have a sign.")),
         ("string", Type::Presence) => Err(Error::new(argument.at(), "It has no value of its own that could be text.")),
         ("string", _) => Ok((Source::Text(inner), Type::Text)),
-        ("len", _) => Err(Error::new(argument.at(), "Only text and bytes have a length.")),
+        ("len", _) => Err(Error::new(argument.at(), "Only layers, bytes, addresses and text have a length.")),
         ("upper" | "lower", _) => Err(Error::new(argument.at(), "Only text has capitals and small letters.")),
         _ => {
             let names = FUNCTIONS.iter().map(|(name, _)| *name);

@@ -119,9 +119,18 @@ pub static FIELDS: LazyLock<Vec<&'static Field>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The field of this name. Case does not matter, as in Wireshark.
+/// The field of this name. Case does not matter. `ssl` and `bootp` are what TLS and DHCP were called.
 pub(super) fn find(name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.name.eq_ignore_ascii_case(name)).copied()
+    let named = |name: &str| FIELDS.iter().find(|field| field.name.eq_ignore_ascii_case(name)).copied();
+    named(name).or_else(|| {
+        let (protocol, rest) = name.split_at(name.find('.').unwrap_or(name.len()));
+        let today = match protocol {
+            "ssl" => "tls",
+            "bootp" => "dhcp",
+            _ => return None,
+        };
+        named(&format!("{today}{rest}"))
+    })
 }
 
 /// A field whose values never change.

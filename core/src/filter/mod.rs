@@ -10,6 +10,7 @@
 mod compile;
 mod complete;
 mod field;
+mod literal;
 mod named;
 mod parse;
 mod syntax;

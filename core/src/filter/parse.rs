@@ -16,12 +16,12 @@
 
 use super::Error;
 use super::syntax::{Arithmetic, Expr, Op, Operand, Piece, Quantity, Word};
-use winnow::ascii::multispace0;
+use winnow::ascii::{multispace0, multispace1};
 use winnow::combinator::{alt, cut_err, delimited, opt, peek, preceded, repeat, separated, terminated};
 use winnow::error::{AddContext, ErrMode, ParserError};
 use winnow::prelude::*;
 use winnow::stream::{LocatingSlice, Location, Stream};
-use winnow::token::{any, none_of, one_of, take_while};
+use winnow::token::{any, one_of, take_while};
 
 type Input<'a> = LocatingSlice<&'a str>;
 type Parsed<T> = Result<T, ErrMode<Fault>>;
@@ -223,7 +223,7 @@ const COMPARISONS: &[(&str, Op)] = &[
     ("!=", Op::NoneEqual),
     (">=", Op::GreaterOrEqual),
     ("<=", Op::LessOrEqual),
-    ("~=", Op::Matches),
+    ("~=", Op::AnyUnequal),
     (">", Op::Greater),
     ("<", Op::Less),
     ("~", Op::Matches),
@@ -270,7 +270,7 @@ fn comparison(input: &mut Input<'_>) -> Parsed<Op> {
     Err(ErrMode::Backtrack(Fault::from_input(input)))
 }
 
-/// One of these operators; one made of letters must end where its word ends. Case does not matter, as in Wireshark.
+/// One of these operators; one made of letters must end where its word ends. Case does not matter.
 fn operator<'a>(input: &mut Input<'a>, words: &[&'static str]) -> Parsed<&'static str> {
     for &word in words {
         let start = input.checkpoint();
@@ -298,6 +298,17 @@ fn operand(input: &mut Input<'_>) -> Parsed<Operand> {
     if opt(spaced('{')).parse_next(input)?.is_some() {
         return terminated(cut_err(bits), cut_err(spaced('}')).context("`}`")).parse_next(input);
     }
+    // `- tcp.len` is `0 - tcp.len`; without the blank, the sign is read with its word.
+    let start = input.current_token_start();
+    if opt(('-', multispace1)).parse_next(input)?.is_some() {
+        let zero = Operand::Word(Word::plain("0", start..start + 1));
+        let right = cut_err(unsigned).context("a value").parse_next(input)?;
+        return Ok(Operand::Arithmetic { left: Box::new(zero), op: Arithmetic::Subtract, right: Box::new(right) });
+    }
+    unsigned(input)
+}
+
+fn unsigned(input: &mut Input<'_>) -> Parsed<Operand> {
     let word = word(input)?;
     let mut operand = if !word.quoted && opt(spaced('(')).parse_next(input)?.is_some() {
         let arguments = terminated(separated(0.., cut_err(bits), spaced(',')), cut_err(spaced(')')).context("`,` or `)`"))
@@ -318,23 +329,34 @@ fn operand(input: &mut Input<'_>) -> Parsed<Operand> {
 }
 
 fn piece(input: &mut Input<'_>) -> Parsed<Piece> {
-    if opt(spaced(':')).parse_next(input)?.is_some() {
-        return spaced(number).map(|length| Piece::From { offset: 0, length: u64::try_from(length).ok() }).parse_next(input);
+    let at = input.current_token_start();
+    let refused = |expected| Err(ErrMode::Cut(Fault { at, expected: Some(expected) }));
+    let piece = if opt(spaced(':')).parse_next(input)?.is_some() {
+        let length = spaced(number).parse_next(input)?;
+        Piece::From { offset: 0, length: u64::try_from(length).ok() }
+    } else {
+        let first = spaced(number).parse_next(input)?;
+        if opt(spaced(':')).parse_next(input)?.is_some() {
+            let length = opt(spaced(number)).parse_next(input)?;
+            Piece::From { offset: first, length: length.and_then(|n| u64::try_from(n).ok()) }
+        } else if opt(spaced('-')).parse_next(input)?.is_some() {
+            Piece::Between { first, last: spaced(number).parse_next(input)? }
+        } else {
+            Piece::From { offset: first, length: Some(1) }
+        }
+    };
+    match piece {
+        Piece::From { length: Some(0), .. } => refused("at least one byte"),
+        Piece::Between { first, last } if first > last && (first < 0) == (last < 0) => refused("a first byte before the last"),
+        piece => Ok(piece),
     }
-    let first = spaced(number).parse_next(input)?;
-    if opt(spaced(':')).parse_next(input)?.is_some() {
-        let length = opt(spaced(number)).parse_next(input)?;
-        return Ok(Piece::From { offset: first, length: length.and_then(|n| u64::try_from(n).ok()) });
-    }
-    if opt(spaced('-')).parse_next(input)?.is_some() {
-        return spaced(number).map(|last| Piece::Between { first, last }).parse_next(input);
-    }
-    Ok(Piece::From { offset: first, length: Some(1) })
 }
 
 fn number(input: &mut Input<'_>) -> Parsed<i64> {
-    (opt('-'), take_while(1..=9, |c: char| c.is_ascii_digit()))
-        .try_map(|(sign, digits): (_, &str)| digits.parse::<i64>().map(|n| if sign.is_some() { -n } else { n }))
+    let hexadecimal = preceded("0x", take_while(1..=8, |c: char| c.is_ascii_hexdigit())).map(|digits| (digits, 16));
+    let decimal = take_while(1..=9, |c: char| c.is_ascii_digit()).map(|digits| (digits, 10));
+    (opt('-'), alt((hexadecimal, decimal)))
+        .try_map(|(sign, (digits, radix))| i64::from_str_radix(digits, radix).map(|n| if sign.is_some() { -n } else { n }))
         .parse_next(input)
         .map_err(|fault: ErrMode<Fault>| fault)
 }
@@ -355,7 +377,7 @@ fn member(input: &mut Input<'_>) -> Parsed<(Word, Option<Word>)> {
         // `80..90` was read as one word; so is `80..`, whose end is the next one.
         let base = first.at.start;
         let (low, high) = (&first.text[..dots], &first.text[dots + 2..]);
-        let low_word = Word { text: low.to_owned(), at: base..base + dots, quoted: false };
+        let low_word = Word::plain(low, base..base + dots);
         if low.is_empty() {
             input.reset(&start);
             return Err(ErrMode::Cut(Fault { at: base, expected: Some("a value before `..`") }));
@@ -363,7 +385,7 @@ fn member(input: &mut Input<'_>) -> Parsed<(Word, Option<Word>)> {
         let high_word = if high.is_empty() {
             cut_err(word).context("a value after `..`").parse_next(input)?
         } else {
-            Word { text: high.to_owned(), at: base + dots + 2..first.at.end, quoted: false }
+            Word::plain(high, base + dots + 2..first.at.end)
         };
         return Ok((low_word, Some(high_word)));
     }
@@ -373,41 +395,72 @@ fn member(input: &mut Input<'_>) -> Parsed<(Word, Option<Word>)> {
 
 fn word(input: &mut Input<'_>) -> Parsed<Word> {
     let start = input.current_token_start();
-    let quoted = opt(alt((
-        delimited('"', repeat(0.., character), cut_err('"').context("the closing quotation mark")),
-        preceded(
-            one_of(['r', 'R']),
-            delimited('"', repeat(0.., none_of('"')), cut_err('"').context("the closing quotation mark")),
-        ),
-    )))
-    .parse_next(input)?;
-    let (text, quoted) = match quoted {
-        Some(text) => (text, true),
-        None => (take_while(1.., is_word).map(|text: &str| text.to_owned()).parse_next(input)?, false),
+    let is_raw = opt(terminated(one_of(['r', 'R']), peek('"'))).parse_next(input)?.is_some();
+    let mut word = match opt(one_of(['"', '\''])).parse_next(input)? {
+        Some(quote) => quoted(input, quote, is_raw)?,
+        None => take_while(1.., is_word).map(|text: &str| Word::plain(text, start..start)).parse_next(input)?,
     };
-    let at = start..input.previous_token_end();
+    word.at = start..input.previous_token_end();
+    if word.character && word.bytes.len() != 1 {
+        return Err(ErrMode::Cut(Fault { at: start, expected: Some("one character in single quotation marks") }));
+    }
     multispace0.parse_next(input)?;
-    Ok(Word { text, at, quoted })
+    Ok(word)
 }
 
-/// A character within quotation marks: itself, or `\"`, `\\`, `\n`, `\r`, `\t`, `\x0a`; of anything else the backslash stays,
-/// as regular expressions need it.
-fn character(input: &mut Input<'_>) -> Parsed<char> {
-    let plain = none_of('"').parse_next(input)?;
-    if plain != '\\' {
-        return Ok(plain);
-    }
-    let start = input.checkpoint();
-    match any.parse_next(input)? {
-        c @ ('"' | '\\') => Ok(c),
-        'n' => Ok('\n'),
-        'r' => Ok('\r'),
-        't' => Ok('\t'),
-        _ => {
-            input.reset(&start);
-            Ok('\\')
+/// What stands within quotation marks, of which the first was read.
+fn quoted(input: &mut Input<'_>, quote: char, is_raw: bool) -> Parsed<Word> {
+    let mut word = Word { quoted: true, character: quote == '\'', ..Word::plain("", 0..0) };
+    loop {
+        let at = input.current_token_start();
+        let c = cut_err(any).context("the closing quotation mark").parse_next(input)?;
+        if c == quote {
+            return Ok(word);
         }
+        if c == '\\' && !is_raw {
+            let start = input.checkpoint();
+            match opt(escape).parse_next(input)? {
+                Some((text, byte)) => {
+                    word.text.push_str(&text);
+                    word.bytes.push(byte);
+                    continue;
+                }
+                None => input.reset(&start),
+            }
+            let end = at + 1 + input.chars().next().map_or(0, char::len_utf8);
+            word.unknown_escape.get_or_insert(at..end);
+        }
+        word.text.push(c);
+        word.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
+}
+
+/// What follows a backslash, as a pattern needs it and as the byte it stands for: `\"`, `\\`, `\n`, `\x0a`, `\012` and the other
+/// escapes of C. Of anything else the backslash stays, as in the `\d` of a pattern.
+fn escape(input: &mut Input<'_>) -> Parsed<(String, u8)> {
+    let fault = ErrMode::Backtrack(Fault::from_input(input));
+    let number = |digits: &str, radix| u8::from_str_radix(digits, radix).map(|byte| (format!("\\x{byte:02x}"), byte));
+    if let Some(digits) = opt(take_while(1..=3, |c: char| ('0'..='7').contains(&c))).parse_next(input)? {
+        return number(digits, 8).map_err(|_| fault);
+    }
+    let c = any.parse_next(input)?;
+    let (text, byte) = match c {
+        '"' | '\\' | '\'' => (c.to_string(), c as u8),
+        'n' => ("\n".to_owned(), b'\n'),
+        'r' => ("\r".to_owned(), b'\r'),
+        't' => ("\t".to_owned(), b'\t'),
+        // In a pattern `\b` is the edge of a word, and stays.
+        'a' => ("\\a".to_owned(), 7),
+        'b' => ("\\b".to_owned(), 8),
+        'f' => ("\\f".to_owned(), 12),
+        'v' => ("\\v".to_owned(), 11),
+        'x' => {
+            let digits = take_while(1..=2, |c: char| c.is_ascii_hexdigit()).parse_next(input)?;
+            return number(digits, 16).map_err(|_| fault);
+        }
+        _ => return Err(fault),
+    };
+    Ok((text, byte))
 }
 
 /// Characters of names, numbers, addresses and prefixes.

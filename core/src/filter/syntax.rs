@@ -9,6 +9,12 @@ pub(super) struct Word {
     pub at: Range<usize>,
     /// Written in quotes, so never a field.
     pub quoted: bool,
+    /// Written in single quotes: one character, and what number it has.
+    pub character: bool,
+    /// What it stands for: its characters, with what is escaped put in. `text` keeps escapes, as patterns need them.
+    pub bytes: Vec<u8>,
+    /// An escape that stands for nothing.
+    pub unknown_escape: Option<Range<usize>>,
 }
 
 /// A condition.
@@ -51,6 +57,13 @@ pub(super) enum Operand {
         op: Arithmetic,
         right: Box<Operand>,
     },
+}
+
+impl Word {
+    /// A word without quotes.
+    pub(super) fn plain(text: &str, at: Range<usize>) -> Self {
+        Self { text: text.to_owned(), at, quoted: false, character: false, bytes: text.as_bytes().to_vec(), unknown_escape: None }
+    }
 }
 
 impl Operand {

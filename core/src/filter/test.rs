@@ -4,8 +4,9 @@
 //! without it.
 
 use super::field::{Field, Known, Subject};
+use super::literal::Literal;
 use super::syntax::{Arithmetic, Op, Piece, Quantity};
-use super::value::{Literal, Type, Value};
+use super::value::{Type, Value};
 use std::cmp::Ordering;
 
 /// A condition.
@@ -154,6 +155,19 @@ impl Source {
         Some(if there { Known::NeedsPacket } else { known })
     }
 
+    /// Of a layer's bytes, which go on to the packet's end, those of its own header where Wireshark counts only these.
+    fn own<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let Self::Field(field) = self else { return bytes };
+        let header = match field.name {
+            "eth" => 14,
+            "ip" => bytes.first().map_or(0, |first| usize::from(first & 0xf) * 4),
+            "ipv6" => 40,
+            "udp" => 8,
+            _ => return bytes,
+        };
+        bytes.get(..header).unwrap_or(bytes)
+    }
+
     /// Gives each value of a packet to `out`.
     fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
         match self {
@@ -162,28 +176,21 @@ impl Source {
                 if let Some(known) = of.lacks_bytes(subject) {
                     return known;
                 }
-                of.emit(subject, &mut |value| match value {
-                    Value::Present(bytes) | Value::Bytes(bytes) => {
-                        let cut = slice(bytes, pieces);
-                        if !cut.is_empty() {
-                            out(Value::Bytes(&cut));
-                        }
+                of.emit(subject, &mut |value| {
+                    let cut = value.bytes().map(|bytes| slice(of.own(&bytes), pieces)).unwrap_or_default();
+                    if !cut.is_empty() {
+                        out(Value::Bytes(&cut));
                     }
-                    Value::Text(text) => {
-                        let cut = String::from_utf8_lossy(&slice(text.as_bytes(), pieces)).into_owned();
-                        out(Value::Text(&cut));
-                    }
-                    _ => {}
                 })
             }
             Self::Length(of) => {
                 if let Some(known) = of.lacks_bytes(subject) {
                     return known;
                 }
-                of.emit(subject, &mut |value| match value {
-                    Value::Text(text) => out(Value::Number(text.len() as u64)),
-                    Value::Bytes(bytes) | Value::Present(bytes) => out(Value::Number(bytes.len() as u64)),
-                    _ => {}
+                of.emit(subject, &mut |value| {
+                    if let Some(bytes) = value.bytes() {
+                        out(Value::Number(of.own(&bytes).len() as u64));
+                    }
                 })
             }
             Self::Count(of) => {
@@ -251,21 +258,22 @@ impl Source {
     }
 }
 
-/// The pieces of some bytes, joined; what lies outside is left out.
+/// The pieces of some bytes, joined, up to the first that does not lie within them as a whole.
 fn slice(bytes: &[u8], pieces: &[Piece]) -> Vec<u8> {
     let length = bytes.len() as i64;
-    let place = |n: i64| if n < 0 { length + n } else { n }.clamp(0, length);
+    let place = |n: i64| if n < 0 { length + n } else { n };
     let mut cut = Vec::new();
     for piece in pieces {
         let (start, end) = match *piece {
             Piece::From { offset, length: None } => (place(offset), length),
             Piece::From { offset, length: Some(n) } => {
-                let start = place(offset);
-                (start, start.saturating_add(i64::try_from(n).unwrap_or(i64::MAX)).min(length))
+                (place(offset), place(offset).saturating_add(i64::try_from(n).unwrap_or(i64::MAX)))
             }
-            Piece::Between { first, last } => (place(first), place(last).saturating_add(1).min(length)),
+            Piece::Between { first, last } => (place(first), place(last).saturating_add(1)),
         };
-        cut.extend(bytes.get(start as usize..end as usize).unwrap_or_default());
+        let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(end)) else { break };
+        let Some(inside) = bytes.get(start..end) else { break };
+        cut.extend(inside);
     }
     cut
 }
@@ -280,7 +288,12 @@ mod tests {
         let from = |offset, length| Piece::From { offset, length };
         assert_eq!(slice(&bytes, &[from(2, Some(3))]), [2, 3, 4]);
         assert_eq!(slice(&bytes, &[from(-2, None)]), [8, 9]);
-        assert_eq!(slice(&bytes, &[Piece::Between { first: 1, last: 2 }, from(9, Some(5))]), [1, 2, 9]);
-        assert_eq!(slice(&bytes, &[from(20, Some(1))]), [0_u8; 0]);
+        assert_eq!(slice(&bytes, &[Piece::Between { first: 1, last: 2 }, from(9, Some(1))]), [1, 2, 9]);
+        assert_eq!(slice(&bytes, &[Piece::Between { first: 1, last: 2 }, from(9, Some(5))]), [1, 2]);
+        assert_eq!(slice(&bytes, &[from(9, Some(5)), from(0, Some(1))]), [0_u8; 0]);
+        assert_eq!(slice(&bytes, &[Piece::Between { first: -2, last: -1 }]), [8, 9]);
+        for outside in [from(20, Some(1)), from(0, Some(11)), from(-11, None), from(10, None)] {
+            assert_eq!(slice(&bytes, &[outside]), [0_u8; 0]);
+        }
     }
 }

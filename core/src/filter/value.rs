@@ -1,10 +1,10 @@
-//! Values of fields, and what they are compared with.
+//! Values of fields, and how they compare.
 
-use super::Error;
-use super::syntax::{Arithmetic, Op, Word};
-use regex_lite::{Regex, RegexBuilder};
+use super::literal::Literal;
+use super::syntax::{Arithmetic, Op};
+use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Of which type a field's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +21,13 @@ pub enum Type {
     Moment,
     /// Characters.
     Text,
-    /// An IPv4 or IPv6 address; compared with an address or a prefix.
-    Address,
-    /// Bytes, a hardware address among them.
+    /// An IPv4 address; compared with an address or a prefix.
+    Ipv4,
+    /// An IPv6 address; compared with an address or a prefix.
+    Ipv6,
+    /// A hardware address of six bytes.
+    Mac,
+    /// Bytes.
     Bytes,
 }
 
@@ -37,8 +41,26 @@ impl Type {
             Self::Duration => "seconds, 0.2",
             Self::Moment => "time, \"2026-01-31 14:40:00\"",
             Self::Text => "text, \"example\"",
-            Self::Address => "address, 10.0.0.1 or 10.0.0.0/8",
+            Self::Ipv4 => "address, 10.0.0.1 or 10.0.0.0/8",
+            Self::Ipv6 => "address, 2001:db8::1 or 2001:db8::/32",
+            Self::Mac => "hardware address, 00:1b:21:3a:4f:5e",
             Self::Bytes => "bytes, 00:1b:21",
+        }
+    }
+
+    /// What such a value is, within a sentence.
+    pub(super) const fn noun(self) -> &'static str {
+        match self {
+            Self::Presence => "a layer or a mark without a value",
+            Self::Number => "a number",
+            Self::Flag => "a flag",
+            Self::Duration => "a length of time",
+            Self::Moment => "a point in time",
+            Self::Text => "text",
+            Self::Ipv4 => "an IPv4 address",
+            Self::Ipv6 => "an IPv6 address",
+            Self::Mac => "a hardware address",
+            Self::Bytes => "bytes",
         }
     }
 }
@@ -62,85 +84,12 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-/// What a value is compared with.
-#[derive(Clone, Debug)]
-pub(super) enum Literal {
-    Number(u64),
-    Negative(i64),
-    Nanos(i64),
-    Text(String),
-    Network(IpAddr, u8),
-    Bytes(Vec<u8>),
-    Pattern(Regex),
-}
-
-/// Bytes that a compiled pattern may take: a few repetitions of repetitions would take any number.
-const LARGEST_PATTERN: usize = 1 << 20;
-/// The longest pattern that is compiled.
-const LONGEST_PATTERN: usize = 1 << 10;
-
-impl Literal {
-    /// Reads a word as what a field of this type can be compared with.
-    pub(super) fn read(word: &Word, kind: Type, op: Op) -> Result<Self, Error> {
-        let text = word.text.as_str();
-        let wrong = |expected: &str| Err(Error::new(word.at.clone(), format!("`{text}` is not {expected}.")));
-        match op {
-            Op::Matches => {
-                if text.len() > LONGEST_PATTERN {
-                    return wrong("a pattern of at most 1,024 characters");
-                }
-                return RegexBuilder::new(text)
-                    .case_insensitive(true)
-                    .size_limit(LARGEST_PATTERN)
-                    .build()
-                    .map(Self::Pattern)
-                    .map_err(|error| Error::new(word.at.clone(), format!("The pattern cannot be read: {error}.")));
-            }
-            Op::Contains if kind == Type::Text => return Ok(Self::Text(text.to_owned())),
-            Op::Contains => return Ok(Self::Bytes(bytes(word).unwrap_or_else(|| text.as_bytes().to_vec()))),
-            _ => {}
-        }
-        match kind {
-            Type::Number => match text.strip_prefix('-').map(number) {
-                Some(Some(n)) if n > 0 => i64::try_from(n).map_or_else(|_| wrong("a whole number"), |n| Ok(Self::Negative(-n))),
-                _ => number(text).map_or_else(|| wrong("a whole number"), |n| Ok(Self::Number(n))),
-            },
-            Type::Flag => match text.to_ascii_lowercase().as_str() {
-                "1" | "true" => Ok(Self::Number(1)),
-                "0" | "false" => Ok(Self::Number(0)),
-                _ => wrong("true or false"),
-            },
-            Type::Duration => seconds(text).map_or_else(|| wrong("a number of seconds"), |n| Ok(Self::Nanos(n))),
-            Type::Moment => moment(text)
-                .map_or_else(|| wrong("a time like \"2026-01-31 14:40:00\" or seconds since 1970"), |n| Ok(Self::Nanos(n))),
-            Type::Text => Ok(Self::Text(text.to_owned())),
-            Type::Address => network(text).map_or_else(|| wrong("an address or a prefix"), |(a, n)| Ok(Self::Network(a, n))),
-            Type::Bytes | Type::Presence => bytes(word).map_or_else(|| wrong("bytes like 00:1b:21"), |b| Ok(Self::Bytes(b))),
-        }
-    }
-}
-
-impl Literal {
-    /// As a value that can be computed with; `None` for a pattern.
-    pub(super) fn to_value(&self) -> Option<Value<'_>> {
-        Some(match self {
-            Self::Number(number) => Value::Number(*number),
-            Self::Negative(number) => Value::Negative(*number),
-            Self::Nanos(nanos) => Value::Nanos(*nanos),
-            Self::Text(text) => Value::Text(text),
-            Self::Network(address, _) => Value::Address(*address),
-            Self::Bytes(bytes) => Value::Bytes(bytes),
-            Self::Pattern(_) => return None,
-        })
-    }
-}
-
 impl Value<'_> {
     /// Whether the comparison holds for this one value.
     pub(super) fn holds(&self, op: Op, literal: &Literal) -> bool {
         match op {
             Op::Contains => match (self, literal) {
-                (Self::Text(text), Literal::Text(part)) => text.contains(part.as_str()),
+                (Self::Text(text), Literal::Text(part)) => holds_bytes(text.as_bytes(), part.as_bytes()),
                 (Self::Text(text), Literal::Bytes(part)) => holds_bytes(text.as_bytes(), part),
                 (Self::Bytes(bytes) | Self::Present(bytes), Literal::Bytes(part)) => holds_bytes(bytes, part),
                 _ => false,
@@ -163,10 +112,7 @@ impl Value<'_> {
     }
 
     fn equals(&self, literal: &Literal) -> bool {
-        match (self, literal) {
-            (Self::Address(address), Literal::Network(network, prefix)) => within(*address, *network, *prefix),
-            _ => self.order(literal) == Some(Ordering::Equal),
-        }
+        self.order(literal) == Some(Ordering::Equal)
     }
 
     /// `None` where the two cannot be compared.
@@ -178,7 +124,10 @@ impl Value<'_> {
             (Self::Negative(_), Literal::Number(_)) => Some(Ordering::Less),
             (Self::Nanos(a), Literal::Nanos(b)) => Some(a.cmp(b)),
             (Self::Text(a), Literal::Text(b)) => Some((*a).cmp(b.as_str())),
-            (Self::Address(a), Literal::Network(b, _)) if a.is_ipv4() == b.is_ipv4() => Some(a.cmp(b)),
+            // What the prefix leaves out does not count, on either side.
+            (Self::Address(a), Literal::Network(b, prefix)) if a.is_ipv4() == b.is_ipv4() => {
+                Some(masked(*a, *prefix).cmp(&masked(*b, *prefix)))
+            }
             (Self::Bytes(a), Literal::Bytes(b)) => Some((*a).cmp(b.as_slice())),
             _ => None,
         }
@@ -190,6 +139,7 @@ impl Value<'_> {
             Self::Number(number) => *number == 0,
             Self::Nanos(nanos) => *nanos == 0,
             Self::Bytes(bytes) => bytes.iter().all(|byte| *byte == 0),
+            Self::Address(address) => address.is_unspecified(),
             _ => false,
         }
     }
@@ -199,6 +149,15 @@ impl Value<'_> {
         if let (Self::Bytes(bytes), Literal::Bytes(mask), Arithmetic::BitAnd) = (self, other, op) {
             let both: Vec<u8> = bytes.iter().zip(mask).map(|(byte, mask)| byte & mask).collect();
             return out(Value::Bytes(&both));
+        }
+        match (self, other) {
+            (Self::Address(IpAddr::V4(address)), Literal::Network(IpAddr::V4(mask), _)) => {
+                return out(Value::Address((*address & *mask).into()));
+            }
+            (Self::Address(IpAddr::V6(address)), Literal::Network(IpAddr::V6(mask), _)) => {
+                return out(Value::Address((*address & *mask).into()));
+            }
+            _ => {}
         }
         let (a, b, is_time) = match (self, other) {
             (Self::Nanos(a), Literal::Nanos(b)) => (i128::from(*a), i128::from(*b), true),
@@ -221,6 +180,16 @@ impl Value<'_> {
             (Ok(number), _) if !is_time => out(Value::Number(number)),
             (_, Ok(number)) if !is_time => out(Value::Negative(number)),
             _ => {}
+        }
+    }
+
+    /// The bytes it consists of; `None` where its type has none that count from the front.
+    pub(super) fn bytes(&self) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Present(bytes) | Self::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+            Self::Text(text) => Some(Cow::Borrowed(text.as_bytes())),
+            Self::Address(address) => Some(Cow::Owned(octets(*address))),
+            _ => None,
         }
     }
 
@@ -263,125 +232,27 @@ impl Value<'_> {
 }
 
 fn holds_bytes(whole: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || whole.windows(part.len()).any(|window| window == part)
+    // Nothing is found nowhere, as in Wireshark.
+    !part.is_empty() && whole.windows(part.len()).any(|window| window == part)
 }
 
-fn within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
-    match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-            a.to_bits() & mask == b.to_bits() & mask
+/// The address without what lies beyond a prefix of this length.
+fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    let prefix = u32::from(prefix);
+    match address {
+        IpAddr::V4(address) => {
+            Ipv4Addr::from_bits(address.to_bits() & u32::MAX.checked_shl(32_u32.saturating_sub(prefix)).unwrap_or(0)).into()
         }
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-            a.to_bits() & mask == b.to_bits() & mask
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & u128::MAX.checked_shl(128_u32.saturating_sub(prefix)).unwrap_or(0)).into()
         }
-        _ => false,
     }
 }
 
-/// `80`, `0x50`.
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// Decimal seconds as nanoseconds, exactly.
-fn seconds(text: &str) -> Option<i64> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && part.is_empty()) || !plain(whole) || !plain(part) || part.len() > 9 {
-        return None;
-    }
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let part: i64 = format!("{part:0<9}").parse().ok()?;
-    let nanos = whole.checked_mul(1_000_000_000)?.checked_add(part)?;
-    Some(if negative { -nanos } else { nanos })
-}
-
-/// `2026-01-31 14:40:00.5` or `2026-01-31T14:40:00Z` in UTC, or seconds since the Unix epoch.
-fn moment(text: &str) -> Option<i64> {
-    if let Some(nanos) = seconds(text) {
-        return Some(nanos);
-    }
-    let (date, time) = text.trim_end_matches('Z').split_once([' ', 'T']).unwrap_or((text, "00:00:00"));
-    let mut date = date.splitn(3, '-').map(str::parse::<i64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
-    let mut time = time.splitn(3, ':');
-    let (hour, minute) = (time.next()?.parse::<i64>().ok()?, time.next()?.parse::<i64>().ok()?);
-    let second = seconds(time.next().unwrap_or("0"))?;
-    let sane = (1..=9_999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !sane || !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0..61_000_000_000).contains(&second) {
-        return None;
-    }
-    ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute).checked_mul(60_000_000_000)?.checked_add(second)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant, `days_from_civil`).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-fn network(text: &str) -> Option<(IpAddr, u8)> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address.parse::<IpAddr>().ok()?, Some(prefix.parse::<u8>().ok()?)),
-        None => (text.parse::<IpAddr>().ok()?, None),
-    };
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = prefix.unwrap_or(longest);
-    (prefix <= longest).then_some((address, prefix))
-}
-
-/// `00:1b:21`, `00-1b-21`, `001b.21ff`, `0x1b21`, `ff`; in quotes, the characters themselves.
-fn bytes(word: &Word) -> Option<Vec<u8>> {
-    if word.quoted {
-        return Some(word.text.as_bytes().to_vec());
-    }
-    let text = word.text.as_str();
-    let pairs: Vec<&str> = text.split([':', '-']).collect();
-    if pairs.len() > 1 {
-        return pairs.into_iter().map(|pair| u8::from_str_radix(pair, 16).ok().filter(|_| pair.len() <= 2)).collect();
-    }
-    let digits: String = text.strip_prefix("0x").unwrap_or(text).split('.').collect();
-    let digits = if digits.len() == 1 { format!("0{digits}") } else { digits };
-    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_exactly() {
-        assert_eq!(seconds("0.000000001"), Some(1));
-        assert_eq!(seconds("-1.5"), Some(-1_500_000_000));
-        assert_eq!(seconds("1.0000000001"), None);
-        assert_eq!(moment("2000-03-01 00:00:00"), Some(951_868_800_000_000_000));
-        assert_eq!(moment("1970-01-01T00:00:01.5Z"), Some(1_500_000_000));
-        assert_eq!(moment("2026-13-01"), None);
-    }
-
-    #[test]
-    fn prefixes_of_any_length_hold_what_they_should() {
-        let check = |address: &str, prefix: &str| {
-            let (network, length) = network(prefix).expect("a prefix");
-            within(address.parse().expect("an address"), network, length)
-        };
-        assert!(check("10.1.2.3", "10.0.0.0/8"));
-        assert!(!check("11.1.2.3", "10.0.0.0/8"));
-        assert!(check("1.2.3.4", "0.0.0.0/0"));
-        assert!(check("2001:db8::1", "2001:db8::/32"));
-        assert!(!check("10.0.0.1", "::/0"));
-        assert_eq!(network("10.0.0.0/33"), None);
+/// The octets of an address.
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }

@@ -39,7 +39,8 @@ pub(super) static FIELDS: &[Field] = &[
         Known::Yes
     }),
     field("frame.interface_id", Type::Number, "number of the capture interface", |s, out| {
-        out(Value::Number(u64::from(s.row.interface.0)));
+        let number = s.interfaces.get(s.row.interface.0 as usize).map_or(s.row.interface.0, |interface| interface.number);
+        out(Value::Number(u64::from(number)));
         Known::Yes
     }),
     field("frame.interface_name", Type::Text, "name of the capture interface", |s, out| {
@@ -57,9 +58,9 @@ pub(super) static FIELDS: &[Field] = &[
         }
         s.all_if_plain()
     }),
-    field("eth.dst", Type::Bytes, "destination hardware address", |s, out| mac(s, &[("eth.dst", 0)], out)),
-    field("eth.src", Type::Bytes, "source hardware address", |s, out| mac(s, &[("eth.src", 6)], out)),
-    field("eth.addr", Type::Bytes, "source or destination hardware address", |s, out| {
+    field("eth.dst", Type::Mac, "destination hardware address", |s, out| mac(s, &[("eth.dst", 0)], out)),
+    field("eth.src", Type::Mac, "source hardware address", |s, out| mac(s, &[("eth.src", 6)], out)),
+    field("eth.addr", Type::Mac, "source or destination hardware address", |s, out| {
         mac(s, &[("eth.src", 6), ("eth.dst", 0)], out)
     }),
     field("eth.type", Type::Number, "EtherType, 0x0800 for IPv4", |s, out| {
@@ -98,7 +99,8 @@ fn is_ethernet(s: &Subject<'_>) -> bool {
 /// Hardware addresses: of the frame, and of those that a tunnel carries.
 fn mac(s: &Subject<'_>, fields: &[(&str, usize)], out: &mut dyn FnMut(Value<'_>)) -> Known {
     if !s.plain() {
-        return fields.iter().map(|(name, _)| tree::every(name, Type::Bytes, s, out)).next_back().unwrap_or(Known::Yes);
+        let needed = fields.iter().filter(|(name, _)| tree::every(name, Type::Mac, s, out) == Known::NeedsPacket).count();
+        return if needed == 0 { Known::Yes } else { Known::NeedsPacket };
     }
     if !is_ethernet(s) {
         return Known::Yes;

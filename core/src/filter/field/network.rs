@@ -12,16 +12,16 @@ pub(super) static FIELDS: &[Field] = &[
     field("arp.opcode", Type::Number, "1 request, 2 reply", |s, out| {
         arp(s, out, |arp, _, out| out(Value::Number(u64::from(arp.operation))))
     }),
-    field("arp.src.proto_ipv4", Type::Address, "who sends the ARP packet", |s, out| {
+    field("arp.src.proto_ipv4", Type::Ipv4, "who sends the ARP packet", |s, out| {
         arp(s, out, |arp, _, out| arp.sender.into_iter().for_each(|address| out(Value::Address(IpAddr::V4(address)))))
     }),
-    field("arp.dst.proto_ipv4", Type::Address, "whom the ARP packet asks for", |s, out| {
+    field("arp.dst.proto_ipv4", Type::Ipv4, "whom the ARP packet asks for", |s, out| {
         arp(s, out, |arp, _, out| arp.target.into_iter().for_each(|address| out(Value::Address(IpAddr::V4(address)))))
     }),
     field("ip", Type::Presence, "IPv4", |s, out| layer(s, true, out)),
-    field("ip.src", Type::Address, "IPv4 source address", |s, out| addresses(s, true, [true, false], out)),
-    field("ip.dst", Type::Address, "IPv4 destination address", |s, out| addresses(s, true, [false, true], out)),
-    field("ip.addr", Type::Address, "IPv4 source or destination address", |s, out| addresses(s, true, [true, true], out)),
+    field("ip.src", Type::Ipv4, "IPv4 source address", |s, out| addresses(s, true, [true, false], out)),
+    field("ip.dst", Type::Ipv4, "IPv4 destination address", |s, out| addresses(s, true, [false, true], out)),
+    field("ip.addr", Type::Ipv4, "IPv4 source or destination address", |s, out| addresses(s, true, [true, true], out)),
     field("ip.len", Type::Number, "length of the IPv4 packet, header included: what an MTU is compared with", |s, out| {
         ip(s, Net::Ipv4, out, |ip, out| out(Value::Number(u64::from(ip.total_len))))
     }),
@@ -52,9 +52,9 @@ pub(super) static FIELDS: &[Field] = &[
         })
     }),
     field("ipv6", Type::Presence, "IPv6", |s, out| layer(s, false, out)),
-    field("ipv6.src", Type::Address, "IPv6 source address", |s, out| addresses(s, false, [true, false], out)),
-    field("ipv6.dst", Type::Address, "IPv6 destination address", |s, out| addresses(s, false, [false, true], out)),
-    field("ipv6.addr", Type::Address, "IPv6 source or destination address", |s, out| addresses(s, false, [true, true], out)),
+    field("ipv6.src", Type::Ipv6, "IPv6 source address", |s, out| addresses(s, false, [true, false], out)),
+    field("ipv6.dst", Type::Ipv6, "IPv6 destination address", |s, out| addresses(s, false, [false, true], out)),
+    field("ipv6.addr", Type::Ipv6, "IPv6 source or destination address", |s, out| addresses(s, false, [true, true], out)),
     field("ipv6.plen", Type::Number, "bytes after the IPv6 header", |s, out| {
         ip(s, Net::Ipv6, out, |ip, out| out(Value::Number(u64::from(ip.total_len.saturating_sub(40)))))
     }),

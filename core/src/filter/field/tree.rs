@@ -27,8 +27,8 @@ pub(super) enum Shape {
 pub(super) static FIELDS: &[Field] = &[
     whole("_ws.malformed", Type::Presence, "dissection stopped early: a header contradicts itself"),
     whole("_ws.short", Type::Presence, "the packet was cut by the snapshot length"),
-    whole("arp.src.hw_mac", Type::Bytes, "hardware address of who sends the ARP packet"),
-    whole("arp.dst.hw_mac", Type::Bytes, "hardware address the ARP packet is for"),
+    whole("arp.src.hw_mac", Type::Mac, "hardware address of who sends the ARP packet"),
+    whole("arp.dst.hw_mac", Type::Mac, "hardware address the ARP packet is for"),
     whole("arp.hw.size", Type::Number, "length of a hardware address"),
     whole("arp.hw.type", Type::Number, "hardware type, 1 Ethernet"),
     whole("arp.proto.size", Type::Number, "length of a protocol address"),
@@ -53,13 +53,13 @@ pub(super) static FIELDS: &[Field] = &[
     whole("gtp.message", Type::Number, "GTP message type, 255 user data"),
     whole("gtp.teid", Type::Number, "GTP tunnel"),
     whole("icmp.checksum", Type::Number, "ICMP checksum"),
-    whole("icmp.redir_gw", Type::Address, "gateway an ICMP redirect names"),
+    whole("icmp.redir_gw", Type::Ipv4, "gateway an ICMP redirect names"),
     whole("icmpv6.checksum", Type::Number, "ICMPv6 checksum"),
     whole("icmpv6.echo.identifier", Type::Number, "identifier of an ICMPv6 echo"),
     whole("icmpv6.echo.sequence_number", Type::Number, "sequence number of an ICMPv6 echo"),
     whole("icmpv6.mldr.nb_mcast_records", Type::Number, "records of a multicast listener report"),
-    whole("icmpv6.nd.na.target_address", Type::Address, "address a neighbour advertisement is about"),
-    whole("icmpv6.nd.ns.target_address", Type::Address, "address a neighbour solicitation asks for"),
+    whole("icmpv6.nd.na.target_address", Type::Ipv6, "address a neighbour advertisement is about"),
+    whole("icmpv6.nd.ns.target_address", Type::Ipv6, "address a neighbour solicitation asks for"),
     whole("icmpv6.nd.ra.cur_hop_limit", Type::Number, "hop limit a router advertises"),
     whole("icmpv6.nd.ra.router_lifetime", Type::Number, "how long a router serves, in seconds"),
     whole("ieee8021ad", Type::Presence, "an 802.1ad tag"),
@@ -68,7 +68,7 @@ pub(super) static FIELDS: &[Field] = &[
     bits("ieee8021ad.priority", (13, 7, 1), "priority of an 802.1ad tag"),
     bits("ieee8021ad.id", (0, 0xfff, 1), "VLAN number of an 802.1ad tag"),
     whole("igmp.checksum", Type::Number, "IGMP checksum"),
-    whole("igmp.maddr", Type::Address, "multicast group"),
+    whole("igmp.maddr", Type::Ipv4, "multicast group"),
     whole("igmp.type", Type::Number, "IGMP type"),
     whole("ip.checksum", Type::Number, "IPv4 header checksum"),
     whole("ip.dsfield", Type::Number, "IPv4 Differentiated Services field"),
@@ -114,7 +114,7 @@ pub(super) static FIELDS: &[Field] = &[
     whole("sll.hatype", Type::Number, "kind of the device, 1 Ethernet"),
     whole("sll.ifindex", Type::Number, "interface of a cooked packet"),
     whole("sll.pkttype", Type::Number, "0 to us, 1 broadcast, 2 multicast, 3 to another host, 4 sent by us"),
-    whole("sll.src.eth", Type::Bytes, "source hardware address of a cooked packet"),
+    whole("sll.src.eth", Type::Mac, "source hardware address of a cooked packet"),
     whole("tcp.checksum", Type::Number, "TCP checksum"),
     bits("tcp.flags.ae", (8, 1, 1), "AE: accurate congestion notification"),
     bits("tcp.hdr_len", (4, 15, 4), "length of the TCP header"),
@@ -204,6 +204,7 @@ fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn F
         let number = (1..=8).contains(&len).then(|| own.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
         match (kind, shape, own.len()) {
             (Type::Presence, ..) => out(Value::Present(own)),
+            (Type::Flag, Shape::Where(_), _) => out(Value::Number(1)),
             (Type::Text, ..) => out(Value::Text(&node.value)),
             (_, Shape::Shown, _) => node.value.parse().into_iter().for_each(|number| out(Value::Number(number))),
             (Type::Moment, _, 8) => {
@@ -216,11 +217,11 @@ fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn F
             (Type::Duration, Shape::Fixed, 4) => {
                 number.into_iter().for_each(|number| out(Value::Nanos(((number * 1_000_000_000) >> 16) as i64)));
             }
-            (Type::Bytes, ..) => out(Value::Bytes(own)),
-            (Type::Address, _, 4) => {
+            (Type::Bytes | Type::Mac, ..) => out(Value::Bytes(own)),
+            (Type::Ipv4, _, 4) => {
                 own.first_chunk::<4>().into_iter().for_each(|octets| out(Value::Address(Ipv4Addr::from(*octets).into())));
             }
-            (Type::Address, _, 16) => {
+            (Type::Ipv6, _, 16) => {
                 own.first_chunk::<16>().into_iter().for_each(|octets| out(Value::Address(Ipv6Addr::from(*octets).into())));
             }
             (_, Shape::Bits(shift, mask, unit), _) => {
