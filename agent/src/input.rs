@@ -8,11 +8,14 @@ use dropscope_core::query::{Batch, Engine, Parser};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 
-/// Bytes read at once.
-const CHUNK: usize = 256 << 10;
-/// Chunks read before they are asked for.
+/// Bytes read at once: what is read lies in the processor's own cache while it is parsed. (The system reads ahead by itself; a thread
+/// for reading alone moved every byte to the other processor: 38 ms of work for 100 MB in place of 30.)
+const CHUNK: usize = 128 << 10;
+/// Bytes of the log that are handed over at once. Each time may wake a thread that sleeps.
+const BATCH: usize = 512 << 10;
+/// Batches made before they are asked for.
 const AHEAD: usize = 4;
 
 /// A capture that can be read as often as needed.
@@ -86,14 +89,19 @@ impl Input {
                 let mut parser = Parser::new();
                 // Whoever takes them goes on until the last.
                 let hand_over = |batch| full.send(batch).context("nobody takes what was read");
+                let mut batch = Batch::default();
+                let mut waiting = 0;
                 let read = self.each_chunk(|bytes| {
-                    let mut batch = empty.try_recv().unwrap_or_default();
                     parser.push(bytes, &mut batch);
-                    hand_over(batch)
+                    waiting += bytes.len();
+                    if waiting < BATCH {
+                        return Ok(());
+                    }
+                    waiting = 0;
+                    hand_over(std::mem::replace(&mut batch, empty.try_recv().unwrap_or_default()))
                 });
-                let mut last = Batch::default();
-                parser.finish(&mut last);
-                hand_over(last)?;
+                parser.finish(&mut batch);
+                hand_over(batch)?;
                 read
             });
             for mut batch in &batches {
@@ -105,59 +113,32 @@ impl Input {
         })
     }
 
-    /// As it lies in the file, until `take` has had enough. The next chunks are read on a thread of their own meanwhile.
+    /// As it lies in the file, until `take` has had enough.
     fn each_packed_chunk<E>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>> {
         let paths = match self {
             Self::Kept(bytes) => return Ok(bytes.chunks(CHUNK).try_for_each(take)),
             Self::Files(paths) => paths,
         };
-        std::thread::scope(|scope| {
-            let (full, chunks) = sync_channel::<Vec<u8>>(AHEAD);
-            let (give_back, empty) = sync_channel::<Vec<u8>>(AHEAD + 2);
-            let reader = scope.spawn(move || read_ahead(paths, &full, &empty));
-            let mut taken = Ok(());
-            for chunk in &chunks {
-                taken = take(&chunk);
-                if taken.is_err() {
-                    break;
-                }
-                // The reader may have come to its end.
-                let _ = give_back.send(chunk);
-            }
-            // A reader that goes on finds that nobody listens.
-            drop(chunks);
-            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            if taken.is_ok() {
-                read?;
-            }
-            Ok(taken)
-        })
-    }
-}
-
-/// Reads the files one after the other, chunk by chunk, into buffers that come back from where they went; ends early when
-/// nobody listens any more.
-fn read_ahead(paths: &[PathBuf], full: &SyncSender<Vec<u8>>, empty: &Receiver<Vec<u8>>) -> Result<()> {
-    for path in paths {
-        let failed = || format!("{} cannot be read", path.display());
-        let mut file = File::open(path).with_context(failed)?;
-        loop {
-            let mut chunk = empty.try_recv().unwrap_or_default();
-            chunk.resize(CHUNK, 0);
-            match file.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(length) => {
-                    chunk.truncate(length);
-                    if full.send(chunk).is_err() {
-                        return Ok(());
+        let mut chunk = vec![0; CHUNK];
+        for path in paths {
+            let failed = || format!("{} cannot be read", path.display());
+            let mut file = File::open(path).with_context(failed)?;
+            loop {
+                match file.read(&mut chunk) {
+                    Ok(0) => break,
+                    Ok(length) => {
+                        let taken = take(&chunk[..length]);
+                        if taken.is_err() {
+                            return Ok(taken);
+                        }
                     }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error).with_context(failed),
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).with_context(failed),
             }
         }
+        Ok(Ok(()))
     }
-    Ok(())
 }
 
 /// The files that `path` stands for: itself, or the segments in the folder that it is.

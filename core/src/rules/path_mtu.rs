@@ -192,8 +192,8 @@ fn finding(router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
         picture: Some(Picture::SizeRuler {
             mtu,
             limit: None,
-            passed: first.side().sizes().iter().copied().filter(|(size, _)| *size <= mtu).collect(),
-            vanished: first.side().sizes().iter().copied().filter(|(size, _)| *size > mtu).collect(),
+            passed: first.side().sizes().into_iter().filter(|(size, _)| *size <= mtu).collect(),
+            vanished: first.side().sizes().into_iter().filter(|(size, _)| *size > mtu).collect(),
         }),
         subject: Subject::Path { from, to },
     }

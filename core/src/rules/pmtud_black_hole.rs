@@ -78,7 +78,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     let stuck = swallowed(flow, direction).expect("only conversations with such a segment are grouped");
     let icmp = told_mtu(flow, direction);
     let passed =
-        flow.side(direction).sizes().iter().map(|(size, _)| *size).filter(|size| *size < stuck.ip_len).max().unwrap_or(0);
+        flow.side(direction).sizes().into_iter().map(|(size, _)| size).filter(|size| *size < stuck.ip_len).max().unwrap_or(0);
     let segments: u64 =
         group.hits.iter().filter_map(|(flow, direction)| swallowed(flow, *direction)).map(|s| u64::from(s.sent)).sum();
     let anchors = [packet(stuck.first_sent), packet(stuck.last_sent)];
@@ -179,7 +179,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
         picture: Some(Picture::SizeRuler {
             mtu: icmp.and_then(|error| error.mtu).unwrap_or(passed),
             limit: None,
-            passed: flow.side(direction).sizes().iter().copied().filter(|(size, _)| *size < stuck.ip_len).collect(),
+            passed: flow.side(direction).sizes().into_iter().filter(|(size, _)| *size < stuck.ip_len).collect(),
             vanished: vec![(stuck.ip_len, stuck.sent)],
         }),
         subject: group.subject(),

@@ -120,26 +120,24 @@ pub struct Tunnel {
 }
 
 impl<'a> Packet<'a> {
-    /// The same without the bytes it borrows, and those: the data of its transport.
-    pub fn detach(self) -> (Packet<'static>, &'a [u8]) {
-        let (transport, payload) = match self.transport {
-            Transport::None => (Transport::None, &[][..]),
-            Transport::Tcp(Tcp { src, dst, seq, ack, flags, window, payload_len, payload, options, checksum, offset }) => {
-                let tcp = Tcp { src, dst, seq, ack, flags, window, payload_len, payload: &[], options, checksum, offset };
-                (Transport::Tcp(tcp), payload)
+    /// The same without the bytes it borrows: the data of its transport.
+    pub fn detach(self) -> Packet<'static> {
+        let transport = match self.transport {
+            Transport::None => Transport::None,
+            Transport::Tcp(Tcp { src, dst, seq, ack, flags, window, payload_len, payload: _, options, checksum, offset }) => {
+                Transport::Tcp(Tcp { src, dst, seq, ack, flags, window, payload_len, payload: &[], options, checksum, offset })
             }
-            Transport::Udp(Udp { protocol, src, dst, payload_len, payload, checksum, offset }) => {
-                (Transport::Udp(Udp { protocol, src, dst, payload_len, payload: &[], checksum, offset }), payload)
+            Transport::Udp(Udp { protocol, src, dst, payload_len, payload: _, checksum, offset }) => {
+                Transport::Udp(Udp { protocol, src, dst, payload_len, payload: &[], checksum, offset })
             }
-            Transport::Icmp(Icmp { protocol, kind, code, mtu, echo, quote, payload, checksum, offset }) => {
-                (Transport::Icmp(Icmp { protocol, kind, code, mtu, echo, quote, payload: &[], checksum, offset }), payload)
+            Transport::Icmp(Icmp { protocol, kind, code, mtu, echo, quote, payload: _, checksum, offset }) => {
+                Transport::Icmp(Icmp { protocol, kind, code, mtu, echo, quote, payload: &[], checksum, offset })
             }
-            Transport::Ports { protocol, src, dst } => (Transport::Ports { protocol, src, dst }, &[][..]),
-            Transport::Other(protocol) => (Transport::Other(protocol), &[][..]),
+            Transport::Ports { protocol, src, dst } => Transport::Ports { protocol, src, dst },
+            Transport::Other(protocol) => Transport::Other(protocol),
         };
         let Self { vlans, service_vlans, net, ip, outer, ip_depth, tunnel, arp, ip_checksums, stop, .. } = self;
-        let packet = Packet { vlans, service_vlans, net, ip, outer, ip_depth, tunnel, arp, transport, ip_checksums, stop };
-        (packet, payload)
+        Packet { vlans, service_vlans, net, ip, outer, ip_depth, tunnel, arp, transport, ip_checksums, stop }
     }
 
     /// Gives its transport the data it stands before, where it has any.
@@ -222,7 +220,17 @@ pub enum Transport<'a> {
     Other(Protocol),
 }
 
-impl Transport<'_> {
+impl<'a> Transport<'a> {
+    /// The data it stands before, as far as it was captured.
+    pub fn payload(&self) -> &'a [u8] {
+        match self {
+            Self::Tcp(tcp) => tcp.payload,
+            Self::Udp(udp) => udp.payload,
+            Self::Icmp(icmp) => icmp.payload,
+            Self::None | Self::Ports { .. } | Self::Other(_) => &[],
+        }
+    }
+
     /// Which protocol; `None` if there is no transport.
     pub fn protocol(&self) -> Option<Protocol> {
         match self {

@@ -363,6 +363,9 @@ fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
     let end = packet.seq.wrapping_add(packet.len).wrapping_add(one);
     if packet.len > 0 || one > 0 {
         fwd.unacked.push(Segment { seq: packet.seq, end, no: packet.no, at: packet.at });
+        if packet.flags.has(TcpFlags::FIN) {
+            fwd.unacked.close();
+        }
     }
     let probe = labels.has(Labels::ZERO_WINDOW_PROBE);
     if !probe && (fwd.next_seq == 0 || after(end, fwd.next_seq)) {

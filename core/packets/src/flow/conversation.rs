@@ -225,8 +225,8 @@ pub struct Side {
     pub sack_permitted: bool,
     /// Whether some packet of it had DF set.
     pub dont_fragment: bool,
-    /// Its first size of packet, and how many packets had it before a second size came.
-    pub(super) first_size: (u32, u32),
+    /// Bytes of IP of its latest packet, and how many in a row had that size: see [`Side::sizes`].
+    pub(super) run: (u32, u32),
     /// Most conversations of one packet have none of these.
     pub(super) rare: Rare<Onward>,
 }
@@ -253,50 +253,7 @@ impl Side {
     pub(super) fn had_closed(&self, at: Timestamp) -> bool {
         self.closed_since.is_some_and(|since| since.at <= at) || self.last_closed.is_some_and(|closed| closed.contains(at))
     }
-
-    /// Bytes of IP and how many packets had that size, ascending; at most 24 sizes, of more the nearest larger one is taken.
-    pub fn sizes(&self) -> &[(u32, u32)] {
-        if !self.rare.sizes.is_empty() {
-            &self.rare.sizes
-        } else if self.first_size.1 > 0 {
-            std::slice::from_ref(&self.first_size)
-        } else {
-            &[]
-        }
-    }
-
-    /// Counts one packet of that many bytes of IP.
-    pub(super) fn count_size(&mut self, ip_len: u32) {
-        self.largest_ip = self.largest_ip.max(ip_len);
-        if self.first_size.1 == 0 {
-            self.first_size = (ip_len, 1);
-            return;
-        }
-        if self.rare.is_none() || self.rare.sizes.is_empty() {
-            if self.first_size.0 == ip_len {
-                self.first_size.1 = self.first_size.1.saturating_add(1);
-                return;
-            }
-            let first = self.first_size;
-            self.rare.get_mut().sizes.push(first);
-        }
-        let sizes = &mut self.rare.get_mut().sizes;
-        let full = sizes.len() >= MOST_SIZES;
-        let at = sizes.partition_point(|(size, _)| *size < ip_len);
-        match sizes.get_mut(at) {
-            Some((size, count)) if *size == ip_len || full => *count = count.saturating_add(1),
-            None if full => {
-                let (size, count) = sizes.last_mut().expect("a full list has a last size");
-                *size = ip_len;
-                *count = count.saturating_add(1);
-            }
-            _ => sizes.insert(at, (ip_len, 1)),
-        }
-    }
 }
-
-/// Sizes of packets told apart in one direction.
-const MOST_SIZES: usize = 24;
 
 /// What a direction of a TCP conversation has that did not end with its first packet; read as fields of [`Side`].
 #[derive(Clone, Debug, Default)]
@@ -307,8 +264,8 @@ pub struct Onward {
     pub header_bytes: Option<u32>,
     /// Its first FIN.
     pub fin: Option<Seen>,
-    /// Bytes of IP and how many packets had that size, once there are two sizes: see [`Side::sizes`].
-    pub(super) sizes: Vec<(u32, u32)>,
+    /// Bytes of IP and how many packets had that size, without `Side::run`.
+    pub(super) ended_runs: Vec<(u32, u32)>,
     /// Conversations without trouble have none of these.
     pub(super) rare: Rare<Course>,
 }
@@ -446,10 +403,6 @@ impl<T> Default for Rare<T> {
 }
 
 impl<T: Default> Rare<T> {
-    /// Whether nothing was written yet.
-    pub(super) const fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
     /// To write to it.
     pub(super) fn get_mut(&mut self) -> &mut T {
         self.0.get_or_insert_default()

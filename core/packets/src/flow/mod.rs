@@ -24,6 +24,7 @@ mod repair;
 #[cfg(test)]
 pub(crate) mod script;
 mod seq;
+mod sizes;
 mod table;
 mod tally;
 mod taps;
@@ -38,6 +39,7 @@ pub use pace::{Pace, Paced};
 pub use reassembly::Reassembly;
 pub use repair::Amended;
 
+pub(crate) use table::KeyHash;
 use table::{Conversations, Key};
 use tcp::{Taken, Tcp};
 
@@ -145,6 +147,19 @@ impl FlowTable {
         interface: InterfaceId,
         wire_len: u32,
     ) -> Observed {
+        self.observe_hashed(packet, None, no, at, interface, wire_len)
+    }
+
+    /// The same where `key_hash` of the packet may be known already.
+    pub(crate) fn observe_hashed(
+        &mut self,
+        packet: &Packet<'_>,
+        hash: Option<KeyHash>,
+        no: PacketNo,
+        at: Timestamp,
+        interface: InterfaceId,
+        wire_len: u32,
+    ) -> Observed {
         self.amended.clear();
         let Some(ip) = &packet.ip else { return Observed::default() };
         let taken = Taken { seen: Seen { no, at }, interface };
@@ -158,7 +173,8 @@ impl FlowTable {
             return Observed::default();
         }
         let Some((key, payload)) = key_of(ip, &packet.transport) else { return Observed::default() };
-        let (id, direction) = self.conversation(&key, &packet.transport, taken);
+        let hash = hash.unwrap_or_else(|| key.hash());
+        let (id, direction) = self.conversation(&key, hash, &packet.transport, taken);
         let Some(flow) = self.conversations.get_mut(id) else { return Observed::default() };
         flow.last = taken.seen;
         if interface != flow.interface {
@@ -189,13 +205,13 @@ impl FlowTable {
     }
 
     /// The conversation of a packet, made if it is new.
-    fn conversation(&mut self, key: &Key, transport: &Transport<'_>, taken: Taken) -> (FlowId, Direction) {
+    fn conversation(&mut self, key: &Key, hash: KeyHash, transport: &Transport<'_>, taken: Taken) -> (FlowId, Direction) {
         use crate::dissect::TcpFlags;
         let syn = match transport {
             Transport::Tcp(header) if header.flags.has(TcpFlags::SYN) => Some(header.flags.has(TcpFlags::ACK)),
             _ => None,
         };
-        let found = self.conversations.find(key);
+        let found = self.conversations.find(key, hash);
         let mut reopened = false;
         if let Some((id, direction)) = found {
             if let (Transport::Tcp(header), Some(false)) = (transport, syn) {
@@ -215,7 +231,7 @@ impl FlowTable {
         let stream = &mut self.streams[key.transport as usize];
         let number = *stream;
         *stream += 1;
-        let id = self.conversations.insert(key, |id| Flow {
+        let id = self.conversations.insert(key, hash, |id| Flow {
             id,
             transport: key.transport,
             stream: number,
@@ -245,7 +261,7 @@ impl FlowTable {
             to: Endpoint { address: quote.dst, port: to_port },
             echo: quote.echo,
         };
-        let (id, about) = self.conversations.find(&key)?;
+        let (id, about) = self.conversations.find(&key, key.hash())?;
         let flow = self.conversations.get_mut(id)?;
         let rare = flow.rare.get_mut();
         if rare.note_icmp_error(taken.interface) && rare.icmp_errors.len() < MOST_ICMP_ERRORS {
@@ -277,7 +293,13 @@ impl FlowTable {
     }
 }
 
+/// What the conversation of a packet with this IP header is looked up by.
+pub(crate) fn key_hash(ip: &Ip, transport: &Transport<'_>) -> Option<KeyHash> {
+    key_of(ip, transport).map(|(key, _)| key.hash())
+}
+
 /// What a packet's conversation is told by, and its bytes of payload.
+#[inline]
 fn key_of(ip: &Ip, transport: &Transport<'_>) -> Option<(Key, u32)> {
     let key = |transport, from, to, echo| Key {
         transport,

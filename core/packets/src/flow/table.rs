@@ -10,6 +10,10 @@ use std::net::IpAddr;
 /// Conversations in a block: storage grows by blocks, so that it never needs twice its size for a moment.
 const BLOCK: usize = 1_024;
 
+/// What a conversation is looked up by. It depends on the packet alone, so whoever has time to spare can make it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyHash(u32);
+
 /// What tells conversations apart, the same for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
@@ -21,9 +25,9 @@ pub(super) struct Key {
 
 impl Key {
     /// The same for both directions. The seed is fixed, so that a run repeats; the price of a forged capture that makes
-    /// collisions is time, which `Slots` bounds by its load. All 64 bits are used, so the hasher must fill them on wasm32, too
+    /// collisions is time, which `Slots` bounds by its load. The upper half is used, so the hasher must fill it on wasm32, too
     /// (FxHasher, whose state is a `usize` wide, does not: every conversation fell into one slot there).
-    fn hash(&self) -> u64 {
+    pub(super) fn hash(&self) -> KeyHash {
         let end = |endpoint: &Endpoint| {
             let mut hasher = FixedState::default().build_hasher();
             match endpoint.address {
@@ -41,7 +45,7 @@ impl Key {
         hasher.write_u64(end(&self.from).wrapping_add(end(&self.to)));
         self.transport.hash(&mut hasher);
         self.echo.hash(&mut hasher);
-        hasher.finish()
+        KeyHash((hasher.finish() >> 32) as u32)
     }
 
     fn direction_in(&self, flow: &Flow) -> Option<Direction> {
@@ -83,9 +87,9 @@ impl Conversations {
     }
 
     /// The latest conversation of this key, and the direction of a packet in it.
-    pub(super) fn find(&self, key: &Key) -> Option<(FlowId, Direction)> {
+    pub(super) fn find(&self, key: &Key, hash: KeyHash) -> Option<(FlowId, Direction)> {
         let mut direction = None;
-        let id = self.slots.find(key.hash(), |id| {
+        let id = self.slots.find(hash, |id| {
             direction = self.get(id).and_then(|flow| key.direction_in(flow));
             direction.is_some()
         })?;
@@ -93,16 +97,16 @@ impl Conversations {
     }
 
     /// Adds a conversation, which takes the place of an earlier one of the same key.
-    pub(super) fn insert(&mut self, key: &Key, make: impl FnOnce(FlowId) -> Flow) -> FlowId {
+    pub(super) fn insert(&mut self, key: &Key, hash: KeyHash, make: impl FnOnce(FlowId) -> Flow) -> FlowId {
         let id = FlowId(self.count);
         self.count += 1;
         if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
             self.blocks.push(Vec::with_capacity(BLOCK));
         }
         let flow = make(id);
-        let replaced = self.find(key).map(|(old, _)| old);
+        let replaced = self.find(key, hash).map(|(old, _)| old);
         self.blocks.last_mut().expect("a block with room was just made sure of").push(flow);
-        self.slots.insert(key.hash(), id, replaced);
+        self.slots.insert(hash, id, replaced);
         id
     }
 }
@@ -116,23 +120,23 @@ struct Slots {
 }
 
 impl Slots {
-    fn find(&self, hash: u64, mut is_it: impl FnMut(FlowId) -> bool) -> Option<FlowId> {
+    fn find(&self, hash: KeyHash, mut is_it: impl FnMut(FlowId) -> bool) -> Option<FlowId> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = place(hash) & mask;
         loop {
             match self.slots[at] {
                 0 => return None,
-                slot if slot >> 32 == tag(hash) && is_it(number(slot)) => return Some(number(slot)),
+                slot if tag(slot) == hash && is_it(number(slot)) => return Some(number(slot)),
                 _ => at = (at + 1) & mask,
             }
         }
     }
 
-    fn insert(&mut self, hash: u64, id: FlowId, replaced: Option<FlowId>) {
+    fn insert(&mut self, hash: KeyHash, id: FlowId, replaced: Option<FlowId>) {
         if self.used * 4 >= self.slots.len() * 3 {
             self.grow();
         }
-        let slot = tag(hash) << 32 | u64::from(id.0 + 1);
+        let slot = u64::from(hash.0) << 32 | u64::from(id.0 + 1);
         let mask = self.slots.len() - 1;
         let mut at = place(hash) & mask;
         while self.slots[at] != 0 {
@@ -150,7 +154,7 @@ impl Slots {
         let size = (self.slots.len() * 2).max(64);
         let old = std::mem::replace(&mut self.slots, vec![0; size]);
         for slot in old.into_iter().filter(|slot| *slot != 0) {
-            let mut at = place(slot >> 32 << 32) & (size - 1);
+            let mut at = place(tag(slot)) & (size - 1);
             while self.slots[at] != 0 {
                 at = (at + 1) & (size - 1);
             }
@@ -159,12 +163,12 @@ impl Slots {
     }
 }
 
-/// The upper half of the hash alone decides the place, so that a table can grow without looking at the flows.
-const fn place(hash: u64) -> usize {
-    ((hash >> 32).wrapping_mul(0x9e37_79b1) & 0xffff_ffff) as usize ^ (hash >> 48) as usize
+/// The kept part of the hash alone decides the place, so that a table can grow without looking at the flows.
+const fn place(KeyHash(hash): KeyHash) -> usize {
+    hash.wrapping_mul(0x9e37_79b1) as usize ^ (hash >> 16) as usize
 }
-const fn tag(hash: u64) -> u64 {
-    hash >> 32
+const fn tag(slot: u64) -> KeyHash {
+    KeyHash((slot >> 32) as u32)
 }
 const fn number(slot: u64) -> FlowId {
     FlowId((slot as u32).wrapping_sub(1))

@@ -45,6 +45,8 @@ pub(super) struct Unacked {
     disordered: bool,
     /// The last that was acknowledged.
     last_acked: Option<Segment>,
+    /// Whether the last segment was appended: what it takes is given back once that is acknowledged.
+    closing: bool,
 }
 
 impl Unacked {
@@ -70,6 +72,11 @@ impl Unacked {
         true
     }
 
+    /// Says that the segment appended last ends the direction.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+    }
+
     /// Removes the segments that `ack` acknowledges as a whole.
     pub(super) fn acknowledge(&mut self, ack: u32) -> Acked {
         let mut acked = Acked::default();
@@ -93,6 +100,10 @@ impl Unacked {
                 acked.sent_at = Some(first.at);
                 self.last_acked = self.segments.pop_front();
             }
+        }
+        if self.closing && self.segments.is_empty() {
+            // Most conversations of a long log are over: half a kilobyte each.
+            self.segments = VecDeque::new();
         }
         acked
     }

@@ -7,13 +7,12 @@
 //! A batch holds no packet's bytes, except the few that the second half may ask for: those of fragments and of ICMP errors,
 //! and the beginning of a segment's data.
 
+use super::plain::Plain;
 use super::{Recording, Witness};
-use crate::dissect::{self, Ip, IpChecksums, Net, Packet, Transport};
+use crate::dissect::{self, Packet};
 use crate::flow::Reassembly;
-use crate::ids::{InterfaceId, PacketNo};
 use crate::log::Decoder;
 use crate::log::record::{End, PacketRecord, Record};
-use crate::time::Timestamp;
 
 /// Bytes of a segment's data that are kept: what `flow::Stuck` shows of it.
 const BEGINNING: usize = 24;
@@ -28,6 +27,10 @@ pub struct Parser {
 #[derive(Debug, Default)]
 pub struct Batch {
     items: Vec<Item>,
+    /// Packets that are not plain, in order.
+    any: Vec<Parsed>,
+    /// What is no packet, in order.
+    others: Vec<Record<'static>>,
     /// What is kept of the packets' bytes.
     kept: Vec<u8>,
     /// Bytes of the log that were read by its end.
@@ -41,26 +44,10 @@ pub struct Batch {
 #[derive(Debug)]
 enum Item {
     Plain(Plain),
-    Any(Box<Parsed>),
-    Other(Record<'static>),
-}
-
-/// A packet as nearly all are, without its bytes: one IP header that was read to its end, and nothing said of it by the file
-/// but when it came. Half as large as [`Parsed`], for what one thread writes costs the other as much to read.
-#[derive(Debug)]
-struct Plain {
-    no: PacketNo,
-    interface: InterfaceId,
-    link_type: u32,
-    time: Option<Timestamp>,
-    offset: u64,
-    wire_len: u32,
-    cap_len: u32,
-    kept: u32,
-    net: Net,
-    ip: Ip,
-    ip_checksums: IpChecksums,
-    transport: Transport<'static>,
+    /// The next of `Batch::any`.
+    Any,
+    /// The next of `Batch::others`.
+    Other,
 }
 
 /// Any packet without its bytes.
@@ -71,56 +58,6 @@ struct Parsed {
     cap_len: u32,
     /// How many bytes of it `Batch::kept` has, in the order of the packets.
     kept: u32,
-}
-
-impl From<Parsed> for Item {
-    fn from(parsed: Parsed) -> Self {
-        let Parsed { record, packet, cap_len, kept } = parsed;
-        let said = record.drop_count.is_some() || !record.comments.is_empty();
-        match packet {
-            Packet {
-                vlans,
-                service_vlans: 0,
-                net,
-                ip: Some(ip),
-                outer: None,
-                ip_depth: 1,
-                tunnel: None,
-                arp: None,
-                transport,
-                ip_checksums,
-                stop: None,
-            } if vlans.is_empty() && !said => {
-                let PacketRecord { no, interface, link_type, time, offset, wire_len, .. } = record;
-                Self::Plain(Plain {
-                    no,
-                    interface,
-                    link_type,
-                    time,
-                    offset,
-                    wire_len,
-                    cap_len,
-                    kept,
-                    net,
-                    ip,
-                    ip_checksums,
-                    transport,
-                })
-            }
-            packet => Self::Any(Box::new(Parsed { record, packet, cap_len, kept })),
-        }
-    }
-}
-
-impl From<Plain> for Parsed {
-    fn from(plain: Plain) -> Self {
-        let Plain { no, interface, link_type, time, offset, wire_len, cap_len, kept, net, ip, ip_checksums, transport } = plain;
-        let packet = Packet { net, ip: Some(ip), ip_depth: 1, transport, ip_checksums, ..Packet::default() };
-        // Nobody asks for the flags.
-        let (flags, drop_count, comments) = (None, None, Vec::new());
-        let record = PacketRecord { no, interface, link_type, time, wire_len, offset, data: &[], flags, drop_count, comments };
-        Self { record, packet, cap_len, kept }
-    }
 }
 
 impl Parser {
@@ -146,41 +83,70 @@ impl Parser {
 
 impl Batch {
     fn add(&mut self, record: Record<'_>) {
-        let item = match record.detach() {
-            Ok(other) => Item::Other(other),
-            Err(record) => self.parse(record).into(),
-        };
-        self.items.push(item);
+        match record.detach() {
+            Ok(other) => {
+                self.others.push(other);
+                self.items.push(Item::Other);
+            }
+            Err(record) => self.add_packet(record),
+        }
     }
 
-    fn parse(&mut self, record: PacketRecord<'_>) -> Parsed {
+    fn add_packet(&mut self, record: PacketRecord<'_>) {
         let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
-        let (packet, payload) = packet.detach();
-        let kept = if Reassembly::wants(&packet) { record.data } else { payload.get(..BEGINNING).unwrap_or(payload) };
-        self.kept.extend_from_slice(kept);
-        Parsed { cap_len: record.data.len() as u32, record: record.detach(), packet, kept: kept.len() as u32 }
+        let payload = packet.transport.payload();
+        let before = self.kept.len();
+        match payload.first_chunk::<BEGINNING>() {
+            _ if Reassembly::wants(&packet) => self.kept.extend_from_slice(record.data),
+            // Of a length that the compiler knows: no call.
+            Some(beginning) => self.kept.extend_from_slice(beginning),
+            None => self.kept.extend_from_slice(payload),
+        }
+        let kept = self.kept.len() - before;
+        match Plain::of(&record, &packet, kept) {
+            Some(plain) => self.items.push(Item::Plain(plain)),
+            None => {
+                let (cap_len, kept) = (record.data.len() as u32, kept as u32);
+                self.any.push(Parsed { record: record.detach(), packet: packet.detach(), cap_len, kept });
+                self.items.push(Item::Any);
+            }
+        }
     }
 
     /// Enters everything, in order, and leaves the batch empty.
     pub fn enter(&mut self, recording: &mut Recording, witness: &mut dyn Witness) {
         let mut kept = &self.kept[..];
-        for item in self.items.drain(..) {
-            let parsed = match item {
-                Item::Plain(plain) => plain.into(),
-                Item::Any(parsed) => *parsed,
-                Item::Other(record) => {
-                    recording.take(record, witness);
-                    continue;
-                }
-            };
-            let Parsed { record, mut packet, cap_len, kept: length } = parsed;
-            let (own, rest) = kept.split_at(length as usize);
+        let mut next_kept = |length: usize| {
+            let (own, rest) = kept.split_at(length);
             kept = rest;
-            let is_wanted = Reassembly::wants(&packet);
-            packet.attach(if is_wanted { &[] } else { own });
-            let record = PacketRecord { data: if is_wanted { own } else { &[] }, ..record };
-            recording.take_packet(&record, cap_len, packet, witness);
+            own
+        };
+        let (mut any, mut others) = (self.any.drain(..), self.others.drain(..));
+        for item in &self.items {
+            match item {
+                Item::Plain(plain) => {
+                    let mut packet = plain.packet(next_kept(plain.kept.into()));
+                    recording.take_packet(&plain.record(), plain.cap_len, &mut packet, Some(plain.hash), witness);
+                }
+                Item::Any => {
+                    let Some(Parsed { mut record, mut packet, cap_len, kept }) = any.next() else { continue };
+                    let own = next_kept(kept as usize);
+                    if Reassembly::wants(&packet) {
+                        record.data = own;
+                    } else {
+                        packet.attach(own);
+                    }
+                    recording.take_packet(&record, cap_len, &mut packet, None, witness);
+                }
+                Item::Other => {
+                    if let Some(record) = others.next() {
+                        recording.take(record, witness);
+                    }
+                }
+            }
         }
+        drop((any, others));
+        self.items.clear();
         self.kept.clear();
     }
 }

@@ -3,7 +3,7 @@
 use crate::counters::Counters;
 use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, TcpFlags, Transport};
 use crate::drops::Drops;
-use crate::flow::{FlowTable, Labels, Observed, Reassembly};
+use crate::flow::{FlowTable, KeyHash, Labels, Observed, Reassembly};
 use crate::ids::InterfaceId;
 use crate::log::Decoder;
 use crate::log::block::{Clock, Mark, Probe};
@@ -13,6 +13,7 @@ use crate::time::{Nanos, Span, Timestamp};
 use std::collections::BTreeMap;
 
 mod batch;
+mod plain;
 
 pub use batch::{Batch, Parser};
 
@@ -121,8 +122,8 @@ impl Recording {
     fn take(&mut self, record: Record<'_>, witness: &mut dyn Witness) {
         match record {
             Record::Packet(record) => {
-                let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
-                self.take_packet(&record, record.data.len() as u32, packet, witness);
+                let mut packet = dissect::dissect(record.link_type, record.data, record.wire_len);
+                self.take_packet(&record, record.data.len() as u32, &mut packet, None, witness);
             }
             Record::Section(section) => {
                 let of = |section: &Section| section.segment().map(|segment| segment.recording);
@@ -160,17 +161,24 @@ impl Recording {
     }
 
     /// Takes the next packet, of which `cap_len` bytes were kept. The record has these bytes where [`Reassembly::wants`] them; of
-    /// others they are not asked for.
-    fn take_packet(&mut self, record: &PacketRecord<'_>, cap_len: u32, mut packet: Packet<'_>, witness: &mut dyn Witness) {
+    /// others they are not asked for. What its conversation is looked up by may be known already.
+    fn take_packet(
+        &mut self,
+        record: &PacketRecord<'_>,
+        cap_len: u32,
+        packet: &mut Packet<'_>,
+        hash: Option<KeyHash>,
+        witness: &mut dyn Witness,
+    ) {
         let time = record.time.unwrap_or(self.latest);
         let mut whole = None;
-        if Reassembly::wants(&packet) {
-            whole = self.reassembly.complete(&packet, record.data, time);
-            self.reassembly.complete_quoted(&mut packet, record.data, time);
+        if Reassembly::wants(packet) {
+            whole = self.reassembly.complete(packet, record.data, time);
+            self.reassembly.complete_quoted(packet, record.data, time);
         }
         let reassembled = whole.as_ref().map(|whole| dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32));
-        let packet = reassembled.as_ref().unwrap_or(&packet);
-        let seen = self.flows.observe(packet, record.no, time, record.interface, record.wire_len);
+        let packet = reassembled.as_ref().unwrap_or(packet);
+        let seen = self.flows.observe_hashed(packet, hash, record.no, time, record.interface, record.wire_len);
         if record.time.is_some() {
             self.latest = time;
             self.saw(time);

@@ -249,8 +249,8 @@ impl<'a> Case<'a> {
         for flow in view.flows.iter() {
             for direction in [Direction::AToB, Direction::BToA] {
                 if own(flow, direction) {
-                    for (size, n) in flow.side(direction).sizes().iter().filter(|(size, _)| *size <= limit) {
-                        *passed.entry(*size).or_default() += n;
+                    for (size, n) in flow.side(direction).sizes().into_iter().filter(|(size, _)| *size <= limit) {
+                        *passed.entry(size).or_default() += n;
                     }
                 }
             }

@@ -64,7 +64,7 @@ pub(super) fn finding(view: &View<'_>, receiver: IpAddr, victims: &[Victim<'_>],
     let identity = Anchor::from(Place::Flow(victims[0].flow.id));
     let vanished = size.map(|size| vec![(size, 1)]).unwrap_or_default();
     let passed =
-        first.flow.side(first.direction).sizes().iter().copied().filter(|(bytes, _)| size.is_none_or(|s| *bytes < s)).collect();
+        first.flow.side(first.direction).sizes().into_iter().filter(|(bytes, _)| size.is_none_or(|s| *bytes < s)).collect();
     Finding {
         id: FindingId::new(SLUG, &subject, &identity),
         rule: SLUG.into(),
