@@ -32,8 +32,8 @@ pub(crate) struct CaptureArgs {
     /// one this command runs in.
     #[arg(long = "netns", value_name = "NAMESPACE")]
     namespaces: Vec<String>,
-    /// Container whose network namespace to watch: its name, POD/CONTAINER, or its id or the beginning of it (Docker, Podman,
-    /// containerd, CRI-O). May be repeated.
+    /// Container whose network namespace to watch: its name, [NAMESPACE/]POD[/CONTAINER], or its id or the beginning of it
+    /// (Docker, Podman, containerd, CRI-O). May be repeated.
     #[arg(long = "container", value_name = "CONTAINER")]
     containers: Vec<String>,
     /// End after so long: seconds, or with m or h.

@@ -75,7 +75,7 @@ impl Target {
         Err(NetnsError::Unknown(text.into()))
     }
 
-    /// The namespace of the container that `text` means: its name, `POD/CONTAINER`, or its id or the beginning of it.
+    /// The namespace of the container that `text` means: its name, `[NAMESPACE/]POD[/CONTAINER]`, or its id or the beginning of it.
     pub fn container(text: &str) -> Result<Self, NetnsError> {
         Self::of_process(find_process(text)?, text.into())
     }
