@@ -110,6 +110,7 @@ pub fn Packets(props: &ViewProps) -> Html {
         Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Span(None)))
     };
     let fresh = total.saturating_sub(*seen);
+    let wrong = page.as_ref().and_then(|page| page.filter_error.as_ref());
     html! {
         <div class="view packets" data-view="packets">
             <div class="view__bar">
@@ -118,7 +119,7 @@ pub fn Packets(props: &ViewProps) -> Html {
                 if let Some(span) = url.span {
                     <button class="chip is-link" onclick={clear_span} title={t("clear-span")}>{ format!("{} {} ×", t("selected"), span.length()) }</button>
                 }
-                if let Some(error) = page.as_ref().and_then(|p| p.filter_error.as_ref()) {
+                if let Some(error) = wrong {
                     <span class="is-critical" role="alert">{ &error.message }</span>
                 }
                 <span class="view__spring" />
@@ -136,16 +137,14 @@ pub fn Packets(props: &ViewProps) -> Html {
             </div>
             <VirtualList id="packet-list" label={t("view-packets")} {total} {cursor} {reveal} follow={*follow} on_leave_end={leave} {on_window} {row} {on_move} />
             </div></div>
-            if page.is_some() && total == 0 {
-                <p class="view__empty">{
-                    if !url.filter.is_empty() || url.span.is_some() {
-                        t("packets-none-match")
-                    } else if props.growing {
-                        t("packets-none-yet")
-                    } else {
-                        t("packets-none")
-                    }
-                }</p>
+            if page.is_some() && total == 0 && wrong.is_none() {
+                <p class="view__empty">{ match (url.filter.is_empty(), url.span) {
+                    (false, Some(_)) => t("packets-none-match"),
+                    (false, None) => t("packets-none-pass"),
+                    (true, Some(_)) => t("packets-none-then"),
+                    (true, None) if props.growing => t("packets-none-yet"),
+                    (true, None) => t("packets-none"),
+                } }</p>
             }
             if let Some((at, row)) = &*menu {
                 { row_menu(*at, row, url, &dispatch, menu.setter()) }
