@@ -99,7 +99,10 @@ impl Field {
     /// Gives each value that a packet has of it to `out`.
     pub(super) fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
         match self.values {
-            Values::Given(get) => get(subject, out),
+            Values::Given(get) => match tree::of_every_layer(self.name) {
+                Some(shape) if subject.packet.is_some() && !subject.plain() => tree::emit(self, shape, subject, out),
+                _ => get(subject, out),
+            },
             Values::Tree(shape) => tree::emit(self, shape, subject, out),
         }
     }

@@ -46,9 +46,9 @@ pub(super) static FIELDS: &[Field] = &[
     field("ip.flags.mf", Type::Flag, "IPv4 More Fragments", |s, out| {
         ip(s, Net::Ipv4, out, |ip, out| out(flag(ip.fragment.is_some_and(|fragment| fragment.more))))
     }),
-    field("ip.frag_offset", Type::Number, "where the fragment belongs, in bytes", |s, out| {
+    field("ip.frag_offset", Type::Number, "where the fragment belongs, in units of 8 bytes", |s, out| {
         ip(s, Net::Ipv4, out, |ip, out| {
-            out(Value::Number(ip.fragment.map_or(0, |fragment| u64::from(fragment.offset) * 8)));
+            out(Value::Number(ip.fragment.map_or(0, |fragment| u64::from(fragment.offset))));
         })
     }),
     field("ipv6", Type::Presence, "IPv6", |s, out| layer(s, false, out)),

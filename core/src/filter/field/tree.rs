@@ -19,6 +19,12 @@ pub(super) enum Shape {
     Shown,
     /// There where the tree shows a field of this name.
     Where(&'static str),
+    /// The first four bits of a field of this name, or of IPv6's.
+    VersionOfIp,
+    /// The kinds of the TCP options that a field of all of them holds.
+    OptionKinds,
+    /// What follows a UDP header, by the place and value of its length.
+    UdpPayload,
     /// Seconds, with as many bits before the point as behind it: of a length of time, or since 1900 (RFC 5905 section 6).
     Fixed,
 }
@@ -75,7 +81,7 @@ pub(super) static FIELDS: &[Field] = &[
     bits("ip.flags", (5, 7, 1), "IPv4 flags"),
     bits("ip.flags.rb", (7, 1, 1), "IPv4 reserved bit"),
     bits("ip.hdr_len", (0, 15, 4), "length of the IPv4 header"),
-    bits("ip.version", (4, 15, 1), "IP version"),
+    shaped("ip.version", Type::Number, Shape::VersionOfIp, "IP version, of IPv6 too"),
     whole("ip.opt.type", Type::Presence, "an IPv4 option"),
     whole("ip.options", Type::Presence, "IPv4 options"),
     whole("ipv6.dstopts", Type::Presence, "IPv6 destination options"),
@@ -118,7 +124,7 @@ pub(super) static FIELDS: &[Field] = &[
     whole("tcp.checksum", Type::Number, "TCP checksum"),
     bits("tcp.flags.ae", (8, 1, 1), "AE: accurate congestion notification"),
     bits("tcp.hdr_len", (4, 15, 4), "length of the TCP header"),
-    whole("tcp.option_kind", Type::Presence, "a TCP option that is not known here"),
+    shaped("tcp.option_kind", Type::Number, Shape::OptionKinds, "kind of a TCP option: 2 MSS, 5 SACK, 8 timestamps"),
     whole("tcp.options", Type::Bytes, "all TCP options"),
     whole("tcp.options.md5", Type::Presence, "TCP's MD5 signature"),
     whole("tcp.options.mptcp", Type::Presence, "Multipath TCP"),
@@ -173,7 +179,12 @@ pub(super) fn emit(field: &Field, shape: Shape, s: &Subject<'_>, out: &mut dyn F
         Err(known) => return known,
     };
     let link_type = s.interfaces.get(s.row.interface.0 as usize).map_or(0, |interface| interface.link_type);
-    let name = if let Shape::Where(name) = shape { name } else { field.name };
+    let name = match shape {
+        Shape::Where(name) => name,
+        Shape::OptionKinds => "tcp.options",
+        Shape::UdpPayload => "udp.length",
+        _ => field.name,
+    };
     for node in dissect::tree(link_type, read.bytes, s.row.wire_len, None) {
         visit(&node, (name, field.kind, shape), read.bytes, out);
     }
@@ -193,12 +204,40 @@ pub(super) fn every(name: &str, kind: Type, s: &Subject<'_>, out: &mut dyn FnMut
     Known::Yes
 }
 
+/// How fields of IP and UDP headers, which elsewhere come from the dissected packet, stand in the tree: it has them of every
+/// layer of a tunnel, and of the packet an ICMP error quotes.
+pub(super) fn of_every_layer(name: &str) -> Option<Shape> {
+    Some(match name {
+        "ip.len" | "ip.id" | "ip.ttl" | "ip.proto" | "ipv6.plen" | "ipv6.nxt" | "ipv6.hlim" | "udp.length" => Shape::Whole,
+        "udp.payload" => Shape::UdpPayload,
+        "ip.dsfield.dscp" => Shape::Bits(2, 0x3f, 1),
+        "ip.dsfield.ecn" => Shape::Bits(0, 3, 1),
+        "ip.flags.df" => Shape::Bits(6, 1, 1),
+        "ip.flags.mf" => Shape::Bits(5, 1, 1),
+        "ip.frag_offset" => Shape::Bits(0, 0x1fff, 1),
+        _ => return None,
+    })
+}
+
+/// The kinds of all TCP options, up to the end of the list or one whose length cannot be right.
+fn option_kinds(mut options: &[u8], out: &mut dyn FnMut(Value<'_>)) {
+    while let Some(&kind) = options.first() {
+        out(Value::Number(u64::from(kind)));
+        let len = match kind {
+            0 => return,
+            1 => 1,
+            _ => options.get(1).map_or(0, |len| usize::from(*len)),
+        };
+        options = options.get(len..).filter(|_| len > 0).unwrap_or_default();
+    }
+}
+
 /// Seconds from 1900-01-01 to 1970-01-01.
 const SINCE_1900: i64 = 2_208_988_800;
 
 fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn FnMut(Value<'_>)) {
     let (name, kind, shape) = wanted;
-    if node.field == name {
+    if node.field == name || (matches!(shape, Shape::VersionOfIp) && node.field == "ipv6.version") {
         let (offset, len) = (node.at.0 as usize, node.at.1 as usize);
         let own = bytes.get(offset..offset + len).unwrap_or_default();
         let number = (1..=8).contains(&len).then(|| own.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
@@ -206,17 +245,30 @@ fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn F
             (Type::Presence, ..) => out(Value::Present(own)),
             (Type::Flag, Shape::Where(_), _) => out(Value::Number(1)),
             (Type::Text, ..) => out(Value::Text(&node.value)),
+            (_, Shape::OptionKinds, _) => option_kinds(own, out),
+            (_, Shape::VersionOfIp, _) => own.iter().for_each(|byte| out(Value::Number(u64::from(byte >> 4)))),
             (_, Shape::Shown, _) => node.value.parse().into_iter().for_each(|number| out(Value::Number(number))),
             (Type::Moment, _, 8) => {
-                // Zero stands for no time.
-                number.filter(|number| *number != 0).into_iter().for_each(|number| {
+                number.into_iter().for_each(|number| {
                     let nanos = ((number & 0xffff_ffff) * 1_000_000_000) >> 32;
-                    out(Value::Nanos(((number >> 32) as i64 - SINCE_1900) * 1_000_000_000 + nanos as i64));
+                    let since_1970 = ((number >> 32) as i64 - SINCE_1900) * 1_000_000_000 + nanos as i64;
+                    // Zero stands for no time, which Wireshark writes as the beginning of 1970.
+                    out(Value::Nanos(if number == 0 { 0 } else { since_1970 }));
                 });
             }
             (Type::Duration, Shape::Fixed, 4) => {
                 number.into_iter().for_each(|number| out(Value::Nanos(((number * 1_000_000_000) >> 16) as i64)));
             }
+            (_, Shape::UdpPayload, _) => {
+                // The length stands in the fifth and sixth of the header's eight bytes, and counts these, too.
+                let end = offset.saturating_sub(4) + number.map_or(0, |number| number as usize);
+                let payload = bytes.get(offset + 4..end.min(bytes.len())).unwrap_or_default();
+                if !payload.is_empty() {
+                    out(Value::Bytes(payload));
+                }
+            }
+            // What has no bytes is not there.
+            (Type::Bytes | Type::Mac, _, 0) => {}
             (Type::Bytes | Type::Mac, ..) => out(Value::Bytes(own)),
             (Type::Ipv4, _, 4) => {
                 own.first_chunk::<4>().into_iter().for_each(|octets| out(Value::Address(Ipv4Addr::from(*octets).into())));

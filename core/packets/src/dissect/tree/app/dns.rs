@@ -6,6 +6,9 @@ use crate::dissect::info::dns::{kind_name, name, skip_name};
 /// Records shown of one message: a message of 64 KiB could claim thousands.
 const MOST_RECORDS: usize = 64;
 
+/// Type of the record in which EDNS keeps other things than a class and a time to live (RFC 6891 section 6.1.2).
+const OPT: u16 = 41;
+
 pub(super) fn dns(fields: &mut Fields<'_>, title: &str, field: &str) -> Option<()> {
     let message = fields.rest(0);
     let flags = fields.u16(2)?;
@@ -16,11 +19,13 @@ pub(super) fn dns(fields: &mut Fields<'_>, title: &str, field: &str) -> Option<(
     fields.group(2, 2, "Flags", "dns.flags", format_args!("0x{flags:04x}"), |fields| {
         fields.bit(2, 2, 0x8000, "Response", "dns.flags.response");
         fields.add(2, 2, "Opcode", "dns.flags.opcode", flags >> 11 & 15);
-        fields.bit(2, 2, 0x0400, "Authoritative", "dns.flags.authoritative");
+        if is_response {
+            fields.bit(2, 2, 0x0400, "Authoritative", "dns.flags.authoritative");
+        }
         fields.bit(2, 2, 0x0200, "Truncated", "dns.flags.truncated");
         fields.bit(2, 2, 0x0100, "Recursion desired", "dns.flags.recdesired");
-        fields.bit(2, 2, 0x0080, "Recursion available", "dns.flags.recavail");
         if is_response {
+            fields.bit(2, 2, 0x0080, "Recursion available", "dns.flags.recavail");
             let code = ["No error", "Format error", "Server failure", "No such name", "Not implemented", "Refused"];
             let word = code.get(usize::from(flags & 15)).unwrap_or(&"other");
             fields.add(2, 2, "Reply code", "dns.flags.rcode", format_args!("{word} ({})", flags & 15));
@@ -68,8 +73,15 @@ fn entry(fields: &mut Fields<'_>, message: &[u8], at: usize, section: &str) -> O
     fields.group(at, data + len - at, section, "dns.resp", format_args!("{owner} {kind_text} {value}"), |fields| {
         fields.add(at, after - at, "Name", "dns.resp.name", plain(&owner));
         fields.add(after, 2, "Type", "dns.resp.type", format_args!("{kind_text} ({kind})"));
-        fields.hex(after + 2, 2, "Class", "dns.resp.class");
-        fields.decimal(after + 4, 4, "Time to live (s)", "dns.resp.ttl");
+        if kind == OPT {
+            fields.decimal(after + 2, 2, "UDP payload size", "dns.rr.udp_payload_size");
+            fields.decimal(after + 4, 1, "Higher bits in extended RCODE", "dns.resp.ext_rcode");
+            fields.decimal(after + 5, 1, "EDNS0 version", "dns.resp.edns0_version");
+            fields.hex(after + 6, 2, "Z", "dns.resp.z");
+        } else {
+            fields.hex(after + 2, 2, "Class", "dns.resp.class");
+            fields.decimal(after + 4, 4, "Time to live (s)", "dns.resp.ttl");
+        }
         fields.decimal(after + 8, 2, "Data length", "dns.resp.len");
         match kind {
             1 => fields.ipv4(data, "Address", "dns.a"),
