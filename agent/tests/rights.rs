@@ -312,3 +312,29 @@ fn with_sudo_the_log_belongs_to_whoever_called_it() {
     let log = fs::metadata(scene.log()).unwrap();
     assert_eq!((log.uid(), log.gid(), log.mode() & 0o777), (4242, 4243, 0o600));
 }
+
+#[test]
+fn segments_where_only_root_gets_are_roots_and_a_folder_nobody_can_write_is_refused_at_the_start() {
+    if !can_run("segments_where_only_root_gets_are_roots_and_a_folder_nobody_can_write_is_refused_at_the_start") {
+        return;
+    }
+    let scene = Scene::new("closed");
+    let closed = scene.folder.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let record = || {
+        let mut command = Command::new(scene.folder.path().join("dropscope"));
+        command.args(["record", "--netns", &scene.netns, "-i", "lo", "--user", "nobody", "--keep", "10m", "--duration", "1"]);
+        let output = command.arg("-o").arg(closed.join("recording")).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (success, said) = record();
+    assert!(success && said.contains("stays the user root, without its powers, since nobody may not write in"), "{said}");
+    let folder = closed.join("recording");
+    assert_eq!((fs::metadata(&folder).unwrap().uid(), fs::read_dir(&folder).unwrap().count()), (0, 1));
+    // As one that recorded there before left it, while the folder above was open.
+    std::os::unix::fs::chown(&folder, Some(NOBODY), None).unwrap();
+    let (success, said) = record();
+    assert!(!success && said.contains("nor may root without its powers"), "{said}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing was begun");
+}

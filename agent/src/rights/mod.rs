@@ -78,21 +78,32 @@ impl Rights {
         self.writes.push(folder.to_owned());
     }
 
-    /// Has a folder of segments written after the drop. One that is made here is the chosen user's.
+    /// Has a folder of segments written after the drop. One that is made here is the chosen user's, as far as that helps: where
+    /// a folder above it keeps the user out, root's.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be made, or whoever goes on may not write in it.
     pub(crate) fn will_record_into(&mut self, folder: &Path) -> Result<()> {
         let made = !folder.exists();
+        let give_to = |person: &Person| person.own(&File::open(folder)?);
         let make = || {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             match &self.person {
-                Some(person) if made => person.own(&File::open(folder)?),
+                Some(person) if made => {
+                    give_to(person)?;
+                    if person.may_write(folder) { Ok(()) } else { give_to(&Person::root()) }
+                }
                 _ => Ok(()),
             }
         };
         make().with_context(|| format!("the folder {} cannot be recorded into", folder.display()))?;
         self.will_write(folder);
+        if !self.why_root.is_empty() && !Person::root().may_write(folder) {
+            bail!(
+                "{}, nor may root without its powers: give the folder to whom it shall be (chown), or name that user (--user)",
+                self.why_root
+            );
+        }
         Ok(())
     }
 

@@ -126,7 +126,11 @@ impl Person {
 
     /// Whether something succeeds for this user: tried by a thread that becomes it, without capabilities, and ends.
     fn tries(&self, work: impl FnOnce() -> bool + Send) -> bool {
-        let as_user = || self.become_on_this_thread().is_ok() && caps::clear(None, caps::CapSet::Effective).is_ok() && work();
+        let powerless = || {
+            // access(2) gives root's permitted capabilities back to it.
+            [caps::CapSet::Effective, caps::CapSet::Permitted].into_iter().all(|set| caps::clear(None, set).is_ok())
+        };
+        let as_user = || self.become_on_this_thread().is_ok() && powerless() && work();
         std::thread::scope(|scope| scope.spawn(as_user).join().unwrap_or(false))
     }
 
