@@ -89,26 +89,7 @@ impl Encoder {
     /// Appends an Enhanced Packet Block.
     pub fn packet(&self, packet: &PacketToWrite<'_>, out: &mut Vec<u8>) {
         debug_assert!(packet.interface.0 < self.interfaces, "an interface is described before its packets");
-        let data = &packet.data[..packet.data.len().min(MAX_PACKET_LEN as usize)];
-        let mut block = Block::begin(pcapng::ENHANCED_PACKET, out);
-        block.out.extend_from_slice(&packet.interface.0.to_le_bytes());
-        block.time(packet.time);
-        block.out.extend_from_slice(&(data.len() as u32).to_le_bytes());
-        block.out.extend_from_slice(&packet.wire_len.to_le_bytes());
-        block.padded_bytes(data);
-        if packet.flags.is_some() || packet.drop_count.is_some() || packet.comment.is_some() {
-            if let Some(comment) = packet.comment {
-                block.option(option::COMMENT, &[comment.as_bytes()]);
-            }
-            if let Some(flags) = packet.flags {
-                block.option(option::EPB_FLAGS, &[&flags.to_le_bytes()]);
-            }
-            if let Some(count) = packet.drop_count {
-                block.option(option::EPB_DROPCOUNT, &[&count.to_le_bytes()]);
-            }
-            block.end_options();
-        }
-        block.end();
+        append_packet(packet, out);
     }
 
     /// Appends an Interface Statistics Block.
@@ -124,7 +105,7 @@ impl Encoder {
         ];
         for (code, count) in counts {
             if let Some(count) = count {
-                block.option(code, &[&count.to_le_bytes()]);
+                block.number(code, count.to_le_bytes());
             }
         }
         block.end_options();
@@ -148,6 +129,67 @@ impl Encoder {
         Ok(())
     }
 }
+
+/// Appends an Enhanced Packet Block by itself, for whoever has packets before they have a place in a section: `interface` must
+/// be the number that [`Encoder::interface`] gives there.
+pub fn append_packet(packet: &PacketToWrite<'_>, out: &mut Vec<u8>) {
+    let data = &packet.data[..packet.data.len().min(MAX_PACKET_LEN as usize)];
+    let ticks = u64::try_from(packet.time.nanos()).unwrap_or(0);
+    let begins_at = out.len();
+    out.reserve(EPB_HEAD + padded(data.len()) + EPB_MOST_AFTER);
+    // In one piece: this is done for every packet that is recorded.
+    let head: [u32; EPB_HEAD / 4] = [
+        pcapng::ENHANCED_PACKET,
+        0, // the block's length, told at its end
+        packet.interface.0,
+        (ticks >> 32) as u32,
+        ticks as u32,
+        data.len() as u32,
+        packet.wire_len,
+    ];
+    let mut bytes = [0; EPB_HEAD];
+    for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(head) {
+        *to = word.to_le_bytes();
+    }
+    out.extend_from_slice(&bytes);
+    let mut block = Block { out, begins_at };
+    block.padded_bytes(data);
+    if packet.flags.is_some() || packet.drop_count.is_some() || packet.comment.is_some() {
+        if let Some(comment) = packet.comment {
+            block.option(option::COMMENT, &[comment.as_bytes()]);
+        }
+        if let Some(flags) = packet.flags {
+            block.number(option::EPB_FLAGS, flags.to_le_bytes());
+        }
+        if let Some(count) = packet.drop_count {
+            block.number(option::EPB_DROPCOUNT, count.to_le_bytes());
+        }
+        block.end_options();
+    }
+    block.end();
+}
+
+/// Adds `epb_dropcount` to the Enhanced Packet Block that `blocks` begins with, as [`append_packet`] wrote it without one.
+pub fn add_drop_count(blocks: &mut Vec<u8>, count: u64) {
+    let word = |at: usize| blocks.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize);
+    let (Some(length), Some(data)) = (word(4), word(20)) else { return };
+    let end_of_data = EPB_HEAD + padded(data);
+    let mut option = [0; 16];
+    option[..2].copy_from_slice(&option::EPB_DROPCOUNT.to_le_bytes());
+    option[2..4].copy_from_slice(&8_u16.to_le_bytes());
+    option[4..12].copy_from_slice(&count.to_le_bytes());
+    // Before the four bytes that end the options, or with such four of its own.
+    let (at, added) = if end_of_data + 4 == length { (end_of_data, 16) } else { (length - 8, 12) };
+    blocks.splice(at..at, option.into_iter().take(added));
+    let total = (length + added) as u32;
+    blocks[4..8].copy_from_slice(&total.to_le_bytes());
+    blocks[length + added - 4..length + added].copy_from_slice(&total.to_le_bytes());
+}
+
+/// Bytes of an Enhanced Packet Block before the packet's own.
+const EPB_HEAD: usize = 28;
+/// And after them, but for a comment: `epb_flags`, `epb_dropcount`, the end of the options, the length.
+const EPB_MOST_AFTER: usize = 8 + 12 + 4 + 4;
 
 /// A block that is being written; its length is known only at its end.
 struct Block<'a> {
@@ -182,6 +224,13 @@ impl<'a> Block<'a> {
         let ticks = u64::try_from(time.nanos()).unwrap_or(0);
         self.out.extend_from_slice(&((ticks >> 32) as u32).to_le_bytes());
         self.out.extend_from_slice(&(ticks as u32).to_le_bytes());
+    }
+
+    /// An option whose value is a number of a multiple of four bytes.
+    fn number<const BYTES: usize>(&mut self, code: u16, value: [u8; BYTES]) {
+        let head = u32::from(code) | (BYTES as u32) << 16;
+        self.out.extend_from_slice(&head.to_le_bytes());
+        self.out.extend_from_slice(&value);
     }
 
     /// An option whose value is the parts one after the other; cut at the 65,535 bytes its length field can tell.
@@ -219,5 +268,29 @@ impl<'a> Block<'a> {
         let length = (self.length() + 4) as u32;
         self.out[self.begins_at + 4..self.begins_at + 8].copy_from_slice(&length.to_le_bytes());
         self.out.extend_from_slice(&length.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drop_count_that_is_added_stands_where_it_would_have_been_written() {
+        let next = PacketToWrite { data: b"next", wire_len: 4, ..PacketToWrite::default() };
+        for data in [b"".as_slice(), b"12345", b"12345678"] {
+            for flags in [None, Some(2)] {
+                let packet = PacketToWrite { data, flags, ..next };
+                let written = |packet: &PacketToWrite<'_>| {
+                    let mut blocks = Vec::new();
+                    append_packet(packet, &mut blocks);
+                    append_packet(&next, &mut blocks);
+                    blocks
+                };
+                let mut added = written(&packet);
+                add_drop_count(&mut added, 7);
+                assert_eq!(added, written(&PacketToWrite { drop_count: Some(7), ..packet }), "{data:?} {flags:?}");
+            }
+        }
     }
 }
