@@ -4,6 +4,7 @@
 //! load connection tracking where it is not in use, which would change the host, so it is only asked once /proc shows it.
 
 use super::netlink::{Request, Socket, attributes, be32};
+use super::proc_file::read_short;
 use super::sample::{Family, Name};
 use super::{Capability, SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
 use dropscope_core::log::block::{CounterKind, Station, Unit};
@@ -87,7 +88,7 @@ impl Source for Conntrack {
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
-        let number = |path| std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let number = |path| read_short(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
         let (Some(count), Some(max)) = (number(COUNT_PATH), number(MAX_PATH)) else {
             if !std::mem::replace(&mut self.has_said_absent, true) {
                 let sentence = format!("conntrack: in {}, connection tracking is not in use (no {COUNT_PATH}).", self.netns_name);

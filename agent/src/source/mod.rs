@@ -37,6 +37,7 @@ pub use kernel_drops::Tracing;
 pub use netns::Target;
 pub use sample::Sample;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// What reaches the recorder.
@@ -73,11 +74,6 @@ pub trait Source: Send {
 
     /// Capabilities that reading takes, beyond what opening took. The thread that reads keeps those of its sources and no others.
     fn keeps(&self) -> Vec<Capability> {
-        Vec::new()
-    }
-
-    /// What it cannot tell on this host although it was opened, in full sentences; asked once.
-    fn limits(&mut self) -> Vec<String> {
         Vec::new()
     }
 
@@ -118,6 +114,16 @@ pub struct Scene<'a> {
     pub watched: &'a [Target],
     /// How drops of the kernel are to be traced.
     pub tracing: Tracing,
+    /// What sources cannot tell on this host although they were opened, in full sentences.
+    pub limits: RefCell<Vec<String>>,
+}
+
+impl Scene<'_> {
+    /// Says what a source that is opened cannot tell on this host, in a full sentence. What shows itself only when it is read is
+    /// said in [`Sample::limits`].
+    pub fn limit(&self, sentence: String) {
+        self.limits.borrow_mut().push(sentence);
+    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);

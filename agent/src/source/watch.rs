@@ -7,6 +7,7 @@
 
 use super::netns::{NetnsError, Target};
 use super::{Capability, Event, SOURCES, Sample, Scene, Scope, Sender, Source, SourceError, SourceKind, Tracing};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -150,12 +151,12 @@ impl Watch {
         let (phase, settings, to, unread) = (Arc::clone(&self.phase), settings.clone(), to.clone(), self.unread.0.clone());
         let (target, watched) = (target.clone(), watched.to_vec());
         let body = move || {
-            let scene = Scene { target: &target, watched: &watched, tracing: settings.tracing };
-            let mut runner = Runner::open(&kinds, &scene, &settings);
+            let scene = Scene { target: &target, watched: &watched, tracing: settings.tracing, limits: RefCell::default() };
+            let runner = Runner::open(&kinds, &scene, &settings);
             let confined = settings.confine.as_ref().map_or(Ok(()), |confine| confine.0(&runner.keeps()));
             let may_read = confined.is_ok();
             // Whoever opens waits for this; if it is gone, so is everything.
-            let _ = opened.send(confined.map(|()| std::mem::take(&mut runner.limits)));
+            let _ = opened.send(confined.map(|()| scene.limits.take()));
             if may_read && wait(&phase, Phase::Opened, None) == Phase::Reading {
                 runner.read_until_stopped(&phase, &to, unread);
             }
@@ -190,7 +191,6 @@ struct Runner {
     sources: Vec<Scheduled>,
     netns: u64,
     netns_name: String,
-    limits: Vec<String>,
     /// Values of the last reading: the next one has as many, and need not grow.
     readings: usize,
 }
@@ -205,17 +205,11 @@ struct Scheduled {
 
 impl Runner {
     fn open(kinds: &[&'static SourceKind], scene: &Scene<'_>, settings: &WatchSettings) -> Self {
-        let mut runner = Self {
-            sources: Vec::new(),
-            netns: scene.target.netns.0,
-            netns_name: scene.target.name.clone(),
-            limits: Vec::new(),
-            readings: 0,
-        };
+        let mut runner =
+            Self { sources: Vec::new(), netns: scene.target.netns.0, netns_name: scene.target.name.clone(), readings: 0 };
         for kind in kinds {
             match (kind.open)(scene) {
-                Ok(mut source) => {
-                    runner.limits.extend(source.limits());
+                Ok(source) => {
                     runner.sources.push(Scheduled {
                         source,
                         standard: kind.interval.mul_f64(settings.interval.as_secs_f64()),
@@ -224,7 +218,7 @@ impl Runner {
                         is_over: false,
                     });
                 }
-                Err(error) => runner.limits.push(runner.sentence(kind, &error)),
+                Err(error) => scene.limit(runner.sentence(kind, &error)),
             }
         }
         runner

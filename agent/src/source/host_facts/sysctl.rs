@@ -1,5 +1,6 @@
 //! The sysctls that decide whether packets pass, by name and value. /proc/sys/net shows the namespace of the reading thread.
 
+use crate::source::proc_file::read_short;
 use std::fs;
 use std::path::Path;
 
@@ -67,7 +68,7 @@ pub(super) fn read() -> Vec<(String, String)> {
         for leaf in PER_INTERFACE {
             // An interface's name may hold dots, so the path is not made from the sysctl's name.
             let path = format!("/proc/sys/net/ipv4/conf/{interface}/{leaf}");
-            if let Ok(text) = fs::read_to_string(path) {
+            if let Ok(text) = read_short(path) {
                 found.push((format!("net.ipv4.conf.{interface}.{leaf}"), text.trim().to_owned()));
             }
         }
@@ -76,7 +77,7 @@ pub(super) fn read() -> Vec<(String, String)> {
 }
 
 fn value(name: &str) -> Option<String> {
-    let text = fs::read_to_string(Path::new("/proc/sys").join(name.replace('.', "/"))).ok()?;
+    let text = read_short(Path::new("/proc/sys").join(name.replace('.', "/"))).ok()?;
     Some(text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
 }
 

@@ -41,13 +41,18 @@ pub(super) const KIND: SourceKind = SourceKind {
     name: "kernel_drops",
     about: "each packet the kernel dropped, with reason, place and first bytes (eBPF)",
     scope: Scope::Host,
-    // Nobody is woken by a drop, which would cost 14 times as much: buffers are emptied by the clock.
+    // Nobody is woken by a drop, which would cost 14 times as much: buffers are emptied by the clock. So often while there are
+    // drops, a twelfth as often while there are none.
     interval: Duration::from_millis(20),
     open: |scene| Ok(Box::new(KernelDrops::open(scene)?)),
 };
 
 const WHAT: &str = "packets the kernel dropped";
+/// How many times longer buffers wait after they were found empty: what a second may bring, still fits in them.
+const QUIET: u32 = 12;
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
+/// Counts are told again so often even if nothing was dropped, as counters are that are still there.
+const COUNTS_AGAIN: Duration = Duration::from_secs(60);
 const PEERS_EVERY: Duration = Duration::from_secs(10);
 
 static COUNT: Family =
@@ -61,17 +66,21 @@ struct KernelDrops {
     targets: Vec<(Target, Socket)>,
     /// Counters that were told before; a new one is told from zero.
     told: HashSet<Counted>,
-    limits: Vec<String>,
+    /// Whether the last reading found drops.
+    is_busy: bool,
+    /// When one last did.
+    busy_at: Instant,
     counts_due: Instant,
     peers_due: Instant,
 }
 
 impl KernelDrops {
     fn open(scene: &Scene<'_>) -> Result<Self, SourceError> {
-        let Traced { tracer, reasons, mut limits } = ways::trace(scene.tracing)?;
+        let Traced { tracer, reasons, limits } = ways::trace(scene.tracing)?;
+        limits.into_iter().for_each(|limit| scene.limit(limit));
         let symbols = Symbols::parse(&std::fs::read_to_string(symbols::PATH).unwrap_or_default());
         if symbols.is_empty() {
-            limits.push("kernel_drops: the place of a drop cannot be told without CAP_SYSLOG (kernel.kptr_restrict).".into());
+            scene.limit("kernel_drops: the place of a drop cannot be told without CAP_SYSLOG (kernel.kptr_restrict).".into());
         }
         let mut drops = Self {
             tracer,
@@ -79,7 +88,8 @@ impl KernelDrops {
             symbols,
             targets: Vec::new(),
             told: HashSet::new(),
-            limits,
+            is_busy: false,
+            busy_at: Instant::now(),
             counts_due: Instant::now(),
             peers_due: Instant::now(),
         };
@@ -169,8 +179,8 @@ impl Source for KernelDrops {
         if version < (5, 19) && matches!(self.tracer, Tracer::Program(_)) { vec![Capability::CAP_BPF] } else { Vec::new() }
     }
 
-    fn limits(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.limits)
+    fn interval(&self, standard: Duration) -> Duration {
+        if self.is_busy { standard } else { standard * QUIET }
     }
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
@@ -199,9 +209,16 @@ impl Source for KernelDrops {
         }
         // Each processor has its own buffer.
         out.drops[before..].sort_by_key(|drop| drop.at_ns);
+        self.is_busy = out.drops.len() > before;
         let now = Instant::now();
+        if self.is_busy {
+            self.busy_at = now;
+            self.counts_due = self.counts_due.min(now + COUNTS_EVERY);
+        }
         if now >= self.counts_due || out.is_last {
-            self.counts_due = now + COUNTS_EVERY;
+            // Without drops none of them rises. What a processor skips it skips after some that it told, within a second.
+            let may_rise = now.duration_since(self.busy_at) < 2 * COUNTS_EVERY;
+            self.counts_due = now + if may_rise { COUNTS_EVERY } else { COUNTS_AGAIN };
             self.read_counts(out)?;
         }
         if now >= self.peers_due {

@@ -6,12 +6,14 @@
 //!
 //! The first reading may load the kernel's diagnosis modules (tcp_diag, udp_diag), as `ss` does.
 
+mod in_use;
 mod inet_diag;
 
 use super::netlink::Socket;
 use super::sample::{Family, Name};
 use super::{SECOND, Sample, Scene, Scope, Source, SourceError, SourceKind};
 use dropscope_core::log::block::{CounterKind, Station, Unit};
+use in_use::InUse;
 use inet_diag::{InetSocket, LISTEN, Protocol, STATES};
 use nix::sys::socket::SockProtocol;
 use std::collections::{BTreeMap, HashSet};
@@ -45,6 +47,7 @@ static TIME: Family = family(Unit::Nanoseconds, CounterKind::Gauge);
 
 struct Sockets {
     socket: Socket,
+    in_use: InUse,
     netns: u64,
     netns_name: String,
     followed: HashSet<Arc<str>>,
@@ -56,6 +59,7 @@ impl Sockets {
     fn open(scene: &Scene<'_>) -> Result<Self, SourceError> {
         Ok(Self {
             socket: Socket::open(SockProtocol::NetlinkSockDiag).map_err(|error| failed(&error))?,
+            in_use: InUse::open(),
             netns: scene.target.netns.0,
             netns_name: scene.target.name.clone(),
             followed: HashSet::new(),
@@ -159,6 +163,9 @@ impl Source for Sockets {
         let mut states: BTreeMap<&str, u64> =
             STATES[1..].iter().filter(|state| **state != "time_wait").map(|state| (*state, 0)).collect();
         for protocol in [Protocol::Tcp, Protocol::Udp] {
+            if !self.in_use.any(protocol) {
+                continue;
+            }
             let (sockets, there) = inet_diag::read(&mut self.socket, protocol, MOST_READ).map_err(|error| failed(&error))?;
             if there > sockets.len() {
                 self.limit("only the first 50,000 sockets of each family are looked at", out);
