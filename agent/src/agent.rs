@@ -8,6 +8,7 @@ use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_w
 use crate::recording::Plan;
 use crate::segments::{Bounds, Segments, Sent};
 use crate::serve;
+use crate::source::Pace;
 use crate::tls;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -87,7 +88,7 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let stop = serve::asked_to_stop();
         let limits = opened.limits().to_vec();
-        let recording = opened.begin(LogFile::in_segments(segments))?;
+        let recording = opened.begin(LogFile::in_segments(segments), Pace::watched())?;
         let tally = Arc::new(Tally::new(folder.clone(), Arc::clone(&sent)));
         recording.metrics().tell_of(Arc::clone(&tally));
         say_what_is_recorded(&plan, &limits, &folder);

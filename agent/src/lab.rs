@@ -8,9 +8,9 @@ use crate::record::{conclude, end, say_what_is_recorded};
 use crate::recording::Plan;
 use crate::rights::Rights;
 use crate::serve;
-use crate::source::Target;
 use crate::source::capture::CaptureSettings;
 use crate::source::watch::WatchSettings;
+use crate::source::{Pace, Target};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use dropscope_labs::{LABS, Lab, Net, Running};
@@ -61,7 +61,7 @@ fn record(mut traffic: Traffic, plan: &Plan, path: &Path, rights: &Rights) -> Re
     rights.drop_here(&[Traffic::THREAD])?;
     runtime()?.block_on(async {
         let limits = opened.limits().to_vec();
-        let mut recording = opened.begin(log)?;
+        let mut recording = opened.begin(log, Pace::steady())?;
         recording.wait_for_first_reading();
         say_what_is_recorded(plan, &limits, path);
         traffic.go();

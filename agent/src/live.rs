@@ -8,6 +8,7 @@ use crate::recording::{Opened, Plan, Recording};
 use crate::rights::Rights;
 use crate::rights::user::Person;
 use crate::serve::{self, Browser, Server};
+use crate::source::Pace;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::net::TcpListener;
@@ -124,15 +125,17 @@ impl Live {
         let Ready { server, plan, opened, rights, own_place, browser } = ready;
         let limits = opened.limits().to_vec();
         let name = plan.name();
+        let review = server.review();
+        let pace = Pace::watched_while(move || review.viewers() > 0);
         let (id, recording, path) = match own_place {
             Some((path, log)) => {
-                let recording = opened.begin(log)?;
+                let recording = opened.begin(log, pace)?;
                 (server.store().add_live(&name, &path, recording.growth())?, recording, path)
             }
             None => {
                 let reserved = server.store().reserve(&name).context("the data folder cannot be written")?;
                 let path = reserved.log.clone();
-                let recording = opened.begin(LogFile::create(&path, &rights)?)?;
+                let recording = opened.begin(LogFile::create(&path, &rights)?, pace)?;
                 (server.store().begin(reserved, recording.growth())?, recording, path)
             }
         };

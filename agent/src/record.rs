@@ -13,7 +13,7 @@ use crate::serve;
 use crate::source::capture::CaptureSettings;
 use crate::source::netns::NetnsError;
 use crate::source::watch::WatchSettings;
-use crate::source::{Target, Tracing};
+use crate::source::{Pace, Target, Tracing};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::net::SocketAddr;
@@ -110,7 +110,9 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
         // From here on a signal ends the recording instead of the process.
         let stop = serve::asked_to_stop();
         let limits = opened.limits().to_vec();
-        let recording = opened.begin(log)?;
+        // What reads standard output shows it as it comes.
+        let pace = if path.as_os_str() == "-" { Pace::watched() } else { Pace::steady() };
+        let recording = opened.begin(log, pace)?;
         say_what_is_recorded(&plan, &limits, &path);
         say_what_is_held(&rights);
         if let Some(endpoint) = endpoint {

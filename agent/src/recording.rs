@@ -10,7 +10,7 @@ use crate::rights::Rights;
 use crate::source::SOURCES;
 use crate::source::capture::{CaptureError, CaptureSettings, Running};
 use crate::source::watch::{Confine, Watch, WatchSettings};
-use crate::source::{Capture, Event, Target, host_identity};
+use crate::source::{Capture, Event, Pace, Target, host_identity};
 use crate::trigger::{Trigger, unknown_counter};
 use anyhow::{Context as _, Result, bail};
 use dropscope_core::ids::NetnsId;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Events that may wait for the recorder. A batch holds at most 1,024 packets, so that this bounds memory; what does not fit
+/// Events that may wait for the recorder. A batch is full at half a megabyte, so that this bounds memory; what does not fit
 /// waits in the kernel's ring, which counts what it loses.
 const MOST_WAITING: usize = 32;
 
@@ -147,8 +147,8 @@ impl Opened {
         &self.watch.limits
     }
 
-    /// Begins to record into `log`.
-    pub(crate) fn begin(self, log: LogFile) -> Result<Recording> {
+    /// Begins to record into `log`, at a pace.
+    pub(crate) fn begin(self, log: LogFile, pace: Pace) -> Result<Recording> {
         let places: Vec<_> = self.captures.iter().map(|capture| (capture.netns, capture.interface.as_str())).collect();
         let metrics = Arc::new(Metrics::new(self.namespaces, &places));
         let opening = Opening {
@@ -157,9 +157,11 @@ impl Opened {
             limits: self.watch.limits.clone(),
             metrics: Arc::clone(&metrics),
             triggers: self.triggers,
+            pace: pace.clone(),
         };
         let recorder = Recorder::start(log, opening, self.receive).context("no thread for the recorder can be had")?;
-        let start = |capture: Capture| capture.start(self.send.clone()).context("no thread for a capture can be had");
+        let start =
+            |capture: Capture| capture.start(self.send.clone(), pace.clone()).context("no thread for a capture can be had");
         let captures = self.captures.into_iter().map(start).collect::<Result<_>>()?;
         self.watch.start();
         if let Some(prober) = &self.prober {

@@ -21,6 +21,7 @@ impl Syncer {
         if !waiting.iter().any(|known| Arc::ptr_eq(known, file)) {
             waiting.push(Arc::clone(file));
         }
+        drop(waiting);
         // A thread that is still at work sees the list when it is done.
         if let Some(wake) = self.wake.get_or_init(|| start(Arc::clone(&self.waiting))) {
             let _ = wake.try_send(());

@@ -2,21 +2,22 @@
 //!
 //! The handle is opened on a thread inside the namespace and stays tied to it. Reading waits on libpcap's descriptor rather
 //! than in libpcap, so that it can be stopped at once and asks for the capture's own statistics on a quiet interface too.
-//! A packet is copied once, from the ring into the batch's arena. When the recorder falls behind, this thread waits for it
-//! and the kernel's ring (16 MiB unless told otherwise) takes the burst; what the ring cannot hold the kernel counts, and
+//! A packet is copied once, from the ring into the block it will be in the log. Blocks go on in batches. When the recorder falls behind, this thread waits for it and the kernel's ring (16 MiB unless told otherwise) takes the burst; what the ring cannot hold the kernel counts, and
 //! that count is the only place where a packet can be lost.
 
 mod batch;
 
-pub use batch::{Batch, Direction, Packet};
+pub use batch::Batch;
 
 use super::clock::realtime_ns;
 use super::netns::{NetnsError, Target};
-use super::{Event, Sender};
+use super::{Event, Pace, Sender};
 use batch::Pool;
 use dropscope_core::ids::NetnsId;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::mpsc::TrySendError;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ const BLOCK_TIMEOUT_MS: i32 = 100;
 /// A packet shows itself only when its block is full or that timeout has passed, up to twice as it began with the block or in
 /// the middle of it: a capture that is stopped goes on for so long, or its last packets would be missing.
 const LAST_BLOCK: Duration = Duration::from_millis(2 * BLOCK_TIMEOUT_MS as u64 + 50);
+/// Packets that are taken from the ring at once. Each may be as long as the snaplen, so this bounds how far a batch grows beyond
+/// being full.
+const MOST_AT_ONCE: usize = 64;
 /// How often the capture's own counts are told.
 const STATISTICS_EVERY: Duration = Duration::from_secs(1);
 
@@ -195,56 +199,114 @@ impl Capture {
     }
 
     /// Starts handing packets on, until [`Running::stop`] or the receiver is gone.
-    pub fn start(self, to: Sender) -> std::io::Result<Running> {
+    pub fn start(self, to: Sender, pace: Pace) -> std::io::Result<Running> {
         let (stop, stopped) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map(|(read, write)| (write, read))?;
         let name = format!("cap-{}", self.interface);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let (capture, interface) = (self.id, self.interface.clone());
-            if let Err(why) = self.read_until(&stopped, &to) {
+            let mut onward = Onward::new(capture, to, pace);
+            let ended = self.read_until(&stopped, &mut onward);
+            // What an error left unsent; if the receiver is gone, nobody misses it.
+            let _ = onward.send();
+            if let Err(why) = ended {
                 let why = format!("The capture on {interface} ended: {why}.");
-                let _ = to.send(Event::CaptureEnded { capture, at_ns: realtime_ns(), why });
+                let _ = onward.to.send(Event::CaptureEnded { capture, at_ns: realtime_ns(), why });
             }
         })?;
         Ok(Running { stop: Some(stop), thread: Some(thread) })
     }
 
-    fn read_until(mut self, stopped: &OwnedFd, to: &Sender) -> Result<(), String> {
-        let pool = Pool::default();
+    fn read_until(mut self, stopped: &OwnedFd, onward: &mut Onward) -> Result<(), String> {
         let mut counted = Counted::default();
         let mut statistics_at = Instant::now();
         let mut ends_at: Option<Instant> = None;
         loop {
             let next = ends_at.map_or(statistics_at, |end| end.min(statistics_at));
-            let wait = PollTimeout::try_from(next.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO);
             let mut fds = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN), PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
             // Once it is to end, the closed pipe would wake it over and over.
             let watched = if ends_at.is_none() { 2 } else { 1 };
-            match nix::poll::poll(&mut fds[..watched], wait) {
+            match nix::poll::poll(&mut fds[..watched], until(next)) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(error.to_string()),
             }
             if ends_at.is_none() && fds[1].any().unwrap_or(true) {
                 ends_at = Some(Instant::now() + LAST_BLOCK);
             }
-            let is_over = ends_at.is_some_and(|end| end <= Instant::now());
-            if fds[0].any().unwrap_or(true) || is_over {
-                let mut batch = pool.take(self.id);
-                let mac = self.mac;
-                let read = self.handle.dispatch(Some(Batch::MOST_PACKETS), |packet| batch.push(&packet, mac.as_ref()));
-                counted.delivered += batch.len() as u64;
-                if !batch.is_empty() && to.send(Event::Packets(batch)).is_err() {
-                    return Ok(());
-                }
-                read.map_err(|error| error.to_string())?;
+            let has_packets = fds[0].any().unwrap_or(true);
+            let now = Instant::now();
+            let is_over = ends_at.is_some_and(|end| end <= now);
+            if (has_packets || is_over) && self.take(onward, &mut counted)?.is_break() {
+                return Ok(());
             }
-            if is_over || Instant::now() >= statistics_at {
-                statistics_at = Instant::now() + STATISTICS_EVERY;
+            if is_over || now >= statistics_at {
+                statistics_at = now + STATISTICS_EVERY;
                 let statistics = counted.with(&self.handle.stats().map_err(|error| error.to_string())?, self.id);
-                if to.send(Event::Capture(statistics)).is_err() || is_over {
+                if onward.to.send(Event::Capture(statistics)).is_err() || is_over {
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Takes what lies in the ring. Breaks when nobody takes it any more.
+    fn take(&mut self, onward: &mut Onward, counted: &mut Counted) -> Result<ControlFlow<()>, String> {
+        let mac = self.mac;
+        loop {
+            let batch = &mut onward.batch;
+            let before = batch.len();
+            let read = self.handle.dispatch(Some(MOST_AT_ONCE), |packet| batch.push(&packet, mac.as_ref()));
+            let taken = batch.len() - before;
+            counted.delivered += taken as u64;
+            if batch.is_full() && onward.send().is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            read.map_err(|error| error.to_string())?;
+            if taken < MOST_AT_ONCE {
+                return Ok(onward.send());
+            }
+        }
+    }
+}
+
+/// How long to wait for a moment, in poll's milliseconds: rounded up, or it would be woken over and over in the last of them.
+fn until(moment: Instant) -> PollTimeout {
+    let micros = moment.saturating_duration_since(Instant::now()).as_micros();
+    PollTimeout::try_from(micros.div_ceil(1000)).unwrap_or(PollTimeout::MAX)
+}
+
+/// The way to the recorder, with the batch that is being filled.
+struct Onward {
+    batch: Batch,
+    pool: Pool,
+    to: Sender,
+    pace: Pace,
+}
+
+impl Onward {
+    fn new(capture: u32, to: Sender, pace: Pace) -> Self {
+        let pool = Pool::default();
+        Self { batch: pool.take(capture), pool, to, pace }
+    }
+
+    /// Hands the batch on. Breaks when nobody takes it any more.
+    fn send(&mut self) -> ControlFlow<()> {
+        if self.batch.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let next = self.pool.take(self.batch.capture);
+        let batch = std::mem::replace(&mut self.batch, next);
+        let wakes = self.pace.hand_on(batch.bytes());
+        let sent = self.to.try_send(Event::Packets(batch)).or_else(|error| match error {
+            TrySendError::Full(event) => {
+                self.pace.wake();
+                self.to.send(event).map_err(drop)
+            }
+            TrySendError::Disconnected(_) => Err(()),
+        });
+        if wakes {
+            self.pace.wake();
+        }
+        if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 

@@ -24,6 +24,7 @@ mod link_stats;
 mod netlink;
 pub mod netns;
 mod nstat;
+pub mod pace;
 mod proc_file;
 mod qdisc;
 pub mod sample;
@@ -35,6 +36,7 @@ pub use caps::Capability;
 pub use capture::{Batch, Capture, CaptureStatistics};
 pub use kernel_drops::Tracing;
 pub use netns::Target;
+pub use pace::Pace;
 pub use sample::Sample;
 
 use std::cell::RefCell;

@@ -1,88 +1,81 @@
-//! Packets on their way to the recorder: one arena of bytes and a record for each packet. Batches are used again, so that a
-//! steady capture allocates nothing.
+//! Packets on their way to the recorder: already the blocks they will be in the log, encoded once, straight from the kernel's
+//! ring. Batches are used again, so that a steady capture allocates nothing.
 
+use dropscope_core::ids::InterfaceId;
+use dropscope_core::log::{PacketToWrite, add_drop_count, append_packet};
+use dropscope_core::time::Timestamp;
 use std::sync::{Arc, Mutex};
 
 /// Packets of one capture, in the order they were captured.
 #[derive(Debug)]
 pub struct Batch {
-    /// The capture's number.
+    /// The capture's number: that of its interface in each section of the log.
     pub capture: u32,
-    buffers: Buffers,
+    packets: usize,
+    blocks: Vec<u8>,
     home: Pool,
-}
-
-/// One packet of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet<'a> {
-    /// When, nanoseconds since the Unix epoch, by the kernel.
-    pub at_ns: i64,
-    /// Its length on the wire in bytes.
-    pub wire_len: u32,
-    /// Which way it went, where that is known.
-    pub direction: Option<Direction>,
-    /// The bytes kept.
-    pub data: &'a [u8],
 }
 
 /// Which way a packet went through the interface, as `epb_flags` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+enum Direction {
     /// Into the host.
-    Inbound,
+    Inbound = 1,
     /// Out of the host.
-    Outbound,
-}
-
-#[derive(Debug, Default)]
-struct Buffers {
-    arena: Vec<u8>,
-    heads: Vec<Head>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    at_ns: i64,
-    start: u32,
-    wire_len: u32,
-    direction: Option<Direction>,
+    Outbound = 2,
 }
 
 impl Batch {
-    /// Packets a batch holds at most.
-    pub const MOST_PACKETS: usize = 1024;
+    /// A batch with so many bytes is full.
+    const FULL: usize = 512 << 10;
 
     /// How many packets it holds.
     pub fn len(&self) -> usize {
-        self.buffers.heads.len()
+        self.packets
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.buffers.heads.is_empty()
+        self.packets == 0
     }
 
-    /// The packets.
-    pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let Buffers { arena, heads } = &self.buffers;
-        heads.iter().enumerate().map(move |(at, head)| {
-            let end = heads.get(at + 1).map_or(arena.len(), |next| next.start as usize);
-            let data = &arena[head.start as usize..end];
-            Packet { at_ns: head.at_ns, wire_len: head.wire_len, direction: head.direction, data }
-        })
+    /// Its length in the log.
+    pub fn bytes(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Whether it is to go on.
+    pub(super) fn is_full(&self) -> bool {
+        self.blocks.len() >= Self::FULL
     }
 
     /// Takes a packet from libpcap, opened with nanosecond precision: `tv_usec` then holds nanoseconds. `mac` is the
     /// interface's own address, which tells the direction of an Ethernet frame.
     pub(super) fn push(&mut self, packet: &pcap::Packet<'_>, mac: Option<&[u8; 6]>) {
-        let header = packet.header;
-        self.buffers.heads.push(Head {
-            at_ns: header.ts.tv_sec * 1_000_000_000 + header.ts.tv_usec,
-            start: self.buffers.arena.len() as u32,
-            wire_len: header.len,
-            direction: mac.and_then(|mac| direction_of(packet.data, mac)),
-        });
-        self.buffers.arena.extend_from_slice(packet.data);
+        let pcap::PacketHeader { ts, len, .. } = *packet.header;
+        let packet = PacketToWrite {
+            interface: InterfaceId(self.capture),
+            time: Timestamp::from_nanos(ts.tv_sec * 1_000_000_000 + ts.tv_usec),
+            wire_len: len,
+            data: packet.data,
+            flags: mac.and_then(|mac| direction_of(packet.data, mac)).map(|direction| direction as u32),
+            drop_count: None,
+            comment: None,
+        };
+        append_packet(&packet, &mut self.blocks);
+        self.packets += 1;
+    }
+
+    /// Moves its blocks to the end of others. Its first packet tells how many were lost before it.
+    pub fn append_to(mut self, pending: &mut Vec<u8>, lost: u64) {
+        if lost > 0 && !self.is_empty() {
+            add_drop_count(&mut self.blocks, lost);
+        }
+        if pending.is_empty() {
+            std::mem::swap(&mut self.blocks, pending);
+        } else {
+            pending.extend_from_slice(&self.blocks);
+        }
     }
 }
 
@@ -100,30 +93,29 @@ fn direction_of(frame: &[u8], mac: &[u8; 6]) -> Option<Direction> {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.home.give_back(std::mem::take(&mut self.buffers));
+        self.home.give_back(std::mem::take(&mut self.blocks));
     }
 }
 
 /// Buffers that wait to be used again. There are never more than the channel to the recorder holds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pool(Arc<Mutex<Vec<Buffers>>>);
+pub(super) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Pool {
     /// Buffers grown beyond this by a burst of large packets are given back to the allocator.
-    const KEPT_BYTES: usize = 1 << 21;
+    const KEPT_BYTES: usize = 2 * Batch::FULL;
 
     /// An empty batch.
     pub(super) fn take(&self, capture: u32) -> Batch {
-        let buffers = self.0.lock().ok().and_then(|mut free| free.pop()).unwrap_or_default();
-        Batch { capture, buffers, home: self.clone() }
+        let blocks = self.0.lock().ok().and_then(|mut free| free.pop()).unwrap_or_default();
+        Batch { capture, packets: 0, blocks, home: self.clone() }
     }
 
-    fn give_back(&self, mut buffers: Buffers) {
-        buffers.arena.clear();
-        buffers.heads.clear();
-        buffers.arena.shrink_to(Self::KEPT_BYTES);
+    fn give_back(&self, mut blocks: Vec<u8>) {
+        blocks.clear();
+        blocks.shrink_to(Self::KEPT_BYTES);
         if let Ok(mut free) = self.0.lock() {
-            free.push(buffers);
+            free.push(blocks);
         }
     }
 }
@@ -131,6 +123,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dropscope_core::log::record::{FileFormat, Interface, Record, Section};
+    use dropscope_core::log::{Decoder, Encoder};
 
     #[test]
     fn the_direction_of_a_frame_is_told_by_the_interfaces_own_address() {
@@ -148,19 +142,57 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_batch_gives_its_packets_back_as_they_were_and_its_buffers_to_the_next() {
-        let pool = Pool::default();
-        let mut batch = pool.take(3);
-        for (second, data) in [(1, [1, 2, 3].as_slice()), (2, &[]), (3, &[4])] {
-            let ts = libc::timeval { tv_sec: second, tv_usec: 999_999_999 };
+    fn described() -> Interface {
+        Interface {
+            id: InterfaceId::default(),
+            number: 0,
+            link_type: 1,
+            snaplen: 96,
+            name: None,
+            description: None,
+            filter: None,
+            os: None,
+            ticks_per_second: 1_000_000_000,
+            comments: Vec::new(),
+        }
+    }
+
+    fn batch(pool: &Pool, packets: &[(i64, &[u8])]) -> Batch {
+        let mut batch = pool.take(0);
+        for (second, data) in packets {
+            let ts = libc::timeval { tv_sec: *second, tv_usec: 999_999_999 };
             let header = pcap::PacketHeader { ts, caplen: data.len() as u32, len: 60 };
             batch.push(&pcap::Packet::new(&header, data), None);
         }
-        let told: Vec<_> = batch.packets().map(|packet| (packet.at_ns, packet.wire_len, packet.data.to_vec())).collect();
-        assert_eq!(told, [(1_999_999_999, 60, vec![1, 2, 3]), (2_999_999_999, 60, vec![]), (3_999_999_999, 60, vec![4])]);
-        drop(batch);
-        assert!(pool.take(3).is_empty());
-        assert_eq!(pool.0.lock().expect("nothing panicked").len(), 1, "the one just taken went back");
+        batch
+    }
+
+    #[test]
+    fn batches_become_a_log_in_their_order_and_their_buffers_are_used_again() {
+        let pool = Pool::default();
+        let mut pending = Vec::new();
+        batch(&pool, &[(1, &[1, 2, 3]), (2, &[])]).append_to(&mut pending, 0);
+        batch(&pool, &[(3, &[4])]).append_to(&mut pending, 5);
+        assert_eq!(pool.0.lock().expect("nothing panicked").len(), 1, "the second one used what the first one gave back");
+
+        let section = Section { format: FileFormat::PcapNg, hardware: None, os: None, application: None, comments: Vec::new() };
+        let mut log = Vec::new();
+        let mut encoder = Encoder::begin(&section, &mut log);
+        let interface = described();
+        encoder.interface(&interface, &mut log);
+        log.extend(pending);
+        let mut told = Vec::new();
+        Decoder::new().push(&log, |record| {
+            if let Record::Packet(packet) = record {
+                let at = packet.time.map(Timestamp::nanos);
+                told.push((at, packet.wire_len, packet.data.to_vec(), packet.drop_count));
+            }
+        });
+        let expected = [
+            (Some(1_999_999_999), 60, vec![1, 2, 3], None),
+            (Some(2_999_999_999), 60, vec![], None),
+            (Some(3_999_999_999), 60, vec![4], Some(5)),
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -1,180 +1,43 @@
-//! The recorder: the only writer of a log.
-//!
-//! Capture threads and sources send it what they have over one bounded channel. It encodes whatever comes, in the order in
-//! which it comes, and writes whole blocks at least every [`FLUSH_EVERY`]; then it raises the published length, which wakes the
-//! viewers. It waits for nobody but the disk. While the disk takes nothing it keeps [`MOST_PENDING`] bytes; what comes after
-//! those is counted, and told in the log once there is room again. A log in segments begins each with everything a reader
-//! needs; there a full disk takes the oldest segments first.
-//!
-//! ```text
-//! events ─▶ encode ─▶ pending blocks ─▶ write ─▶ published length
-//!                        ▲    │ the disk is full: kept, tried again
-//!                        └────┘ more than MOST_PENDING: counted as lost, told later
-//! ```
+//! The recorder's work: events in, whole blocks of a log out.
 
+use super::lane::{Described, Lane};
+use super::{Opening, Summary};
 use crate::finding_watch;
 use crate::log_file::LogFile;
 use crate::metrics::Metrics;
-use crate::source::capture::{Direction, Packet};
 use crate::source::catalogue::Registry;
 use crate::source::clock::realtime_ns;
-use crate::source::sample::{Family, Name};
-use crate::source::{Batch, Capture, CaptureStatistics, Event, Sample};
+use crate::source::{CaptureStatistics, Event, Pace, Sample};
 use crate::trigger::{CounterTriggers, Fired, Trigger};
-use dropscope_core::ids::{InterfaceId, NetnsId};
-use dropscope_core::log::block::{CounterKind, Host, Mark, Station, Unit};
-use dropscope_core::log::record::{FileFormat, Interface, Record, Section, Statistics, Watched};
-use dropscope_core::log::{Encoder, PacketToWrite, TooLong};
-use dropscope_core::time::Timestamp;
+use dropscope_core::log::block::Mark;
+use dropscope_core::log::record::{FileFormat, Record, Section};
+use dropscope_core::log::{Encoder, TooLong};
 use dropscope_review::Growth;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Between two writes: blocks wait at most so long, which is what `kill -9` may cost and a viewer waits. After a pause they
-/// are written at once, so that one event costs one wake.
-pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(100);
-/// Blocks are written earlier when there are so many bytes of them.
-const FLUSH_AT: usize = 256 << 10;
-/// What is written is asked onto the disk itself this often: what a power cut may cost.
-const SYNC_EVERY: Duration = Duration::from_millis(500);
+/// Between two writes at least, but for many bytes.
+const FLUSH_EVERY: Duration = Pace::WATCHED;
+/// Blocks are written earlier when there are so many bytes of them. A batch that is as long is written from its own buffer: to
+/// copy it costs more than a system call.
+const FLUSH_AT: usize = 64 << 10;
+/// What was written is asked onto the disk itself after so long, with all that was written by then: at the steady pace, every
+/// other write.
+const SYNC_AFTER: Duration = Pace::STEADY;
+/// A sync that would be due so soon goes along with a write, so that this thread need not wake for it.
+const SYNC_ALONG: Duration = Duration::from_millis(100);
 /// A disk that takes nothing is tried again after so long.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
+/// What the buffer of pending blocks may grow to and keep.
+const KEPT_PENDING: usize = 2 << 20;
 /// Bytes of blocks that are kept while the disk takes nothing.
 const MOST_PENDING: usize = 8 << 20;
 /// Triggers by finding that may wait; then the engine waits.
 const MOST_FOUND: usize = 16;
 
-/// What a log begins with.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    /// The host, without its namespaces.
-    pub(crate) host: Host,
-    /// The captures, in the order of their numbers.
-    pub(crate) captures: Vec<Described>,
-    /// What cannot be read, in full sentences.
-    pub(crate) limits: Vec<String>,
-    /// Where each event is counted.
-    pub(crate) metrics: Arc<Metrics>,
-    /// What freezes the minutes around it, in a log of segments.
-    pub(crate) triggers: Vec<Trigger>,
-}
-
-/// A capture as the log describes it.
-#[derive(Clone, Debug)]
-pub(crate) struct Described {
-    /// Its namespace.
-    pub(crate) netns: NetnsId,
-    /// The kernel's number of its interface; 0 for `any`.
-    pub(crate) ifindex: u32,
-    /// Its interface's name.
-    pub(crate) name: String,
-    /// LINKTYPE_ value of its packets.
-    pub(crate) link_type: u32,
-    /// Bytes kept of each packet at most.
-    pub(crate) snaplen: u32,
-    /// The filter that is set; empty for none.
-    pub(crate) filter: String,
-}
-
-impl Described {
-    /// How the log describes an open capture.
-    pub(crate) fn of(capture: &Capture) -> Self {
-        Self {
-            netns: capture.netns,
-            ifindex: capture.ifindex,
-            name: capture.interface.clone(),
-            link_type: capture.link_type,
-            snaplen: capture.snaplen,
-            filter: capture.filter.clone(),
-        }
-    }
-
-    fn interface(&self, os: &str) -> Interface {
-        Interface {
-            id: InterfaceId::default(),
-            number: 0,
-            link_type: self.link_type,
-            snaplen: self.snaplen,
-            name: Some(self.name.clone()),
-            description: None,
-            filter: Some(self.filter.clone()).filter(|filter| !filter.is_empty()),
-            os: Some(os.to_owned()),
-            ticks_per_second: 1_000_000_000,
-            comments: vec![Watched { netns: self.netns, ifindex: self.ifindex }.comment()],
-        }
-    }
-}
-
-/// What was recorded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
-    /// Bytes of the log.
-    pub(crate) bytes: u64,
-    /// For each capture its interface's name, packets in the log, packets it lost.
-    pub(crate) captures: Vec<(String, u64, u64)>,
-    /// Why it ended early: the log could no longer be written.
-    pub(crate) trouble: Option<String>,
-}
-
-/// A recorder at work on a thread of its own.
-#[derive(Debug)]
-pub(crate) struct Recorder {
-    thread: JoinHandle<Summary>,
-    growth: watch::Receiver<Growth>,
-    over: watch::Receiver<()>,
-}
-
-impl Recorder {
-    /// Starts to write what comes from `events`, until all its senders are gone.
-    ///
-    /// # Errors
-    /// When no thread can be had.
-    pub(crate) fn start(log: LogFile, opening: Opening, events: Receiver<Event>) -> io::Result<Self> {
-        let (tell, growth) = watch::channel(Growth::default());
-        let metrics = Arc::clone(&opening.metrics);
-        let writer = Writer::begin(log, opening, tell);
-        let (working, over) = watch::channel(());
-        let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || {
-            let summary = writer.run(&events, &metrics);
-            drop(working);
-            summary
-        })?;
-        Ok(Self { thread, growth, over })
-    }
-
-    /// Changes once, to an error: when the log has ended. Whoever waits for that is not woken by its growth.
-    pub(crate) fn over(&self) -> watch::Receiver<()> {
-        self.over.clone()
-    }
-
-    /// How far the log is on disk, and when it ends.
-    pub(crate) fn growth(&self) -> watch::Receiver<Growth> {
-        self.growth.clone()
-    }
-
-    /// Waits for the end of the log. All senders must be gone, or this waits for ever.
-    pub(crate) fn join(self) -> Summary {
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-}
-
-/// One capture's part of the log.
-struct Lane {
-    capture: Described,
-    id: InterfaceId,
-    packets: u64,
-    counted: CaptureStatistics,
-    /// Lost since the packet before, to be told with the next one.
-    lost_before: u64,
-    /// Lost because the disk took nothing.
-    unwritten: u64,
-}
-
-struct Writer {
+pub(super) struct Writer {
     log: LogFile,
     /// What each section begins with.
     section: Section,
@@ -191,27 +54,20 @@ struct Writer {
     stuck: Option<(Instant, io::Error)>,
     /// Whether records were left out while it did, so that everything has to be said again.
     gap: bool,
+    pace: Pace,
     triggers: CounterTriggers,
     /// Triggers by finding that happened.
     found: Receiver<Fired>,
 }
 
 impl Writer {
-    fn begin(log: LogFile, opening: Opening, tell: watch::Sender<Growth>) -> Self {
+    pub(super) fn begin(log: LogFile, opening: Opening, tell: watch::Sender<Growth>) -> Self {
         let section = Section {
             format: FileFormat::PcapNg,
             hardware: Some(opening.host.machine.clone()),
             os: Some(format!("Linux {}", opening.host.kernel)),
             application: Some(opening.host.agent.clone()),
             comments: Vec::new(),
-        };
-        let lane = |(number, capture)| Lane {
-            capture,
-            id: InterfaceId(number),
-            packets: 0,
-            counted: CaptureStatistics::default(),
-            lost_before: 0,
-            unwritten: 0,
         };
         let mut registry = Registry::new(opening.host);
         for limit in opening.limits {
@@ -224,14 +80,15 @@ impl Writer {
             encoder: Encoder::begin(&section, &mut Vec::new()),
             section,
             registry,
-            lanes: (0..).zip(opening.captures).map(lane).collect(),
-            pending: Vec::with_capacity(2 * FLUSH_AT),
+            lanes: (0..).zip(opening.captures).map(|(number, capture)| Lane::new(number, capture)).collect(),
+            pending: Vec::new(),
             flush_at: Some(now),
             flushed_at: now,
             sync_at: None,
             tell,
             stuck: None,
             gap: false,
+            pace: opening.pace,
             triggers: CounterTriggers::of(&opening.triggers),
             found,
         };
@@ -277,76 +134,97 @@ impl Writer {
         let pending = std::mem::take(&mut self.pending);
         self.encoder = Encoder::begin(&Section { comments, ..self.section.clone() }, &mut self.pending);
         let os = self.section.os.clone().unwrap_or_default();
-        for lane in &mut self.lanes {
-            lane.id = self.encoder.interface(&lane.capture.interface(&os), &mut self.pending);
+        for lane in &self.lanes {
+            let id = self.encoder.interface(&lane.capture.interface(&os), &mut self.pending);
+            debug_assert_eq!(id, lane.statistics().interface, "captures bear the numbers of their interfaces");
         }
         for record in self.registry.restate(realtime_ns()) {
             self.record(&record);
         }
-        for lane in self.lanes.iter().filter(|lane| lane.counted.at_ns != 0) {
+        for lane in self.lanes.iter().filter(|lane| lane.has_counted()) {
             self.encoder.statistics(&lane.statistics(), &mut self.pending);
         }
         std::mem::replace(&mut self.pending, pending)
     }
 
-    fn run(mut self, events: &Receiver<Event>, metrics: &Metrics) -> Summary {
+    /// Writes what comes, until all senders are gone or the log can never be written again.
+    pub(super) fn run(mut self, events: &Receiver<Event>, metrics: &Metrics) -> Summary {
+        self.pace.is_set_by_this_thread();
         loop {
-            let next = self.flush_at.into_iter().chain(self.sync_at).min();
-            let wait = next.map_or(SYNC_EVERY, |at| at.saturating_duration_since(Instant::now()));
-            match events.recv_timeout(wait) {
+            match events.try_recv() {
                 Ok(event) => {
                     metrics.see(&event);
-                    self.take(event);
+                    if !self.take(event) {
+                        return self.end();
+                    }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.end(),
-            }
-            while let Ok(fired) = self.found.try_recv() {
-                self.fire(&fired);
-            }
-            let now = Instant::now();
-            let is_due = self.flush_at.is_some_and(|at| at <= now) || (self.pending.len() >= FLUSH_AT && self.stuck.is_none());
-            if is_due && !self.flush() {
-                return self.end();
-            }
-            // A sync that would soon have to wake this thread goes along with a write.
-            if self.sync_at.is_some_and(|at| at <= now + if is_due { FLUSH_EVERY } else { Duration::ZERO }) {
-                self.sync_at = None;
-                self.log.sync_soon();
+                Err(TryRecvError::Empty) => {
+                    if !self.do_what_is_due() {
+                        return self.end();
+                    }
+                    let look_at = Instant::now() + self.pace.interval();
+                    let next = self.flush_at.into_iter().chain(self.sync_at).fold(look_at, Instant::min);
+                    std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+                }
+                Err(TryRecvError::Disconnected) => return self.end(),
             }
         }
     }
 
-    fn take(&mut self, event: Event) {
+    /// What the clock asks for, once everything that came is taken. False when the log can never be written again.
+    fn do_what_is_due(&mut self) -> bool {
+        while let Ok(fired) = self.found.try_recv() {
+            self.fire(&fired);
+        }
+        let now = Instant::now();
+        let writes = self.flush_at.is_some_and(|at| at <= now);
+        if writes && !self.flush() {
+            return false;
+        }
+        if self.sync_at.is_some_and(|at| at <= now + if writes { SYNC_ALONG } else { Duration::ZERO }) {
+            self.sync_at = None;
+            self.log.sync_soon();
+        }
+        true
+    }
+
+    /// Takes what came. False when the log can never be written again.
+    fn take(&mut self, event: Event) -> bool {
         if self.pending.len() > MOST_PENDING {
-            return self.leave_out(event);
+            self.leave_out(event);
+            return true;
         }
         match event {
-            Event::Packets(batch) => self.packets(&batch),
+            Event::Packets(batch) => {
+                self.pace.taken(batch.bytes());
+                if batch.bytes() >= FLUSH_AT && !self.flush_from(1) {
+                    return false;
+                }
+                if let Some(lane) = self.lane(batch.capture) {
+                    self.lanes[lane].take(batch, &mut self.pending);
+                }
+            }
             Event::Sample(sample) => self.sample(sample),
             Event::Capture(statistics) => self.statistics(statistics),
             Event::CaptureEnded { capture, at_ns, why } => {
                 tracing::warn!("{why}");
-                let lane = usize::try_from(capture).ok().and_then(|at| self.lanes.get(at));
-                let (netns, ifindex) = lane.map(|lane| (lane.capture.netns.0, lane.capture.ifindex)).unzip();
+                let of = self.lane(capture).map(|at| &self.lanes[at].capture);
+                let (netns, ifindex) = of.map(|of| (of.netns.0, of.ifindex)).unzip();
                 self.record(&Record::Mark(Mark { at_ns, kind: "source_failed".into(), text: why, netns, ifindex }));
             }
         }
         self.flush_soon();
+        self.flush_from(FLUSH_AT)
     }
 
-    /// Has what is pending written [`FLUSH_EVERY`] after what was written before.
+    /// Has what is pending written, but [`FLUSH_EVERY`] after what was written before.
     fn flush_soon(&mut self) {
         self.flush_at.get_or_insert(self.flushed_at + FLUSH_EVERY);
     }
 
-    fn packets(&mut self, batch: &Batch) {
-        let Some(lane) = usize::try_from(batch.capture).ok().and_then(|at| self.lanes.get_mut(at)) else { return };
-        for packet in batch.packets() {
-            let lost = std::mem::take(&mut lane.lost_before);
-            self.encoder.packet(&to_write(&packet, lane.id, lost), &mut self.pending);
-            lane.packets += 1;
-        }
+    /// Where a capture's lane is.
+    fn lane(&self, capture: u32) -> Option<usize> {
+        usize::try_from(capture).ok().filter(|at| *at < self.lanes.len())
     }
 
     fn sample(&mut self, sample: Sample) {
@@ -372,31 +250,13 @@ impl Writer {
     }
 
     fn statistics(&mut self, now: CaptureStatistics) {
-        let Some(lane) = usize::try_from(now.capture).ok().and_then(|at| self.lanes.get_mut(at)) else { return };
-        let before = std::mem::replace(&mut lane.counted, now);
-        if before.at_ns != 0 && before == (CaptureStatistics { at_ns: before.at_ns, ..now }) {
-            return;
-        }
-        let lost = now.dropped.saturating_sub(before.dropped) + now.if_dropped.saturating_sub(before.if_dropped);
-        lane.lost_before += lost;
+        let Some(lane) = self.lane(now.capture).map(|at| &mut self.lanes[at]) else { return };
+        let Some(lost) = lane.count(now) else { return };
         self.encoder.statistics(&lane.statistics(), &mut self.pending);
-        let mut sample = Sample { at_ns: now.at_ns, ..Sample::default() };
-        let counts = [
-            ("capture.received", "ps_recv", now.received),
-            ("capture.dropped", "ps_drop", now.dropped),
-            ("capture.if_dropped", "ps_ifdrop", now.if_dropped),
-        ];
-        for (key, kernel_name, value) in counts {
-            let (netns, ifindex) = (Some(lane.capture.netns.0), Some(lane.capture.ifindex));
-            sample.read(&OF_CAPTURE, Name { key: key.into(), netns, ifindex, ..Name::default() }, kernel_name, value);
-            if let Some(reading) = sample.readings.last_mut() {
-                reading.ifname = Some(lane.capture.name.as_str().into());
-            }
-        }
-        let text = format!("The capture on {} lost {lost} packets: they came faster than they were taken.", lane.capture.name);
-        let of = lane.capture.clone();
+        let (sample, of) = (lane.sample(), lane.capture.clone());
         self.sample(sample);
         if lost > 0 {
+            let text = format!("The capture on {} lost {lost} packets: they came faster than they were taken.", of.name);
             tracing::warn!("{text}");
             self.mark("capture_lost", text, Some(&of));
         }
@@ -406,9 +266,9 @@ impl Writer {
     fn leave_out(&mut self, event: Event) {
         match event {
             Event::Packets(batch) => {
-                if let Some(lane) = usize::try_from(batch.capture).ok().and_then(|at| self.lanes.get_mut(at)) {
-                    lane.unwritten += batch.len() as u64;
-                    lane.lost_before += batch.len() as u64;
+                self.pace.taken(batch.bytes());
+                if let Some(at) = self.lane(batch.capture) {
+                    self.lanes[at].leave_out(&batch);
                 }
             }
             // The registry goes on, so that numbers and changes stay right; its records are said again later.
@@ -430,6 +290,11 @@ impl Writer {
         }
     }
 
+    /// Writes what is pending if it is so many bytes and the disk takes some. False when the log can never be written again.
+    fn flush_from(&mut self, bytes: usize) -> bool {
+        self.pending.len() < bytes || self.stuck.is_some() || self.flush()
+    }
+
     /// Writes what is pending. False when the log can never be written again.
     fn flush(&mut self) -> bool {
         match self.log.append(&self.pending) {
@@ -448,11 +313,11 @@ impl Writer {
             }
         }
         self.pending.clear();
-        self.pending.shrink_to(2 * FLUSH_AT);
+        self.pending.shrink_to(KEPT_PENDING);
         self.flush_at = None;
         self.flushed_at = Instant::now();
         self.tell.send_modify(|growth| growth.bytes = self.log.length());
-        self.sync_at.get_or_insert_with(|| Instant::now() + SYNC_EVERY);
+        self.sync_at.get_or_insert_with(|| Instant::now() + SYNC_AFTER);
         self.go_on_in_segments();
         if let Some((since, error)) = self.stuck.take() {
             self.tell_of_gap(since, &error);
@@ -516,43 +381,6 @@ impl Writer {
         self.tell.send_modify(|growth| growth.ended = Some(why));
         let captures = self.lanes.iter().map(|lane| (lane.capture.name.clone(), lane.packets, lane.lost())).collect();
         Summary { bytes: self.log.length(), captures, trouble }
-    }
-}
-
-impl Lane {
-    fn statistics(&self) -> Statistics {
-        Statistics {
-            interface: self.id,
-            time: Timestamp::from_nanos(if self.counted.at_ns == 0 { realtime_ns() } else { self.counted.at_ns }),
-            received: Some(self.counted.received),
-            if_dropped: Some(self.counted.if_dropped),
-            os_dropped: Some(self.counted.dropped),
-            delivered: Some(self.counted.delivered.saturating_sub(self.unwritten)),
-        }
-    }
-
-    fn lost(&self) -> u64 {
-        self.counted.dropped + self.counted.if_dropped + self.unwritten
-    }
-}
-
-/// What a capture's own counters have in common.
-static OF_CAPTURE: Family =
-    Family { unit: Unit::Packets, kind: CounterKind::Monotonic, source: "pcap_stats", station: Some(Station::Capture) };
-
-fn to_write<'a>(packet: &Packet<'a>, interface: InterfaceId, lost: u64) -> PacketToWrite<'a> {
-    PacketToWrite {
-        interface,
-        time: Timestamp::from_nanos(packet.at_ns),
-        wire_len: packet.wire_len,
-        data: packet.data,
-        // The two lowest bits of epb_flags: 01 inbound, 10 outbound.
-        flags: packet.direction.map(|direction| match direction {
-            Direction::Inbound => 1,
-            Direction::Outbound => 2,
-        }),
-        drop_count: (lost > 0).then_some(lost),
-        comment: None,
     }
 }
 
