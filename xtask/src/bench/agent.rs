@@ -1,9 +1,11 @@
 //! `cargo xtask bench --agent`: what recording costs, beside tcpdump, and what it reads once a second.
 //!
-//! One run, same load: a sender in one namespace, and in the other, at the end of a veth pair, `tcpdump -w` and `dropscope
-//! record` at the same time on the same interface. Ours runs without kernel drops there: nobody listens, so every datagram is
-//! one, and tcpdump traces none; what tracing costs an event is measured by itself, by the kernel (`bpf_stats_enabled`).
-//! It judges nothing. Needs root, and a quiet machine to mean something: sender, kernel and both recorders share its processors.
+//! One run, same load: a sender in one namespace, and in the other, at the end of a veth pair, `tcpdump -w` and `dropscope live`
+//! at the same time on the same interface; first as it is, with every counter and the tracing of drops, then with the capture
+//! alone, which is all that tcpdump does. The datagrams are forwarded into a dummy interface, where they end without being
+//! dropped; what tracing costs an event is measured by itself, by the kernel (`bpf_stats_enabled`).
+//! It prints the table of docs/cost.md and judges nothing. Needs root, and a quiet machine to mean something: sender, kernel and
+//! both recorders share its processors.
 
 use crate::setup::target_folder;
 use crate::shell::{self, say};
@@ -15,13 +17,34 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Packets a second that are asked for; what was really sent is told.
-const RATES: [u64; 5] = [10_000, 50_000, 100_000, 200_000, 400_000];
+const RATES: [u64; 6] = [1_000, 10_000, 50_000, 100_000, 200_000, 400_000];
 const LOAD: Duration = Duration::from_secs(5);
+/// What starting costs is over before the load begins.
+const WARM_UP: Duration = Duration::from_secs(2);
 /// After the load, both empty their rings.
 const SETTLE: Duration = Duration::from_secs(1);
 const SNAPSHOTS: Duration = Duration::from_secs(10);
 const RULES: u32 = 1000;
 const PAIRS: u32 = 50;
+/// Where datagrams end without being dropped: in the receiver's dummy interface.
+const SINK: &str = "10.9.1.2:9";
+/// A port of the receiver where nobody listens.
+const CLOSED: &str = "10.9.0.2:9";
+/// Everything beside the capture.
+const SOURCES: [&str; 11] = [
+    "clock",
+    "host_facts",
+    "link_stats",
+    "ethtool_stats",
+    "firewall",
+    "conntrack",
+    "nstat",
+    "qdisc",
+    "sockets",
+    "softnet",
+    "kernel_drops",
+];
+
 /// Runs all three measurements, with the binary that `DROPSCOPE` names or else a release build.
 pub(super) fn agent() -> Result<()> {
     let ours = match std::env::var_os("DROPSCOPE") {
@@ -36,22 +59,35 @@ pub(super) fn agent() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("dropscope-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let bench = Bench { net: Net::new()?, ours, folder };
+    let alone: Vec<&str> = SOURCES.iter().flat_map(|source| ["--without", source]).collect();
     println!(
-        "{:>9} {:>9} | {:>8} {:>6} {:>6} | {:>8} {:>6} {:>6} | {:>5}",
-        "asked/s", "sent", "tcpdump", "lost", "cpu s", "ours", "lost", "cpu s", "ratio"
+        "| asked packets/s | sent | tcpdump lost | its CPU ms | ours lost | our CPU ms | ratio | capture alone, CPU ms | ratio |"
     );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for rate in RATES {
-        bench.beside_tcpdump(rate)?;
+        let (whole, capture) = (bench.beside_tcpdump(rate, &[])?, bench.beside_tcpdump(rate, &alone)?);
+        let [theirs, ours, capture_alone] = [whole.theirs, whole.ours, capture.ours];
+        println!(
+            "| {rate} | {} | {} | {:.1} | {} | {:.1} | {:.2} | {:.1} | {:.2} |",
+            whole.sent,
+            whole.sent.saturating_sub(theirs.packets),
+            theirs.cpu * 1e3,
+            whole.sent.saturating_sub(ours.packets),
+            ours.cpu * 1e3,
+            ours.cpu / theirs.cpu,
+            capture_alone.cpu * 1e3,
+            capture_alone.cpu / capture.theirs.cpu,
+        );
     }
     bench.snapshots()?;
     bench.tracing()
 }
 
-/// `bench --send RATE SECONDS`: sends datagrams to the namespace beside it and prints how many.
-pub(super) fn send(rate: &str, seconds: &str) -> Result<()> {
+/// `bench --send ADDRESS RATE SECONDS`: sends datagrams from the namespace it runs in and prints how many.
+pub(super) fn send(to: &str, rate: &str, seconds: &str) -> Result<()> {
     let (rate, length) = (rate.parse::<u64>()?, Duration::from_secs(seconds.parse()?));
     let socket = UdpSocket::bind("10.9.0.1:0")?;
-    socket.connect("10.9.0.2:9")?;
+    socket.connect(to)?;
     let (begun, mut sent, mut tried) = (Instant::now(), 0_u64, 0_u64);
     while begun.elapsed() < length {
         let due = begun.elapsed().as_micros() as u64 * rate / 1_000_000;
@@ -73,27 +109,26 @@ struct Bench {
 }
 
 impl Bench {
-    fn beside_tcpdump(&self, rate: u64) -> Result<()> {
-        let other = self.folder.join("tcpdump.pcap");
+    /// Both recorders under one load; ours with further options.
+    fn beside_tcpdump(&self, rate: u64, options: &[&str]) -> Result<SideBySide> {
         let mut tcpdump = Command::new("tcpdump");
-        tcpdump.args(["-n", "-i", "eth0", "-B", "16384", "-Z", "root", "-w"]).arg(&other).args(["udp", "port", "9"]);
+        tcpdump.args(["-n", "-i", "eth0", "-B", "16384", "-Z", "root", "-w"]).arg(self.folder.join("tcpdump.pcap"));
+        tcpdump.args(["udp", "port", "9"]);
         let mut tcpdump = Running::start(self.net.inside(&self.net.receiver, &tcpdump), "listening on")?;
-        let mut ours = self.record(&self.net.receiver, "eth0", &["--without", "kernel_drops", "udp", "port", "9"])?;
+        let mut live = Command::new(&self.ours);
+        live.args(["live", "--no-browser", "--port", "0", "--netns", &self.net.receiver, "-i", "eth0"]).args(options);
+        live.arg("--data").arg(&self.folder).arg("-o").arg(self.folder.join("ours.pcapng")).args(["udp", "port", "9"]);
+        let mut ours = Running::start(live, "recording")?;
+        std::thread::sleep(WARM_UP);
         let before = (tcpdump.cpu()?, ours.cpu()?);
-        let (rate_text, seconds) = (rate.to_string(), LOAD.as_secs().to_string());
-        let mut sender = Command::new(std::env::current_exe()?);
-        sender.args(["bench", "--send", &rate_text, &seconds]);
-        let output = self.net.inside(&self.net.sender, &sender).output()?;
+        let output = self.net.send(SINK, rate, LOAD)?.output()?;
         ensure!(output.status.success(), "the sender failed: {}", String::from_utf8_lossy(&output.stderr));
         let sent: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().context("the sender says how many it sent")?;
         std::thread::sleep(SETTLE);
         let cpu = (tcpdump.cpu()? - before.0, ours.cpu()? - before.1);
-        let (theirs, said) = (tcpdump.end()?, ours.end()?);
-        let (got, lost) = (before_word(&theirs, "packets captured")?, before_word(&theirs, "packets dropped by kernel")?);
-        let (our, our_lost) = (before_word(&said, "packets on eth0")?, before_word(&said, "lost by the capture")?);
-        let ratio = cpu.1 / cpu.0;
-        println!("{rate:9} {sent:9} | {got:8} {lost:6} {:6.3} | {our:8} {our_lost:6} {:6.3} | {ratio:5.2}", cpu.0, cpu.1);
-        Ok(())
+        let theirs = Recorded { packets: before_word(&tcpdump.end()?, "packets captured")?, cpu: cpu.0 };
+        let ours = Recorded { packets: before_word(&ours.end()?, "packets on eth0")?, cpu: cpu.1 };
+        Ok(SideBySide { sent, theirs, ours })
     }
 
     /// Counters, rules and sockets once a second, where there are many of them.
@@ -105,7 +140,7 @@ impl Bench {
         let rules: String = (0..RULES).map(|at| format!("-A INPUT -s 10.8.{}.{}/32 -j DROP\n", at / 250, at % 250)).collect();
         let script = format!("iptables-nft-restore <<'END'\n*filter\n{rules}COMMIT\nEND\n");
         run("ip", &["netns", "exec", place, "sh", "-c", &script])?;
-        let mut ours = self.record(place, "lo", &[])?;
+        let mut ours = self.record(place, "lo")?;
         std::thread::sleep(Duration::from_secs(2));
         let (cpu, begun) = (ours.cpu()?, Instant::now());
         std::thread::sleep(SNAPSHOTS);
@@ -120,11 +155,10 @@ impl Bench {
     fn tracing(&self) -> Result<()> {
         let switch = "/proc/sys/kernel/bpf_stats_enabled";
         let before = std::fs::read_to_string(switch).with_context(|| format!("reading {switch}"))?;
-        let mut ours = self.record(&self.net.receiver, "lo", &[])?;
+        let mut ours = self.record(&self.net.receiver, "lo")?;
+        let mut sender = self.net.send(CLOSED, 100_000, LOAD)?;
         std::fs::write(switch, "1")?;
-        let mut sender = Command::new(std::env::current_exe()?);
-        sender.args(["bench", "--send", "100000", "5"]);
-        let sent = self.net.inside(&self.net.sender, &sender).output();
+        let sent = sender.output();
         let measured = run_time(ours.child.id());
         std::fs::write(switch, before.trim())?;
         sent?;
@@ -135,9 +169,9 @@ impl Bench {
         Ok(())
     }
 
-    fn record(&self, place: &str, interface: &str, more: &[&str]) -> Result<Running> {
+    fn record(&self, place: &str, interface: &str) -> Result<Running> {
         let mut command = Command::new(&self.ours);
-        command.args(["record", "--netns", place, "-i", interface, "-o"]).arg(self.folder.join("ours.pcapng")).args(more);
+        command.args(["record", "--netns", place, "-i", interface, "-o"]).arg(self.folder.join("ours.pcapng"));
         Running::start(command, "recording")
     }
 }
@@ -149,7 +183,20 @@ impl Drop for Bench {
     }
 }
 
-/// Two namespaces and a veth pair between them.
+/// What two recorders took of one load.
+struct SideBySide {
+    sent: u64,
+    theirs: Recorded,
+    ours: Recorded,
+}
+
+/// Packets that are in a recording, and the processor seconds it cost.
+struct Recorded {
+    packets: u64,
+    cpu: f64,
+}
+
+/// Two namespaces and a veth pair between them; the receiver forwards to a dummy interface what is sent to [`SINK`].
 struct Net {
     sender: String,
     receiver: String,
@@ -168,7 +215,20 @@ impl Net {
             run("ip", &["-n", name, "addr", "add", address, "dev", "eth0"])?;
             run("ip", &["-n", name, "link", "set", "eth0", "up"])?;
         }
+        run("ip", &["-n", &net.sender, "route", "add", "10.9.1.0/24", "via", "10.9.0.2"])?;
+        run("ip", &["-n", &net.receiver, "link", "add", "sink", "type", "dummy"])?;
+        run("ip", &["-n", &net.receiver, "addr", "add", "10.9.1.1/24", "dev", "sink"])?;
+        run("ip", &["-n", &net.receiver, "link", "set", "sink", "up"])?;
+        run("ip", &["netns", "exec", &net.receiver, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])?;
         Ok(net)
+    }
+
+    /// Datagrams from the sender at a rate.
+    fn send(&self, to: &str, rate: u64, length: Duration) -> Result<Command> {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.sender]).arg(std::env::current_exe()?);
+        inside.args(["bench", "--send", to, &rate.to_string(), &length.as_secs().to_string()]);
+        Ok(inside)
     }
 
     fn inside(&self, place: &str, command: &Command) -> Command {
