@@ -107,9 +107,9 @@ fn state(flow: &Flow) -> &'static str {
         "refused"
     } else if client.rst.is_some() || server.rst.is_some() {
         "reset"
-    } else if client.fin.is_some() && server.fin.is_some() {
+    } else if client.fin().is_some() && server.fin().is_some() {
         "closed"
-    } else if client.fin.is_some() || server.fin.is_some() {
+    } else if client.fin().is_some() || server.fin().is_some() {
         "closing"
     } else if opening.ack.is_some() || client.payload_bytes > 0 || server.payload_bytes > 0 {
         "established"

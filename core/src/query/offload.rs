@@ -4,7 +4,6 @@
 //! host look damaged. What is wrong with most packets of a sender was not done to them on the way: it is no damage, and the
 //! list says nothing of it. The decode tree still shows each checksum as it stands.
 
-use crate::ids::PacketNo;
 use crate::recording::Recording;
 use crate::store::Facts;
 use std::collections::BTreeMap;
@@ -30,14 +29,13 @@ impl Offload {
         // By side of a conversation first: looking up the sender of each packet was an eighth of all work over 100 MB. A packet
         // begins one conversation at most, so the list is as bounded as they are.
         let mut sides: Vec<[(u32, u32); 2]> = Vec::new();
-        for no in self.looked_at + 1..=until {
-            let Some((flow, direction)) = recording.store.flow(PacketNo(no)) else { continue };
+        for (flow, facts) in recording.store.senders(self.looked_at as usize, until as usize) {
+            let Some((flow, direction)) = flow else { continue };
             let flow = flow.0 as usize;
             if flow >= sides.len() {
                 sides.resize(flow + 1, [(0, 0); 2]);
             }
             let (all, wrong) = &mut sides[flow][direction.index()];
-            let (_, facts) = recording.store.marks(no as usize - 1);
             *all += 1;
             *wrong += u32::from(facts.has(Facts::BAD_CHECKSUM));
         }

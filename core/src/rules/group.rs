@@ -80,15 +80,17 @@ fn fold(mut groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
 
 /// Whether the capture shows one direction only: clients go on after a SYN as if it had been answered, and no answer is there.
 pub(super) fn is_one_way(view: &super::View<'_>) -> bool {
-    let unseen = |flow: &&Flow| {
+    let unseen = |flow: &Flow| {
         let [client, server] = &flow.sides;
         (server.packets == 0 && flow.handshake.syn_count > 0 && client.sent() > flow.handshake.syn_count && client.rst.is_none())
             || (client.packets == 0 && server.packets > 1)
             || (!flow.client_known && server.packets == 0 && client.sent() > 3)
     };
-    let tcp = || view.flows.iter().filter(|flow| flow.transport == crate::dissect::Protocol::Tcp);
-    let one_way = tcp().filter(unseen).count();
-    let both = tcp().filter(|flow| flow.sides.iter().all(|side| side.packets > 0)).count();
+    let (mut one_way, mut both) = (0, 0);
+    for flow in view.flows.iter().filter(|flow| flow.transport == crate::dissect::Protocol::Tcp) {
+        one_way += u64::from(unseen(flow));
+        both += u64::from(flow.sides.iter().all(|side| side.packets > 0));
+    }
     one_way > both
 }
 

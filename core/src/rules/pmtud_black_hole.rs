@@ -61,7 +61,7 @@ fn swallowed(flow: &Flow, direction: Direction) -> Option<Stuck> {
     let stuck = side.stuck.filter(|stuck| stuck.sent >= 3 && stuck.ip_len >= LARGE)?;
     let v6 = flow.server.address.is_ipv6();
     // Anything as large that the peer acknowledged before says that the path carries it.
-    let carried = side.acked_to.unwrap_or(0) >= u64::from(stuck.ip_len);
+    let carried = side.acked_to().unwrap_or(0) >= u64::from(stuck.ip_len);
     (!carried && (side.dont_fragment || v6)).then_some(stuck)
 }
 

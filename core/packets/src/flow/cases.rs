@@ -46,7 +46,7 @@ fn the_reference_case_shows_the_bytes_that_never_came() {
     // What the 75 missing bytes would have been wrapped in: 20 of IP and 32 of TCP.
     let script = Script::run(SCRIPT);
     let flow = script.table.iter().next().expect("the script has a conversation");
-    assert_eq!(flow.sides[0].header_bytes, Some(52));
+    assert_eq!(flow.sides[0].header_bytes(), Some(52));
     assert_eq!(flow.sides[0].sizes(), [(52, 2), (60, 1)]);
 }
 

@@ -199,8 +199,8 @@ pub struct Opened {
 /// One direction of a conversation. Byte numbers are relative: the first byte of data is 1 where the SYN was seen, else the
 /// first byte seen, or the first that the peer acknowledged, is 1. They keep growing past 4 GiB.
 ///
-/// What only TCP conversations that went on have is read through `Deref` to [`Onward`], and what only those with trouble have
-/// through that to [`Course`].
+/// What only conversations with trouble have is read through `Deref` to [`Course`], which is one step away: rules look there
+/// first, and in most there is nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
     /// Packets.
@@ -228,7 +228,9 @@ pub struct Side {
     /// Bytes of IP of its latest packet, and how many in a row had that size: see [`Side::sizes`].
     pub(super) run: (u32, u32),
     /// Most conversations of one packet have none of these.
-    pub(super) rare: Rare<Onward>,
+    pub(super) onward: Rare<Onward>,
+    /// Conversations without trouble have none of these.
+    pub(super) rare: Rare<Course>,
 }
 
 impl Side {
@@ -244,9 +246,27 @@ impl Side {
         self.packets.saturating_sub(self.copies)
     }
 
+    /// Highest byte the peer acknowledged.
+    #[inline]
+    pub fn acked_to(&self) -> Option<u64> {
+        self.onward.0.as_ref()?.acked_to
+    }
+
+    /// Bytes of IP and TCP header of its last segment without SYN: what data would be wrapped in.
+    #[inline]
+    pub fn header_bytes(&self) -> Option<u32> {
+        self.onward.0.as_ref()?.header_bytes
+    }
+
+    /// Its first FIN.
+    #[inline]
+    pub fn fin(&self) -> Option<Seen> {
+        self.onward.0.as_ref()?.fin
+    }
+
     /// To write to what only conversations with trouble have.
     pub(super) fn course_mut(&mut self) -> &mut Course {
-        self.rare.get_mut().rare.get_mut()
+        self.rare.get_mut()
     }
 
     /// Whether its window was closed then; only the last time that it was is known.
@@ -255,19 +275,17 @@ impl Side {
     }
 }
 
-/// What a direction of a TCP conversation has that did not end with its first packet; read as fields of [`Side`].
+/// What a direction of a TCP conversation has that did not end with its first packet; [`Side`] tells it.
 #[derive(Clone, Debug, Default)]
-pub struct Onward {
-    /// Highest byte the peer acknowledged.
+pub(super) struct Onward {
+    /// See [`Side::acked_to`].
     pub acked_to: Option<u64>,
-    /// Bytes of IP and TCP header of its last segment without SYN: what data would be wrapped in.
+    /// See [`Side::header_bytes`].
     pub header_bytes: Option<u32>,
-    /// Its first FIN.
+    /// See [`Side::fin`].
     pub fin: Option<Seen>,
     /// Bytes of IP and how many packets had that size, without `Side::run`.
     pub(super) ended_runs: Vec<(u32, u32)>,
-    /// Conversations without trouble have none of these.
-    pub(super) rare: Rare<Course>,
 }
 
 /// What trouble one direction of a TCP conversation had; read as fields of [`Side`].
@@ -394,7 +412,7 @@ pub struct IcmpError {
 
 /// A box that reads as its default until something is written to it.
 #[derive(Clone, Debug)]
-pub(super) struct Rare<T>(Option<Box<T>>);
+pub(super) struct Rare<T>(pub(super) Option<Box<T>>);
 
 impl<T> Default for Rare<T> {
     fn default() -> Self {
@@ -413,6 +431,7 @@ macro_rules! reads_through {
     ($($outer:ident => $inner:ident;)*) => {$(
         impl std::ops::Deref for Rare<$inner> {
             type Target = $inner;
+            #[inline]
             fn deref(&self) -> &$inner {
                 static EMPTY: std::sync::LazyLock<$inner> = std::sync::LazyLock::new($inner::default);
                 match &self.0 {
@@ -423,6 +442,7 @@ macro_rules! reads_through {
         }
         impl std::ops::Deref for $outer {
             type Target = $inner;
+            #[inline]
             fn deref(&self) -> &$inner {
                 &self.rare
             }
@@ -433,6 +453,5 @@ macro_rules! reads_through {
 reads_through! {
     Flow => FlowRare;
     Handshake => Opened;
-    Side => Onward;
-    Onward => Course;
+    Side => Course;
 }

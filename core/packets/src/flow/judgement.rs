@@ -245,7 +245,7 @@ impl Scene<'_> {
         // One byte sent again looks like a keep-alive; but a keep-alive repeats what was acknowledged.
         let alive = self.labels.any(Labels::KEEP_ALIVE)
             && self.header.payload_len == 1
-            && self.side.acked_to.is_some_and(|acked| acked < self.seq);
+            && self.side.acked_to().is_some_and(|acked| acked < self.seq);
         if (repeats || alive) && self.end > self.seq {
             return Some(self.judge_repeat());
         }
@@ -274,7 +274,7 @@ impl Scene<'_> {
     fn judge_repeat(&self) -> Judgement {
         let never_seen = |hole: &&super::Hole| hole.filled.is_none() && hole.first < self.end && self.seq <= hole.last;
         let hole = self.side.holes.iter().find(never_seen);
-        let acknowledged = self.side.acked_to.is_some_and(|acked| self.end <= acked + 1);
+        let acknowledged = self.side.acked_to().is_some_and(|acked| self.end <= acked + 1);
         let mut judgement = match hole {
             Some(_) => {
                 let order = self.top.and_then(|top| self.stamp.sent_before(top));
@@ -338,7 +338,7 @@ impl Scene<'_> {
             opens,
             wait,
             since_news: self.news_at.map(|news| self.seen.at - news),
-            oldest: self.side.acked_to.map_or_else(oldest, |acked| self.seq <= acked + 1),
+            oldest: self.side.acked_to().map_or_else(oldest, |acked| self.seq <= acked + 1),
             newest: self.end > self.side.sent_to,
             mss: self.full.unwrap_or(536),
             handshake: self.handshake,

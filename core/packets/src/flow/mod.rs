@@ -175,6 +175,9 @@ impl FlowTable {
         let Some((key, payload)) = key_of(ip, &packet.transport) else { return Observed::default() };
         let hash = hash.unwrap_or_else(|| key.hash());
         let (id, direction) = self.conversation(&key, hash, &packet.transport, taken);
+        if matches!(packet.transport, Transport::Tcp(_)) && self.tcp[id.0 as usize].is_none() {
+            self.begin_state(id, at);
+        }
         let Some(flow) = self.conversations.get_mut(id) else { return Observed::default() };
         flow.last = taken.seen;
         if interface != flow.interface {
@@ -186,20 +189,8 @@ impl FlowTable {
         side.payload_bytes += u64::from(payload);
         side.dont_fragment |= ip.dont_fragment == Some(true);
         side.count_size(ip.total_len);
-        match &packet.transport {
-            Transport::Tcp(header) => {
-                let state = self.tcp[id.0 as usize].get_or_insert_with(|| {
-                    self.active.push_back((id, at));
-                    Box::default()
-                });
-                let mut observed = state.observe(flow, direction, ip, header, taken, &mut self.amended);
-                if flow.reopened && flow.first.no == no {
-                    observed.labels.add(Labels::REUSED_PORTS);
-                    observed.shows_analysis = true;
-                }
-                self.bound_active();
-                observed
-            }
+        match (&packet.transport, &mut self.tcp[id.0 as usize]) {
+            (Transport::Tcp(header), Some(state)) => state.observe(flow, direction, ip, header, taken, &mut self.amended),
             _ => Observed { flow: Some(id), direction: Some(direction), ..Observed::default() },
         }
     }
@@ -278,10 +269,11 @@ impl FlowTable {
         Some(Observed { flow: Some(id), direction: Some(about.reverse()), ..Observed::default() })
     }
 
-    /// Gives up the state of the quietest conversations beyond the bound.
-    fn bound_active(&mut self) {
-        while self.active.len() > MOST_ACTIVE {
-            let Some((id, since)) = self.active.pop_front() else { return };
+    /// Begins to keep the state of a conversation; that of the quietest is given up where it would be one too many.
+    #[cold]
+    fn begin_state(&mut self, new: FlowId, at: Timestamp) {
+        while self.active.len() >= MOST_ACTIVE {
+            let Some((id, since)) = self.active.pop_front() else { break };
             let last = self.get(id).map_or(since, |flow| flow.last.at);
             if last > since {
                 self.active.push_back((id, last));
@@ -290,6 +282,8 @@ impl FlowTable {
             self.tcp[id.0 as usize] = None;
             self.evicted += 1;
         }
+        self.active.push_back((new, at));
+        self.tcp[new.0 as usize] = Some(Box::default());
     }
 }
 

@@ -238,7 +238,7 @@ fn tell_side(out: &mut String, name: &str, side: &Side) {
         return;
     }
     let _ = write!(out, "  {name} {} packets, {} bytes, to {}", side.packets, side.payload_bytes, side.sent_to);
-    let _ = side.acked_to.map_or(Ok(()), |acked| write!(out, ", acked {acked}"));
+    let _ = side.acked_to().map_or(Ok(()), |acked| write!(out, ", acked {acked}"));
     for (count, what) in [
         (side.retransmissions, "sent again"),
         (side.copies, "copies"),
@@ -280,7 +280,7 @@ fn tell_side(out: &mut String, name: &str, side: &Side) {
     let seen = |out: &mut String, what: &str, seen: Option<Seen>| {
         let _ = seen.map_or(Ok(()), |seen| write!(out, "{what} {}", seen.no));
     };
-    seen(out, ", fin", side.fin);
+    seen(out, ", fin", side.fin());
     seen(out, ", rst", side.rst);
     for hole in &side.holes {
         let _ = write!(out, "\n    hole {}-{} noticed {}", hole.first, hole.last, hole.noticed.no);

@@ -11,7 +11,7 @@ const MOST_SIZES: usize = 24;
 impl Side {
     /// Bytes of IP and how many packets had that size, ascending; at most 24 sizes, of more the nearest larger one is taken.
     pub fn sizes(&self) -> Vec<(u32, u32)> {
-        let mut sizes = self.ended_runs.clone();
+        let mut sizes = self.onward.0.as_ref().map_or_else(Vec::new, |onward| onward.ended_runs.clone());
         add(&mut sizes, self.run);
         sizes
     }
@@ -26,7 +26,7 @@ impl Side {
         self.largest_ip = self.largest_ip.max(ip_len);
         let ended = std::mem::replace(&mut self.run, (ip_len, 1));
         if ended.1 > 0 {
-            add(&mut self.rare.get_mut().ended_runs, ended);
+            add(&mut self.onward.get_mut().ended_runs, ended);
         }
     }
 }

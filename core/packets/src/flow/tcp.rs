@@ -156,16 +156,21 @@ impl Tcp {
             }
             self.note_bytes(flow, direction, &placed, header, labelled, taken.seen, amended);
         }
+        let mut labels = labelled.labels;
+        let reopens = flow.reopened && flow.first.no == taken.seen.no;
+        if reopens {
+            labels.add(Labels::REUSED_PORTS);
+        }
         Observed {
             flow: Some(flow.id),
             direction: Some(direction),
-            labels: labelled.labels,
+            labels,
             seq: Some(placed.seq),
             ack: placed.ack,
             window: Some(self.analysis.window(direction, header.flags, header.window)),
             duplicate_ack: (labelled.duplicate_ack > 0).then_some(labelled.duplicate_ack),
             rto: labelled.rto,
-            shows_analysis: labelled.shown,
+            shows_analysis: labelled.shown || reopens,
             peer_base: self.analysis.half(direction.reverse()).base,
             copy_of: copy.map(|copy| copy.of),
             judgement,
@@ -182,7 +187,7 @@ impl Tcp {
         header: &Header<'_>,
         taken: Taken,
     ) -> Option<Copy> {
-        let acked_to = flow.side(direction.reverse()).acked_to.map_or(0, |acked| acked + 1);
+        let acked_to = flow.side(direction.reverse()).acked_to().map_or(0, |acked| acked + 1);
         let end = &mut self.ends[direction.index()];
         if end.taps.is_none() && taken.interface != flow.interface {
             let shown_to = end.next.filter(|_| end.copies.remembered().next().is_some());
@@ -266,7 +271,7 @@ impl Tcp {
     /// Data sent again that begins where the peer's acknowledgements stopped.
     fn note_stuck(&self, side: &mut Side, direction: Direction, placed: &Placed, ip: &Ip, header: &Header<'_>, seen: Seen) {
         let last = placed.seq + u64::from(header.payload_len) - 1;
-        if side.acked_to.is_some_and(|acked| placed.seq <= acked) {
+        if side.acked_to().is_some_and(|acked| placed.seq <= acked) {
             return;
         }
         let course = side.course_mut();
@@ -305,8 +310,8 @@ impl Tcp {
         judgement: Judgement,
         seen: Seen,
     ) -> Option<Amended> {
-        let oldest = side.acked_to.is_some_and(|acked| placed.seq == acked + 1);
-        let acked = side.acked_to.is_some_and(|acked| placed.end <= acked + 1);
+        let oldest = side.acked_to().is_some_and(|acked| placed.seq == acked + 1);
+        let acked = side.acked_to().is_some_and(|acked| placed.end <= acked + 1);
         let end = &mut self.ends[direction.index()];
         let stamp = placed.stamp.tsval.filter(|_| oldest);
         let again = Again { no: seen.no, at: seen.at, seq: placed.seq, end: placed.end, stamp, segments, acked, judgement };
@@ -386,9 +391,9 @@ impl Tcp {
                 reference.advance(header.ack);
             }
         }
-        let news = ack > 0 && sender.packets > 0 && sender.acked_to.is_none_or(|acked| acked < ack - 1);
+        let news = ack > 0 && sender.packets > 0 && sender.acked_to().is_none_or(|acked| acked < ack - 1);
         if news {
-            sender.rare.get_mut().acked_to = Some(ack - 1);
+            sender.onward.get_mut().acked_to = Some(ack - 1);
             if sender.stuck.is_some_and(|stuck| stuck.first < ack) {
                 sender.course_mut().stuck = None;
             }
@@ -486,8 +491,8 @@ fn note_completeness(flow: &mut Flow, header: &Header<'_>) {
 /// The first FIN and the first RST of each side. A refusal is told by the handshake alone: a scan makes millions of them.
 fn note_ends(flow: &mut Flow, direction: Direction, header: &Header<'_>, seen: Seen) {
     let side = &mut flow.sides[direction.index()];
-    if header.flags.has(TcpFlags::FIN) && side.fin.is_none() {
-        side.rare.get_mut().fin = Some(seen);
+    if header.flags.has(TcpFlags::FIN) && side.fin().is_none() {
+        side.onward.get_mut().fin = Some(seen);
     }
     let refusal = flow.handshake.refused.is_some_and(|refused| refused.no == seen.no);
     if header.flags.has(TcpFlags::RST) && side.rst.is_none() && !refusal {
@@ -525,8 +530,8 @@ fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>) {
         side.sack_permitted |= header.options.sack_permitted;
     } else {
         let bytes = ip.total_len.saturating_sub(header.payload_len);
-        if side.header_bytes != Some(bytes) {
-            side.rare.get_mut().header_bytes = Some(bytes);
+        if side.header_bytes() != Some(bytes) {
+            side.onward.get_mut().header_bytes = Some(bytes);
         }
     }
 }

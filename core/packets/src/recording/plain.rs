@@ -207,8 +207,11 @@ impl Plain {
             payload_offset: offset,
         };
         let (src, dst, payload_len, checksum) = (self.src_port, self.dst_port, self.payload_len, self.checksum);
-        let transport = match self.above {
-            Above::Udp(protocol) => Transport::Udp(Udp { protocol, src, dst, payload_len, payload, checksum, offset }),
+        // In each arm, so that it is made where it stays.
+        let packet =
+            |transport| Packet { net: self.net, ip: Some(ip), ip_depth: 1, transport, ip_checksums, ..Packet::default() };
+        match self.above {
+            Above::Udp(protocol) => packet(Transport::Udp(Udp { protocol, src, dst, payload_len, payload, checksum, offset })),
             Above::Tcp {
                 seq,
                 ack,
@@ -226,10 +229,9 @@ impl Plain {
                 let (tsval, tsecr) = (is_stamped.then_some(tsval), is_stamped.then_some(tsecr));
                 let sack = ArrayVec::new();
                 let options = TcpOptions { mss, window_scale, sack_permitted, tsval, tsecr, sack, mptcp, fast_open };
-                Transport::Tcp(Tcp { src, dst, seq, ack, flags, window, payload_len, payload, options, checksum, offset })
+                packet(Transport::Tcp(Tcp { src, dst, seq, ack, flags, window, payload_len, payload, options, checksum, offset }))
             }
-        };
-        Packet { net: self.net, ip: Some(ip), ip_depth: 1, transport, ip_checksums, ..Packet::default() }
+        }
     }
 }
 

@@ -301,6 +301,13 @@ impl Store {
         self.slices(from, to, |block| &block.wire_lens[..])
     }
 
+    /// Conversations, directions there and small facts, in order of arrival, from index `from` on up to (without) `to`.
+    pub fn senders(&self, from: usize, to: usize) -> impl Iterator<Item = (Option<(FlowId, Direction)>, Facts)> {
+        let facts = self.slices(from, to, |block| &block.facts[..]).flatten();
+        let flows = self.slices(from, to, |block| &block.flows[..]).flatten();
+        flows.zip(facts).map(|(flow, facts)| (flow_of(*flow), Facts(*facts)))
+    }
+
     /// Small facts and labels of the packet at an index from 0.
     pub fn marks(&self, index: usize) -> (Labels, Facts) {
         let place = self.place(number(index));

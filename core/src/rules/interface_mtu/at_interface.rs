@@ -183,7 +183,7 @@ impl<'a> Case<'a> {
         let text = match first.loss {
             Loss::Hole(hole, carrier) => {
                 let missing = hole.last - hole.first + 1;
-                let headers = first.flow.side(first.direction).header_bytes?;
+                let headers = first.flow.side(first.direction).header_bytes()?;
                 let ip = if first.flow.server.address.is_ipv4() { 20 } else { 40 };
                 if u64::from(headers) + missing == u64::from(carrier) {
                     format!(

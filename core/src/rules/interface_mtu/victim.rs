@@ -55,7 +55,7 @@ pub(super) fn lost_at<'a>(view: &View<'_>, flow: &'a Flow, direction: Direction,
         return None;
     }
     let hole = side.holes.iter().find(|hole| hole.filled.is_none() && hole.acked.is_none());
-    if let (Some(hole), Some(headers)) = (hole, side.header_bytes) {
+    if let (Some(hole), Some(headers)) = (hole, side.header_bytes()) {
         let carrier = carrier(hole, headers, flow, direction);
         return if carrier > limit { victim(Loss::Hole(*hole, carrier)) } else { None };
     }
@@ -75,7 +75,7 @@ pub(super) fn lost_by_capture<'a>(view: &View<'_>, flow: &'a Flow, direction: Di
         return if stuck.ip_len > 60 { victim(Loss::Stuck(stuck)) } else { None };
     }
     let hole = side.holes.iter().find(|hole| hole.filled.is_none() && hole.acked.is_none() && hole.missed_by_peer.is_some());
-    if let (Some(hole), Some(headers)) = (hole, side.header_bytes) {
+    if let (Some(hole), Some(headers)) = (hole, side.header_bytes()) {
         let carrier = carrier(hole, headers, flow, direction);
         return if carrier > side.largest_ip { victim(Loss::Hole(*hole, carrier)) } else { None };
     }
@@ -86,7 +86,7 @@ pub(super) fn lost_by_capture<'a>(view: &View<'_>, flow: &'a Flow, direction: Di
 fn is_silent(view: &View<'_>, flow: &Flow, direction: Direction) -> bool {
     let side = flow.side(direction);
     // What the receiver acknowledges has arrived, whatever this capture missed.
-    let unseen = side.acked_to.unwrap_or(0) == 0 && side.holes.is_empty();
+    let unseen = side.acked_to().unwrap_or(0) == 0 && side.holes.is_empty();
     let nothing = flow.sides.iter().all(|side| side.payload_bytes == 0 && side.rst.is_none());
     let waited = flow.handshake.ack.is_some_and(|ack| view.watermark - ack.at >= SILENCE);
     direction == Direction::AToB && unseen && nothing && waited
@@ -153,7 +153,7 @@ impl Victim<'_> {
         let text = match self.loss {
             Loss::Hole(hole, _) => {
                 let side = self.flow.side(self.direction);
-                let fin = if side.fin.is_some_and(|fin| fin.no == hole.noticed.no) { " (FIN)" } else { "" };
+                let fin = if side.fin().is_some_and(|fin| fin.no == hole.noticed.no) { " (FIN)" } else { "" };
                 let peer = match hole.missed_by_peer {
                     Some(ack) => format!(", and with packet {} the receiver says that it misses them", ack.no),
                     None => String::new(),
