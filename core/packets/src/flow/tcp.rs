@@ -141,8 +141,12 @@ impl Tcp {
                 course.joined = course.joined.saturating_add(segments - 1);
             }
             let again = is_sent_again(labelled.labels, judgement);
-            note_labels(side, labelled, judgement, again.then_some(segments), taken.seen);
-            note_window(side, header, labelled.labels, taken.seen);
+            if !labelled.labels.is_empty() {
+                note_labels(side, labelled, judgement, again.then_some(segments), taken.seen);
+            }
+            if labelled.labels.has(Labels::ZERO_WINDOW) || side.closed_since.is_some() {
+                note_window(side, header, labelled.labels, taken.seen);
+            }
             if again {
                 if header.payload_len > 0 {
                     self.note_stuck(side, direction, &placed, ip, header, taken.seen);

@@ -83,12 +83,12 @@ impl Parser {
 
 impl Batch {
     fn add(&mut self, record: Record<'_>) {
-        match record.detach() {
-            Ok(other) => {
-                self.others.push(other);
+        match record {
+            Record::Packet(record) => self.add_packet(record),
+            other => {
+                self.others.extend(other.detach().ok());
                 self.items.push(Item::Other);
             }
-            Err(record) => self.add_packet(record),
         }
     }
 
