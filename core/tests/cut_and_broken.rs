@@ -5,6 +5,10 @@
 //! each kind after every byte and by changing every byte of its headers. What differs on purpose stands in
 //! `docs/wireshark-differences.md`.
 
+#[cfg(target_arch = "wasm32")]
+#[macro_use]
+extern crate dropscope_wasm_test;
+
 use dropscope_core::query::{PacketLines, Survey};
 use serde_json::{Map, Value};
 

@@ -55,5 +55,5 @@ pub(super) fn overview(known: &Knowledge<'_>) -> Overview {
 }
 
 fn link_name(link_type: u32) -> String {
-    dissect::link(link_type).map_or_else(|| format!("link type {link_type}"), |link| link.name.to_owned())
+    dissect::link_type_name(link_type).map_or_else(|| format!("link type {link_type}"), str::to_owned)
 }

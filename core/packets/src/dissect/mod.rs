@@ -30,7 +30,7 @@ pub use cut::{CutIp, cut_ip};
 pub(crate) use icmp::quote;
 pub use icmp::{FirstQuoted, first_quoted};
 pub use info::{Info, Relative, info, tcpdump_line};
-pub use link::{LINKS, Link, link};
+pub use link::{LINKS, Link, link, link_type_name};
 pub use node::Node;
 pub use packet::*;
 pub use tree::tree;
@@ -131,6 +131,12 @@ mod tests {
     fn an_unknown_link_type_is_named() {
         let stop = dissect(9999, &[0; 60], 60).stop.expect("a reason");
         assert_eq!(stop.why.to_string(), "link type 9999 is not known");
+        let stop = dissect(251, &[0; 60], 60).stop.expect("a reason");
+        assert_eq!(stop.why.to_string(), "link type 251 (Bluetooth Low Energy) is not read here");
+        assert!(!stop.is_fault());
+        assert_eq!(info(251, &[0; 60], 60, None).text, "link type 251 (Bluetooth Low Energy) is not read here: 60 bytes");
+        let nodes = tree(251, &[0; 60], 60, None);
+        assert_eq!((nodes[0].name.as_str(), nodes[0].field.as_str(), nodes[0].trouble), ("Link type not read", "", false));
     }
 
     #[test]

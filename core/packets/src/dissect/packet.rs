@@ -458,6 +458,13 @@ pub struct Stop {
     pub cut: bool,
 }
 
+impl Stop {
+    /// Whether the packet contradicts itself: not if it was only cut, or is of a link type that nobody here reads.
+    pub fn is_fault(&self) -> bool {
+        !self.cut && !matches!(self.why, Why::UnknownLink(_))
+    }
+}
+
 /// Why dissection stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -491,7 +498,10 @@ impl std::fmt::Display for Why {
                 write!(f, "the header tells {header} bytes for itself and {total} in all, which cannot be")
             }
             Self::Version(version) => write!(f, "the header says IP version {version}"),
-            Self::UnknownLink(number) => write!(f, "link type {number} is not known"),
+            Self::UnknownLink(number) => match super::link_type_name(*number) {
+                Some(name) => write!(f, "link type {number} ({name}) is not read here"),
+                None => write!(f, "link type {number} is not known"),
+            },
             Self::TooManyLayers => write!(f, "the packet nests more layers than are read"),
         }
     }

@@ -1,7 +1,7 @@
 //! Everything that is known of a log: records go in, nothing is judged.
 
 use crate::counters::Counters;
-use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, TcpFlags, Transport};
+use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, Stop, TcpFlags, Transport};
 use crate::drops::Drops;
 use crate::flow::{FlowTable, KeyHash, Labels, Observed, Reassembly};
 use crate::ids::InterfaceId;
@@ -295,7 +295,7 @@ fn keep<T>(list: &mut Vec<T>, item: T, beyond: &mut u64) {
 fn facts(packet: &Packet<'_>, labels: Labels) -> Facts {
     let mut facts = Facts::default()
         .with(Facts::MORE_ADDRESSES, packet.outer.is_some())
-        .with(Facts::MALFORMED, packet.stop.as_ref().is_some_and(|stop| !stop.cut));
+        .with(Facts::MALFORMED, packet.stop.as_ref().is_some_and(Stop::is_fault));
     let bad = packet.transport.checksum() == Some(Checksum::Bad) || packet.ip_checksums.contains(&Some(Checksum::Bad));
     facts = facts.with(Facts::BAD_CHECKSUM, bad);
     match &packet.transport {

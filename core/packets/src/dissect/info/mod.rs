@@ -11,7 +11,7 @@ mod tcp;
 mod text;
 mod udp;
 
-use super::packet::{Ip, Packet, Protocol, Transport};
+use super::packet::{Ip, Packet, Protocol, Stop, Transport, Why};
 use super::walk::{Kind, Layer, Walk};
 use super::{link, walk};
 use crate::time::Timestamp;
@@ -116,6 +116,10 @@ fn write_info(info: &mut Info, packet: &Packet<'_>, layers: &[Layer], data: &[u8
     let Some(ip) = &packet.ip else {
         match (&packet.arp, &packet.stop) {
             (Some(arp), _) => arp::write(info, arp, layers, data),
+            (None, Some(Stop { why: why @ Why::UnknownLink(_), .. })) => {
+                info.protocol = "";
+                let _ = write!(info.text, "{why}: {} bytes", data.len());
+            }
             (None, Some(stop)) => {
                 info.protocol = "";
                 let _ = write!(info.text, "[{}: {}]", stop.layer, stop.why);

@@ -9,6 +9,7 @@ mod frame_relay;
 mod hdlc;
 mod juniper;
 mod loopback;
+mod names;
 mod other;
 mod ppp;
 mod raw;
@@ -74,7 +75,12 @@ pub static LINKS: &[Link] = &[
     other::USBPCAP,
 ];
 
-/// The link type of a number; `None` if it is not known.
+/// The name of a link type for people, also of one that is not read: `Bluetooth Low Energy`. `None` if it is not known.
+pub fn link_type_name(number: u32) -> Option<&'static str> {
+    link(number).map(|link| link.name).or_else(|| names::unread(number))
+}
+
+/// The link type of a number; `None` if it is not read.
 #[inline]
 pub fn link(number: u32) -> Option<&'static Link> {
     LINKS.iter().find(|link| link.numbers.contains(&number))

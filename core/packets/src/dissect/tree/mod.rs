@@ -24,13 +24,17 @@ pub fn tree(link_type: u32, data: &[u8], wire_len: u32, relative: Option<Relativ
     let mut nodes: Vec<Node> = layers.iter().map(|layer| layer_node(layer, &packet, data, relative)).collect();
     nodes.extend(app::app(&packet, data));
     if let Some(stop) = &packet.stop {
-        let name = if stop.cut { "Packet size limited during capture" } else { "Dissection stopped" };
+        let (name, field) = match (stop.cut, stop.is_fault()) {
+            (true, _) => ("Packet size limited during capture", "_ws.short"),
+            (false, true) => ("Dissection stopped", "_ws.malformed"),
+            (false, false) => ("Link type not read", ""),
+        };
         nodes.push(Node {
             name: name.to_owned(),
             value: format!("in {} at byte {}: {}", stop.layer, stop.at, stop.why),
-            field: if stop.cut { "_ws.short" } else { "_ws.malformed" }.to_owned(),
+            field: field.to_owned(),
             at: (stop.at, (data.len() as u32).saturating_sub(stop.at)),
-            trouble: !stop.cut,
+            trouble: stop.is_fault(),
             ..Node::default()
         });
     }
