@@ -22,6 +22,11 @@ fn read_as(walk: &mut Walk<'_>, net: Net) -> Option<Next> {
     walk.packet.net = Net::Arp;
     let header = walk.header::<8>("arp")?;
     walk.packet.net = net;
+    // Over ATM these bytes mean something else (RFC 2225 section 8.1).
+    const ATM: u16 = 19;
+    if u16::from_be_bytes([header[0], header[1]]) == ATM {
+        return None;
+    }
     let [hardware_len, protocol_len] = [usize::from(header[4]), usize::from(header[5])];
     let is_ipv4 = u16::from_be_bytes([header[2], header[3]]) == ethertype::IPV4 && protocol_len == 4;
     let len = 8 + 2 * (hardware_len + protocol_len);

@@ -29,10 +29,17 @@ pub fn cut_ip(packet: &Packet<'_>, data: &[u8]) -> Option<CutIp> {
     let stop = packet.stop.filter(|stop| packet.ip.is_none() && matches!(stop.why, Why::Short { .. }))?;
     let header = data.get(stop.at as usize..)?;
     match stop.layer {
-        "ipv4" => Some(ipv4(header)),
+        "ipv4" => Some(ipv4(header)).filter(|_| can_be_ipv4(header)),
         "ipv6" => Some(ipv6(header)),
         _ => None,
     }
+}
+
+/// Whether version and lengths can be right: what would not be read if it were whole is not read from its beginning either.
+fn can_be_ipv4(header: &[u8]) -> bool {
+    let Some(&[first, _, high, low]) = header.first_chunk() else { return false };
+    let (header_len, total_len) = (u16::from(first & 0x0f) * 4, u16::from_be_bytes([high, low]));
+    first >> 4 == 4 && header_len >= 20 && (total_len == 0 || total_len >= header_len)
 }
 
 fn ipv4(header: &[u8]) -> CutIp {

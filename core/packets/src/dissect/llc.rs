@@ -11,7 +11,7 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     // Unnumbered frames have one byte of control, the others two.
     walk.at += if header[2] & 3 == 3 { 3 } else { 4 };
     match (header[0] & 0xfe, header[2]) {
-        (0xaa, 0x03) => snap(walk),
+        (0xaa, 0x03) if header[1] == 0xaa => snap(walk),
         (0x06, _) => Some(Next(ipv4::read)),
         // A network layer protocol identifier of OSI's, among which is IP (RFC 2684 section 5.1, RFC 1390).
         (0xfe, 0x03) if walk.rest().first() == Some(&0xcc) => {

@@ -36,8 +36,8 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     };
     set(walk, Protocol::Udp, header, len.saturating_sub(8), checksum);
     if len > told_len {
+        // What it carries tells its own length.
         walk.stop("udp", Why::HeaderLength { header: len as u32, total: told_len as u32 }, false);
-        return None;
     }
     walk.header::<8>("udp")?;
     if walk.is_fragment() || walk.is_quote {

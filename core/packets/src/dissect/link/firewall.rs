@@ -2,7 +2,7 @@
 
 use super::Link;
 use crate::dissect::walk::{Kind, Next, Walk};
-use crate::dissect::{ipv4, ipv6};
+use crate::dissect::{ethertype, ipv4, ipv6};
 
 pub(super) const PFLOG: Link = Link { numbers: &[117], slug: "pflog", name: "BSD pf log", read: pflog };
 pub(super) const NFLOG: Link = Link { numbers: &[239], slug: "nflog", name: "Linux NFLOG", read: nflog };
@@ -26,19 +26,28 @@ fn pflog(walk: &mut Walk<'_>) -> Option<Next> {
     family(header[1])
 }
 
-/// A family and records of type, length and value; the packet is in the record of type 9 (linktype_linux_nflog).
+/// A family and records of type, length and value; the packet is in the record of type 9, and that of type 1 tells its EtherType,
+/// which says more than the family (linktype_linux_nflog).
 fn nflog(walk: &mut Walk<'_>) -> Option<Next> {
+    const PACKET_HEADER: u16 = 1;
     const PAYLOAD: u16 = 9;
     walk.enter(Kind::Named("Linux netfilter log message", "nflog"));
     let header = walk.header::<4>("nflog")?;
     walk.at += 4;
+    let mut protocol = 0;
     loop {
         let record = walk.header::<4>("nflog")?;
         let len = usize::from(u16::from_le_bytes([record[0], record[1]]));
-        if u16::from_le_bytes([record[2], record[3]]) == PAYLOAD {
-            walk.at += 4;
-            walk.limit(len.saturating_sub(4));
-            return family(header[0]);
+        match u16::from_le_bytes([record[2], record[3]]) {
+            PACKET_HEADER => {
+                protocol = walk.rest().first_chunk::<6>().map_or(0, |record| u16::from_be_bytes([record[4], record[5]]));
+            }
+            PAYLOAD => {
+                walk.at += 4;
+                walk.limit(len.saturating_sub(4));
+                return if protocol == 0 { family(header[0]) } else { ethertype::next(protocol) };
+            }
+            _ => {}
         }
         // A record holds at least its own header, so that this ends.
         walk.at += len.max(4).next_multiple_of(4);

@@ -13,7 +13,8 @@ fn read(walk: &mut Walk<'_>) -> Option<Next> {
     let Some(address_len) = address_len else { return walk.short("fr", 5) };
     walk.at += address_len;
     let header = walk.header::<2>("fr")?;
-    if header[0] != 0x03 {
+    // Not an unnumbered frame (Q.922 section 3.4): Cisco's.
+    if header[0] & 3 != 3 {
         walk.at += 2;
         return ethertype::next(u16::from_be_bytes(*header));
     }

@@ -15,7 +15,8 @@ pub(super) const DIRECTION: Link = Link { numbers: &[166], slug: "ppp", name: "P
 /// With or without address and control, with a protocol of one or two bytes (RFC 1661 section 6.5).
 pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Named("Point-to-Point Protocol", "ppp"));
-    if walk.rest().starts_with(&[0xff, 0x03]) {
+    // No protocol number begins with the address, so that alone tells.
+    if walk.rest().starts_with(&[0xff]) {
         walk.at += 2;
     }
     let first = walk.header::<1>("ppp")?[0];

@@ -18,7 +18,8 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     let mut len = 4 + has(KEY) + has(SEQUENCE);
     if flags & 7 == 1 {
         len += has(ACKNOWLEDGMENT);
-    } else if flags & (CHECKSUM | ROUTING) != 0 {
+    }
+    if flags & (CHECKSUM | ROUTING) != 0 {
         len += 4;
     }
     walk.take("gre", len)?;
@@ -68,9 +69,9 @@ fn is_erspan(walk: &mut Walk<'_>) {
 fn erspan2(walk: &mut Walk<'_>) -> Option<Next> {
     is_erspan(walk);
     walk.enter(Kind::Named("Encapsulated Remote Switch Packet ANalysis Type II", "erspan"));
-    walk.header::<8>("erspan")?;
+    let header = walk.header::<8>("erspan")?;
     walk.at += 8;
-    Some(Next(link::ethernet))
+    has_version(header[0], 1)
 }
 
 /// The lowest bit says whether 8 bytes about the platform follow.
@@ -79,5 +80,10 @@ fn erspan3(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::Named("Encapsulated Remote Switch Packet ANalysis Type III", "erspan"));
     let header = walk.header::<12>("erspan")?;
     walk.at += if header[11] & 1 == 1 { 20 } else { 12 };
-    Some(Next(link::ethernet))
+    has_version(header[0], 2)
+}
+
+/// The first four bits number the header's shape; of others nothing is known.
+fn has_version(first: u8, version: u8) -> Option<Next> {
+    (first >> 4 == version).then_some(Next(link::ethernet))
 }

@@ -71,7 +71,8 @@ fn gtp_u(walk: &mut Walk<'_>) -> Option<Next> {
     const USER_DATA: u8 = 255;
     walk.enter_tunnel(Kind::Gtp, "GTP");
     let header = walk.header::<8>("gtp")?;
-    if header[0] >> 5 != 1 || header[1] != USER_DATA {
+    // Version 1, and not GTP', the charging protocol.
+    if header[0] >> 4 != 3 || header[1] != USER_DATA {
         return None;
     }
     walk.at += 8;

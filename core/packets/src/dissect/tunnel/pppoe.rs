@@ -8,8 +8,8 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     let header = walk.header::<6>("pppoes")?;
     walk.at += 6;
     walk.limit(usize::from(u16::from_be_bytes([header[4], header[5]])));
-    // Code 0 is session data; all others are discovery.
-    if header[1] == 0 { Some(Next(link::ppp)) } else { None }
+    // Whatever its code: discovery has an EtherType of its own.
+    Some(Next(link::ppp))
 }
 
 pub(in crate::dissect) fn network_service(walk: &mut Walk<'_>) -> Option<Next> {
