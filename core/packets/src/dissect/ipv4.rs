@@ -72,7 +72,8 @@ fn end_of_route(mut options: &[u8]) -> Option<IpAddr> {
                 let option = options.get(..usize::from(*len)).filter(|option| option.len() >= 2)?;
                 options = &options[option.len()..];
                 if let (LOOSE | STRICT, [_, len, pointer, .., a, b, c, d]) = (*kind, option)
-                    && pointer <= len
+                    && (4..=*len).contains(pointer)
+                    && len % 4 == 3
                 {
                     return Some(IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d)));
                 }

@@ -16,7 +16,8 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
     let header = walk.header::<40>("ipv6")?;
     let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // 0 with a hop-by-hop header is a jumbogram (RFC 2675), 0 with a transport a TSO super-segment: the frame tells then.
-    let frame_tells = payload_len == 0 && walk.told_len() > 40 && header[6] != 59;
+    // A quote is no frame.
+    let frame_tells = payload_len == 0 && walk.told_len() > 40 && header[6] != 59 && !walk.is_quote;
     let total_len = if frame_tells { walk.told_len() } else { 40 + payload_len };
     walk.packet.ip = Some(Ip {
         src: address(&header[8..24]),
@@ -45,7 +46,23 @@ pub(super) fn hop_by_hop(walk: &mut Walk<'_>) -> Option<Next> {
 /// Destination Options (section 4.6).
 pub(super) fn destination_options(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::DestinationOptions);
+    let header = walk.header::<2>("ipv6.dstopts")?;
+    let home = walk.rest().get(2..length(header)).and_then(home_address);
+    walk.home_address = home.or(walk.home_address);
     options(walk, "ipv6.dstopts")
+}
+
+/// Where a mobile node is at home, which its checksums cover in place of the source (RFC 6275 sections 6.3 and 9.3.1).
+fn home_address(mut options: &[u8]) -> Option<IpAddr> {
+    const HOME_ADDRESS: u8 = 201;
+    loop {
+        match options {
+            [] | [_] => return None,
+            [0, rest @ ..] => options = rest,
+            [HOME_ADDRESS, 16, home @ ..] => return home.get(..16).map(address),
+            [_, len, rest @ ..] => options = rest.get(usize::from(*len)..)?,
+        }
+    }
 }
 
 /// Mobility (RFC 6275) and Shim6 (RFC 5533), which have the same shape.

@@ -70,6 +70,10 @@ pub(super) struct Walk<'a> {
     pub(super) at: usize,
     /// Where a checksum's pseudo header says the packet goes, when a routing header says otherwise than the IP header.
     pub(super) final_destination: Option<IpAddr>,
+    /// Where its pseudo header says it comes from, when a mobile node is not at home.
+    pub(super) home_address: Option<IpAddr>,
+    /// Whether it is one of several packets in a frame: what was found before does not carry it.
+    pub(super) is_aggregate: bool,
     /// Whether these bytes are themselves quoted: quotes inside them are not followed.
     pub(super) is_quote: bool,
     /// The layers met, when somebody wants to show them.
@@ -88,6 +92,8 @@ impl<'a> Walk<'a> {
             packet: Packet::default(),
             at: 0,
             final_destination: None,
+            home_address: None,
+            is_aggregate: false,
             is_quote: false,
             layers: None,
             bytes,
@@ -187,11 +193,11 @@ impl<'a> Walk<'a> {
         None
     }
 
-    /// Notes why the walk ends here. The first reason stays.
+    /// Notes why the walk ends here. The last reason stays: what did not end it matters less.
     #[cold]
     pub(super) fn stop(&mut self, layer: &'static str, why: Why, cut: bool) {
         let at = self.at.min(self.bytes.len()) as u32;
-        self.packet.stop.get_or_insert(Stop { at, layer, why, cut });
+        self.packet.stop = Some(Stop { at, layer, why, cut });
     }
 
     /// Notes that nobody here knows the link type.
@@ -206,6 +212,14 @@ impl<'a> Walk<'a> {
         self.end = self.end.min(self.told);
     }
 
+    /// Walks a layer of `len` bytes that others follow, and goes on behind it, at `next`.
+    pub(super) fn run_part(&mut self, len: usize, next: usize, first: Reader) {
+        let (end, told) = (self.end, self.told);
+        self.limit(len);
+        self.run(Next(first));
+        (self.at, self.end, self.told) = (next, end, told);
+    }
+
     /// Begins an IP layer: what was innermost so far becomes, if it is the first, the outermost.
     pub(super) fn enter_ip(&mut self, net: Net) {
         if let Some(ip) = self.packet.ip.take()
@@ -217,13 +231,15 @@ impl<'a> Walk<'a> {
                 transport: self.packet.transport.protocol().unwrap_or_default(),
                 ports: self.packet.transport.ports(),
             });
-            self.packet.tunnel.get_or_insert(Tunnel { name: "IP in IP", outside: self.packet.ip_depth });
+            if !self.is_aggregate {
+                self.packet.tunnel.get_or_insert(Tunnel { name: "IP in IP", outside: self.packet.ip_depth });
+            }
         }
         self.packet.transport = Transport::None;
         self.packet.arp = None;
         self.packet.net = net;
         self.packet.ip_depth = self.packet.ip_depth.saturating_add(1);
-        self.final_destination = None;
+        (self.final_destination, self.home_address) = (None, None);
     }
 
     /// Moves past a header of IP or of an extension.
@@ -255,6 +271,6 @@ impl<'a> Walk<'a> {
     /// Source and final destination for a pseudo header.
     #[inline]
     pub(super) fn pseudo(&self, ip: &Ip) -> (IpAddr, IpAddr) {
-        (ip.src, self.final_destination.unwrap_or(ip.dst))
+        (self.home_address.unwrap_or(ip.src), self.final_destination.unwrap_or(ip.dst))
     }
 }

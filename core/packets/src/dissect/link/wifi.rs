@@ -21,8 +21,8 @@ fn frame(walk: &mut Walk<'_>, is_padded: bool) -> Option<Next> {
     let header = walk.header::<2>("wlan")?;
     let (kind, subtype, flags) = (header[0] >> 2 & 3, header[0] >> 4, header[1]);
     let is_qos = subtype & 8 != 0;
-    // Data frames but those without data; encrypted ones and fragments cannot be read.
-    if kind != 2 || subtype & 4 != 0 || flags & 0x44 != 0 {
+    // Data frames of version 0 but those without data; encrypted ones and fragments cannot be read.
+    if header[0] & 3 != 0 || kind != 2 || subtype & 4 != 0 || flags & 0x44 != 0 {
         return None;
     }
     let mut len = 24;
@@ -45,12 +45,31 @@ fn frame(walk: &mut Walk<'_>, is_padded: bool) -> Option<Next> {
         let control = walk.header::<6>("wlan")?;
         walk.at += 6 + 6 * usize::from(control[0] & 3);
     }
-    if is_aggregate {
-        // The first subframe of an A-MSDU: two addresses and a length.
+    if is_aggregate { aggregate(walk) } else { data(walk) }
+}
+
+/// An A-MSDU (clause 9.3.2.2): subframes of two addresses, a length, data, and padding to a multiple of 4 bytes. As in
+/// Wireshark, the packet in the last of them is the innermost, and that in the first the outermost.
+fn aggregate(walk: &mut Walk<'_>) -> Option<Next> {
+    let is_inside_another = std::mem::replace(&mut walk.is_aggregate, true);
+    loop {
         let subframe = walk.header::<14>("wlan")?;
+        let len = usize::from(u16::from_be_bytes([subframe[12], subframe[13]]));
+        let following = (14 + len).next_multiple_of(4);
+        // Also when nothing behind it was kept.
+        let is_last = walk.told_len() <= following + 14 || walk.rest().len() <= following;
+        let next = walk.at + following;
         walk.at += 14;
-        walk.limit(usize::from(u16::from_be_bytes([subframe[12], subframe[13]])));
+        // One in another is never sent; of it the first subframe is read, so that this nests but once.
+        if is_last || is_inside_another {
+            walk.limit(len);
+            return data(walk);
+        }
+        walk.run_part(len, next, data);
     }
+}
+
+fn data(walk: &mut Walk<'_>) -> Option<Next> {
     // Some drivers hand up an Ethernet frame's type in LLC's place.
     match walk.rest() {
         [0xaa, 0xaa, ..] | [0x06, 0x06, ..] => Some(Next(llc::read)),
