@@ -9,6 +9,8 @@ use std::error::Error;
 use std::io;
 
 const RIGHTS: &str = "CAP_BPF and CAP_PERFMON (or root)";
+const PROFILE: &str = "CAP_BPF and CAP_PERFMON are held, but bpf(2) is refused all the same, as by the seccomp profile of a container \
+                       engine (--security-opt seccomp=unconfined, or --cap-add sys_admin)";
 const NO_REASON: &str = "kernel_drops: this kernel is older than Linux 5.17 and gives no reason for a drop.";
 
 /// How drops of the kernel are traced.
@@ -43,7 +45,7 @@ pub(super) enum Tracer {
 /// Begins to trace by the first way that works.
 pub(super) fn trace(wanted: Tracing) -> Result<Traced, SourceError> {
     let is_wanted = |way: Tracing| wanted == Tracing::Auto || wanted == way;
-    let mut refused = Refused::default();
+    let mut refused = Refused { has_rights: has_rights(), ..Refused::default() };
     let types = std::fs::read(btf::PATH).ok().and_then(|bytes| btf::parse(&bytes));
     if types.is_none() && wanted != Tracing::Tracepoint {
         refused.why.push(format!("this kernel has no type information ({}, CONFIG_DEBUG_INFO_BTF)", btf::PATH));
@@ -78,19 +80,31 @@ pub(super) fn trace(wanted: Tracing) -> Result<Traced, SourceError> {
     Err(refused.error())
 }
 
+/// Whether what eBPF takes is held by this thread.
+fn has_rights() -> bool {
+    let has = |one| caps::has_cap(None, caps::CapSet::Effective, one).unwrap_or(false);
+    has(caps::Capability::CAP_SYS_ADMIN) || (has(caps::Capability::CAP_BPF) && has(caps::Capability::CAP_PERFMON))
+}
+
 /// Why better ways did not work.
 #[derive(Default)]
 struct Refused {
     why: Vec<String>,
     /// A right is missing. That can be changed, so it is what is told where nothing works.
     denied: bool,
+    /// The capabilities are held all the same: something else refuses.
+    has_rights: bool,
 }
 
 impl Refused {
     fn take(&mut self, error: &(dyn Error + 'static)) {
         let denied = is_denied(error);
-        self.denied |= denied;
-        let why = if denied { format!("eBPF takes {RIGHTS}") } else { reason_of(error) };
+        self.denied |= denied && !self.has_rights;
+        let why = match (denied, self.has_rights) {
+            (true, false) => format!("eBPF takes {RIGHTS}"),
+            (true, true) => PROFILE.to_owned(),
+            (false, _) => reason_of(error),
+        };
         if !self.why.contains(&why) {
             self.why.push(why);
         }
@@ -170,6 +184,9 @@ mod tests {
         let (limit, error) = refused(&io::Error::from_raw_os_error(libc::EPERM));
         assert_eq!(limit, "kernel_drops: less is told: eBPF takes CAP_BPF and CAP_PERFMON (or root).");
         assert_eq!(error, "packets the kernel dropped cannot be read without CAP_BPF and CAP_PERFMON (or root)");
+        let mut profile = Refused { has_rights: true, ..Refused::default() };
+        profile.take(&io::Error::from_raw_os_error(libc::EPERM));
+        assert!(profile.error().to_string().contains("seccomp profile"), "the capabilities are there");
         let (limit, _) = refused(&io::Error::from_raw_os_error(libc::ENOSYS));
         assert!(limit.contains("less is told: Function not implemented"), "{limit}");
     }
