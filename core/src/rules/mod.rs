@@ -18,10 +18,10 @@ use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
 mod accept_queue_overflow;
-mod binomial;
 mod capture_loss;
 #[cfg(test)]
 mod case;
+mod chance;
 mod conntrack_full;
 mod draft;
 mod firewall_drop;
@@ -29,6 +29,7 @@ mod group;
 mod host;
 mod interface_drops;
 mod interface_mtu;
+mod loss_model;
 mod missing_segment;
 mod path_mtu;
 mod pmtud_black_hole;

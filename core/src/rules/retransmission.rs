@@ -12,12 +12,12 @@
 //! **Near misses.** Packets captured twice are copies, not retransmissions. A capture of one direction cannot tell.
 //!
 //! **Sources.** Wireshark packet-tcp.c for the label; `flow::Judgement` for the causes (RFC 6298, RFC 6675, RFC 8985) and for
-//! what was needless (RFC 2883, RFC 3522, RFC 5682); DIAGNOSIS R1 to R5. The lab `tbf-overlimit`: the kernel counts 56 segments sent
+//! what was needless (RFC 2883, RFC 3522, RFC 5682); DIAGNOSIS R1 to R5; `loss_model` for how it lies. The lab `tbf-overlimit`: the kernel counts 56 segments sent
 //! again (TcpRetransSegs), as does this.
 
 use super::draft::{Draft, command, packet, reason};
 use super::group::{self, PathGroup};
-use super::{Explained, Outcome, View, say};
+use super::{Explained, Outcome, View, loss_model, say};
 use crate::anchor::{Anchor, Place};
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
@@ -57,10 +57,10 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         let side = flow.side(direction);
         side.longest_stall.unwrap_or_default().get().unsigned_abs() / 1_000_000 + u64::from(side.retransmissions)
     });
-    Outcome { findings: groups.iter().map(finding).collect(), ..Outcome::default() }
+    Outcome { findings: groups.iter().map(|group| finding(view, group)).collect(), ..Outcome::default() }
 }
 
-fn finding(group: &PathGroup<'_>) -> Finding {
+fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     let sides = || group.hits.iter().map(|(flow, direction)| flow.side(*direction));
     let again: u64 = sides().map(|side| u64::from(side.retransmissions)).sum();
     let segments: u64 = sides().map(Side::segments).sum();
@@ -111,6 +111,7 @@ fn finding(group: &PathGroup<'_>) -> Finding {
     )];
     reasons.extend(causes(group, again).map(|text| reason(text, [])));
     reasons.extend(tail_losses(group).map(|text| reason(text, [])));
+    reasons.extend(loss_model::reason_of(view, group));
     if let Some(stall) = worst_side.longest_stall {
         reasons.push(reason(
             format!("The longest wait was {stall}, between {} and {}.", worst.0.client, worst.0.server),

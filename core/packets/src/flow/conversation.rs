@@ -1,5 +1,6 @@
 //! What is known of one conversation: the facts rules and views read.
 
+use super::losses::Loss;
 use crate::dissect::Protocol;
 use crate::ids::{Direction, FlowId, InterfaceId, PacketNo};
 use crate::time::{Nanos, Span, Timestamp};
@@ -349,6 +350,11 @@ pub struct Course {
     pub hole_count: u32,
     /// Bytes never seen, in all.
     pub missing_bytes: u64,
+    /// Packets with data that were lost, as far as a repeat of their own shows it; the first 64, less those that later
+    /// turned out not to be.
+    pub losses: Vec<Loss>,
+    /// Those packets, in all.
+    pub loss_count: u32,
     /// Data that was sent again and never acknowledged: the last such segment, how often it was sent, and its IP length.
     pub stuck: Option<Stuck>,
     /// Its first RST.

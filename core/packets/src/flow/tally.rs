@@ -112,6 +112,7 @@ impl Course {
             take(&mut self.causes[was as usize], segments);
             add(&mut self.causes[is as usize], segments);
         }
+        self.forget_loss(amended);
         if judgement.verdict != Verdict::SentNeedlessly {
             return;
         }

@@ -8,6 +8,7 @@ use super::cause::RoundTrip;
 use super::conversation::{Flow, Hole, Seen, Side, Stuck};
 use super::copies::{Copies, Fingerprint};
 use super::judgement::{Evidence, Judgement, Scene, Stamp};
+use super::losses::Loss;
 use super::repair::{Again, Amended, Repair, Told};
 use super::seq::Reference;
 use super::tally::{full_segment, is_sent_again, note_labels, note_window, sum};
@@ -149,6 +150,13 @@ impl Tcp {
             }
             if again {
                 if header.payload_len > 0 {
+                    let bytes = (placed.seq, placed.seq + u64::from(header.payload_len) - 1);
+                    // What offload joined was lost in pieces of a segment each, or one of them was.
+                    let ip_len = full.map_or(ip.total_len, |full| {
+                        ip.total_len.saturating_sub(header.payload_len) + header.payload_len.min(full)
+                    });
+                    let loss = judgement.and_then(|judgement| Loss::shown_by(judgement, taken.seen, bytes, ip_len));
+                    loss.into_iter().for_each(|loss| side.course_mut().note_loss(loss));
                     self.note_stuck(side, direction, &placed, ip, header, taken.seen);
                 }
                 if let Some(judgement) = judgement

@@ -8,7 +8,7 @@ use crate::anchor::{Anchor, Place};
 use crate::finding::{Confidence, Finding, FindingId, Picture, Question, Reason, Severity};
 use crate::ids::FlowId;
 use crate::log::block::KernelDrop;
-use crate::rules::{Explained, View, binomial, say};
+use crate::rules::{Explained, View, chance, say};
 use crate::time::{Span, Timestamp};
 
 impl Dropper<'_> {
@@ -118,7 +118,7 @@ impl Dropper<'_> {
         let matching = if self.predicate.is_exact() { "" } else { " at most" };
         let mut text =
             format!("That is {}{matching} of the {} {how}", say::percent(hits, passed), say::count(passed, "matching packet"));
-        match (probability, binomial::interval95(hits, passed)) {
+        match (probability, chance::interval95(hits, passed)) {
             (Some(p), Some((low, high))) if low <= p && p <= high => text.push_str(&format!(
                 "; the rule says {}, which lies in the 95 % interval of what was seen, {} to {}.",
                 say::share(p),

@@ -6,7 +6,7 @@ use crate::finding::{Confidence, Severity};
 use crate::ids::DropNo;
 use crate::log::block::{Backend, KernelDrop};
 use crate::rules::host::{self, Growth};
-use crate::rules::{View, binomial, say};
+use crate::rules::{View, chance, say};
 use crate::time::Timestamp;
 
 /// A packet the kernel dropped, with its number.
@@ -56,7 +56,7 @@ impl<'a> Weighed<'a> {
         let rivals: Vec<_> = all.iter().filter(same_place).collect();
         let total_here = hits + rivals.iter().filter_map(|other| other.growth).map(|g| g.by).sum::<u64>();
         let passed = dropper.passed(view).filter(|(passed, _)| *passed >= hits);
-        let interval = passed.filter(|(passed, _)| *passed >= 10).and_then(|(passed, _)| binomial::interval95(hits, passed));
+        let interval = passed.filter(|(passed, _)| *passed >= 10).and_then(|(passed, _)| chance::interval95(hits, passed));
         let probability = dropper.rule.and_then(|rule| rule.probability);
         let gap = dropper.gap(view);
         Some(Self {
