@@ -42,13 +42,15 @@ pub(super) const KIND: SourceKind = SourceKind {
     about: "each packet the kernel dropped, with reason, place and first bytes (eBPF)",
     scope: Scope::Host,
     // Nobody is woken by a drop, which would cost 14 times as much: buffers are emptied by the clock. So often while there are
-    // drops, a twelfth as often while there are none.
+    // many drops, a twelfth as often while there are few.
     interval: Duration::from_millis(20),
     open: |scene| Ok(Box::new(KernelDrops::open(scene)?)),
 };
 
 const WHAT: &str = "packets the kernel dropped";
-/// How many times longer buffers wait after they were found empty: what a second may bring, still fits in them.
+/// So many in one reading are many.
+const MANY: usize = 100;
+/// How many times longer buffers wait while there are few: half of what a second may bring fits in them, whatever its length.
 const QUIET: u32 = 12;
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// Counts are told again so often even if nothing was dropped, as counters are that are still there.
@@ -66,10 +68,10 @@ struct KernelDrops {
     targets: Vec<(Target, Socket)>,
     /// Counters that were told before; a new one is told from zero.
     told: HashSet<Counted>,
-    /// Whether the last reading found drops.
+    /// Whether the last reading found many drops.
     is_busy: bool,
-    /// When one last did.
-    busy_at: Instant,
+    /// When one last found any.
+    found_at: Instant,
     counts_due: Instant,
     peers_due: Instant,
 }
@@ -89,7 +91,7 @@ impl KernelDrops {
             targets: Vec::new(),
             told: HashSet::new(),
             is_busy: false,
-            busy_at: Instant::now(),
+            found_at: Instant::now(),
             counts_due: Instant::now(),
             peers_due: Instant::now(),
         };
@@ -209,15 +211,16 @@ impl Source for KernelDrops {
         }
         // Each processor has its own buffer.
         out.drops[before..].sort_by_key(|drop| drop.at_ns);
-        self.is_busy = out.drops.len() > before;
+        let found = out.drops.len() - before;
+        self.is_busy = found >= MANY;
         let now = Instant::now();
-        if self.is_busy {
-            self.busy_at = now;
+        if found > 0 {
+            self.found_at = now;
             self.counts_due = self.counts_due.min(now + COUNTS_EVERY);
         }
         if now >= self.counts_due || out.is_last {
             // Without drops none of them rises. What a processor skips it skips after some that it told, within a second.
-            let may_rise = now.duration_since(self.busy_at) < 2 * COUNTS_EVERY;
+            let may_rise = now.duration_since(self.found_at) < 2 * COUNTS_EVERY;
             self.counts_due = now + if may_rise { COUNTS_EVERY } else { COUNTS_AGAIN };
             self.read_counts(out)?;
         }
