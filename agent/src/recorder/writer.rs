@@ -18,8 +18,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Between two writes at least, but for many bytes.
-const FLUSH_EVERY: Duration = Pace::WATCHED;
+/// Between two writes at least, but for many bytes: what several captures hand on at one moment is one write.
+const FLUSH_EVERY: Duration = Duration::from_millis(20);
 /// Blocks are written earlier when there are so many bytes of them. A batch that is as long is written from its own buffer: to
 /// copy it costs more than a system call.
 const FLUSH_AT: usize = 64 << 10;

@@ -2,8 +2,8 @@
 //!
 //! One run, same load: a sender in one namespace, and in the other, at the end of a veth pair, `tcpdump -w` and `dropscope live`
 //! at the same time on the same interface; first as it is, with every counter and the tracing of drops, then with the capture
-//! alone, which is all that tcpdump does. The datagrams are forwarded into a dummy interface, where they end without being
-//! dropped; what tracing costs an event is measured by itself, by the kernel (`bpf_stats_enabled`).
+//! alone, which is all that tcpdump does. Somebody listens, so that the datagrams are not dropped; what tracing costs an event is
+//! measured by itself, by the kernel (`bpf_stats_enabled`).
 //! It prints the table of docs/cost.md and judges nothing. Needs root, and a quiet machine to mean something: sender, kernel and
 //! both recorders share its processors.
 
@@ -26,10 +26,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 const SNAPSHOTS: Duration = Duration::from_secs(10);
 const RULES: u32 = 1000;
 const PAIRS: u32 = 50;
-/// Where datagrams end without being dropped: in the receiver's dummy interface.
-const SINK: &str = "10.9.1.2:9";
-/// A port of the receiver where nobody listens.
-const CLOSED: &str = "10.9.0.2:9";
+/// A port of the receiver where somebody listens.
+const OPEN: &str = "10.9.0.2:9";
+/// And one where nobody does.
+const CLOSED: &str = "10.9.0.2:10";
 /// Everything beside the capture.
 const SOURCES: [&str; 11] = [
     "clock",
@@ -64,6 +64,9 @@ pub(super) fn agent() -> Result<()> {
         "| asked packets/s | sent | tcpdump lost | its CPU ms | ours lost | our CPU ms | ratio | capture alone, CPU ms | ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
+    let mut listener = Command::new(std::env::current_exe()?);
+    listener.args(["bench", "--receive", OPEN]);
+    let listener = Running::start(bench.net.inside(&bench.net.receiver, &listener), "receiving")?;
     for rate in RATES {
         let (whole, capture) = (bench.beside_tcpdump(rate, &[])?, bench.beside_tcpdump(rate, &alone)?);
         let [theirs, ours, capture_alone] = [whole.theirs, whole.ours, capture.ours];
@@ -79,6 +82,7 @@ pub(super) fn agent() -> Result<()> {
             capture_alone.cpu / capture.theirs.cpu,
         );
     }
+    drop(listener);
     bench.snapshots()?;
     bench.tracing()
 }
@@ -102,6 +106,15 @@ pub(super) fn send(to: &str, rate: &str, seconds: &str) -> Result<()> {
     Ok(())
 }
 
+/// `bench --receive ADDRESS`: takes datagrams in the namespace it runs in, for ever.
+pub(super) fn receive(at: &str) -> Result<()> {
+    let socket = UdpSocket::bind(at)?;
+    eprintln!("receiving at {at}");
+    loop {
+        socket.recv(&mut [0; 64])?;
+    }
+}
+
 struct Bench {
     net: Net,
     ours: PathBuf,
@@ -121,7 +134,7 @@ impl Bench {
         let mut ours = Running::start(live, "recording")?;
         std::thread::sleep(WARM_UP);
         let before = (tcpdump.cpu()?, ours.cpu()?);
-        let output = self.net.send(SINK, rate, LOAD)?.output()?;
+        let output = self.net.send(OPEN, rate, LOAD)?.output()?;
         ensure!(output.status.success(), "the sender failed: {}", String::from_utf8_lossy(&output.stderr));
         let sent: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().context("the sender says how many it sent")?;
         std::thread::sleep(SETTLE);
@@ -196,7 +209,7 @@ struct Recorded {
     cpu: f64,
 }
 
-/// Two namespaces and a veth pair between them; the receiver forwards to a dummy interface what is sent to [`SINK`].
+/// Two namespaces and a veth pair between them.
 struct Net {
     sender: String,
     receiver: String,
@@ -215,11 +228,6 @@ impl Net {
             run("ip", &["-n", name, "addr", "add", address, "dev", "eth0"])?;
             run("ip", &["-n", name, "link", "set", "eth0", "up"])?;
         }
-        run("ip", &["-n", &net.sender, "route", "add", "10.9.1.0/24", "via", "10.9.0.2"])?;
-        run("ip", &["-n", &net.receiver, "link", "add", "sink", "type", "dummy"])?;
-        run("ip", &["-n", &net.receiver, "addr", "add", "10.9.1.1/24", "dev", "sink"])?;
-        run("ip", &["-n", &net.receiver, "link", "set", "sink", "up"])?;
-        run("ip", &["netns", "exec", &net.receiver, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])?;
         Ok(net)
     }
 

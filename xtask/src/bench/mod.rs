@@ -18,6 +18,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         [] => native(),
         ["--growth"] => growth(),
         ["--agent"] => agent::agent(),
+        ["--receive", at] => agent::receive(at),
         ["--send", to, rate, seconds] => agent::send(to, rate, seconds),
         ["--browser"] => browser::bench(&[100, 1_000], true),
         ["--browser", "--huge"] => browser::bench(&[10_000], false),

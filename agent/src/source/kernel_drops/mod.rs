@@ -212,7 +212,8 @@ impl Source for KernelDrops {
         // Each processor has its own buffer.
         out.drops[before..].sort_by_key(|drop| drop.at_ns);
         let found = out.drops.len() - before;
-        self.is_busy = found >= MANY;
+        // Without a program in the kernel every drop of the host lies in the buffers, those beyond what a second may bring, too.
+        self.is_busy = found >= MANY || matches!(self.tracer, Tracer::Tracepoint(_));
         let now = Instant::now();
         if found > 0 {
             self.found_at = now;
