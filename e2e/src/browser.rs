@@ -8,6 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -15,16 +16,19 @@ use tokio::process::{Child, Command};
 /// A browser window in a fresh profile. Close it with [`Browser::close`]; dropped, it is killed.
 pub struct Browser {
     client: Client,
-    // Held until the end: the driver ends the browser, then the profile is deleted.
     driver: Child,
-    _profile: TempDir,
+    /// Everything driver and browser write; deleted once both have ended.
+    folder: TempDir,
 }
 
 impl Browser {
     /// Opens one, 1440 by 900.
     pub async fn open() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("dropscope-e2e").tempdir()?;
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            // Both make folders of their own beside the profile, and leave them behind when they are killed.
+            .env("TMPDIR", folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -32,15 +36,14 @@ impl Browser {
             .spawn()
             .context("starting chromedriver")?;
         let port = port_of(&mut driver).await?;
-        let profile = tempfile::Builder::new().prefix("dropscope-e2e").tempdir()?;
         let mut capabilities = Capabilities::new();
-        capabilities.insert("goog:chromeOptions".to_owned(), options(profile.path()));
+        capabilities.insert("goog:chromeOptions".to_owned(), options(&folder.path().join("profile")));
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
         let url = format!("http://127.0.0.1:{port}");
         let connector = HttpConnector::new();
         let client =
             Client::with_capabilities_and_connector(&url, &capabilities, connector).await.context("starting Chromium")?;
-        Ok(Self { client, driver, _profile: profile })
+        Ok(Self { client, driver, folder })
     }
 
     /// Goes to an address.
@@ -175,12 +178,17 @@ impl Browser {
     }
 }
 
-/// A test that fails closes nothing: the driver's process group goes, and the browser with it.
+/// A test that fails closes nothing: the driver's process group goes, and the browser with it, and then what they wrote.
 impl Drop for Browser {
     fn drop(&mut self) {
         if let Some(pid) = self.driver.id() {
             // It may have ended already.
             let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL);
+        }
+        // A browser that is still ending may write on: the folder is gone when deleting it finds nothing new.
+        let ends = Instant::now() + Duration::from_secs(5);
+        while std::fs::remove_dir_all(self.folder.path()).is_err() && self.folder.path().exists() && Instant::now() < ends {
+            std::thread::yield_now();
         }
     }
 }
