@@ -96,6 +96,15 @@ fn a_ladder_shows_the_hole_where_the_bytes_are_missing() {
         let Answer::Ladder(ladder) = engine.ask(&Query::Ladder { flow: flow.flow, rows: all() }, &mut &*log) else {
             panic!("no ladder")
         };
+        assert_eq!(ladder.total as usize, ladder.rungs.len());
+        // Asked rung by rung it is the same ladder.
+        for (first, rung) in ladder.rungs.iter().enumerate() {
+            let rows = Rows { first: first as u32, count: 1 };
+            let Answer::Ladder(one) = engine.ask(&Query::Ladder { flow: flow.flow, rows }, &mut &*log) else {
+                panic!("no ladder")
+            };
+            assert_eq!(one.rungs, [rung.clone()]);
+        }
         for rung in ladder.rungs {
             let _ = match rung {
                 Rung::Packet { no, direction, title, detail, .. } => writeln!(text, "  {no} {direction:?} {title}: {detail}"),

@@ -283,7 +283,7 @@ pub struct Ladder {
     pub revision: u64,
     /// The conversation.
     pub flow: FlowRow,
-    /// Its packets in all.
+    /// Its rungs in all: packets and holes.
     pub total: u32,
     /// Index of the first rung here.
     pub first: u32,

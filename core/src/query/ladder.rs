@@ -9,10 +9,11 @@ use super::{Answer, Ladder, Rows, Rung, flows};
 use crate::dissect::{self, Packet, TcpFlags, Transport};
 use crate::flow::{Flow, Hole};
 use crate::ids::{Direction, FlowId, PacketNo};
+use crate::sort;
 use crate::store::Row;
 use crate::time::Nanos;
 
-/// Answers `Query::Ladder`. Rows count packets; a hole stands before the packet that showed it, without a row of its own.
+/// Answers `Query::Ladder`. Rows count rungs: packets, and holes, each before the packet that showed it.
 pub(super) fn ladder(known: &Knowledge<'_>, scans: &mut Scans, id: FlowId, rows: Rows, source: &mut dyn ByteSource) -> Answer {
     let store = &known.recording.store;
     let Some(flow) = known.recording.flows.get(id) else {
@@ -25,24 +26,34 @@ pub(super) fn ladder(known: &Knowledge<'_>, scans: &mut Scans, id: FlowId, rows:
         Err(error) => return Answer::Refused { why: error.message },
     };
     let mut reader = Reader::new(source, known.bytes_read);
-    let wanted: Vec<PacketNo> = selected.from(rows.first).take(rows.count.min(MOST_ROWS) as usize).collect();
+    let mut holes: Vec<(Direction, &Hole)> = [Direction::AToB, Direction::BToA]
+        .into_iter()
+        .flat_map(|direction| flow.side(direction).holes.iter().map(move |hole| (direction, hole)))
+        .collect();
+    sort::by_key(&mut holes, |(_, hole)| hole.noticed.no);
+    let total = selected.total() + holes.len() as u32;
+    // The packets before a hole and the holes before it tell its place.
+    let mut holes = holes
+        .iter()
+        .enumerate()
+        .map(|(before, (direction, hole))| (selected.row_of(hole.noticed.no) + before as u32, *direction, *hole))
+        .peekable();
+    let mut passed = 0;
+    while holes.next_if(|(place, ..)| *place < rows.first).is_some() {
+        passed += 1;
+    }
+    let mut packets = selected.from(rows.first - passed);
     let mut rungs = Vec::new();
-    for no in wanted {
-        for direction in [Direction::AToB, Direction::BToA] {
-            let holes = flow.side(direction).holes.iter().filter(|hole| hole.noticed.no == no);
-            rungs.extend(holes.map(|hole| missing(direction, hole)));
-        }
-        if let Some(row) = store.get(no) {
+    for place in rows.first..rows.first.saturating_add(rows.count.min(MOST_ROWS)) {
+        if let Some((_, direction, hole)) = holes.next_if(|hole| hole.0 == place) {
+            rungs.push(missing(direction, hole));
+        } else if let Some((no, row)) = packets.next().and_then(|no| Some((no, store.get(no)?))) {
             rungs.push(rung(known, flow, no, &row, &mut reader));
+        } else {
+            break;
         }
     }
-    Answer::Ladder(Ladder {
-        revision: known.revision,
-        flow: flows::row(known, flow),
-        total: selected.total(),
-        first: rows.first,
-        rungs,
-    })
+    Answer::Ladder(Ladder { revision: known.revision, flow: flows::row(known, flow), total, first: rows.first, rungs })
 }
 
 fn missing(direction: Direction, hole: &Hole) -> Rung {

@@ -60,12 +60,13 @@ pub fn FlowGraph(props: &ViewProps) -> Html {
         })
     };
     let f = &ladder.flow;
+    let packets = f.packets.iter().map(|n| u64::from(*n)).sum();
     html! {
         <div class="view ladder" data-view="ladder">
             <div class="view__bar">
                 <strong>{ format!("{} {}", f.transport, f.stream) }</strong>
                 <span class="muted">{ &f.state }</span>
-                <span class="num">{ tn("packets-shown", &[("n", Value::Number(ladder.total.into())), ("shown", Value::Text(&format::count(ladder.total.into())))]) }</span>
+                <span class="num">{ tn("packets-shown", &[("n", Value::Number(packets)), ("shown", Value::Text(&format::count(packets)))]) }</span>
                 if let Some(rtt) = f.rtt { <span class="num">{ format!("RTT {rtt}") }</span> }
                 if f.retransmissions != [0, 0] {
                     <span class="num">{ format!("{}: {}", t("column-retransmissions"), f.retransmissions[0] + f.retransmissions[1]) }</span>
