@@ -5,9 +5,10 @@
 //! so that an old or mangled link still opens the capture. Parameters are only ever added; a changed meaning takes a new name.
 //!
 //! ```text
-//! #/c/ID?k=TOKEN&view=packets&sel=interface_mtu-9c…&at=f0>1-75&t=START-END&v=START-END&q=tcp.port%3D%3D80&flow=3&sort=bytes
+//! #/c/ID?k=TOKEN&view=packets&sel=interface_mtu-9c…&at=f0>1-75&show=packet&t=START-END&v=START-END&q=tcp.port%3D%3D80&flow=3&sort=bytes
 //! ```
 
+use crate::state::Inspect;
 use dropscope_core::anchor::{Anchor, Place};
 use dropscope_core::ids::FlowId;
 use dropscope_core::query::FlowSort;
@@ -44,6 +45,8 @@ pub struct UrlState {
     pub span: Option<Span>,
     /// The span the timeline shows; `None` for all there is.
     pub viewport: Option<Span>,
+    /// What the inspector shows of the open finding and the lit packet.
+    pub inspect: Inspect,
     /// The display filter.
     pub filter: String,
     /// The conversation the flow graph shows.
@@ -62,6 +65,7 @@ impl Default for UrlState {
             anchor: None,
             span: None,
             viewport: None,
+            inspect: Inspect::Finding,
             filter: String::new(),
             flow: None,
             sort: FlowSort::First,
@@ -93,6 +97,9 @@ pub fn print(state: &UrlState) -> String {
     }
     if let Some(anchor) = &state.anchor {
         parameters.push(format!("at={}", escape(&anchor.to_string())));
+    }
+    if state.inspect == Inspect::Packet {
+        parameters.push("show=packet".into());
     }
     if let Some(span) = state.span {
         parameters.push(format!("t={}", span_text(span)));
@@ -134,6 +141,7 @@ pub fn parse(fragment: &str) -> UrlState {
                 Err(_) => {}
             },
             "at" => state.anchor = value.parse().ok(),
+            "show" if value == "packet" => state.inspect = Inspect::Packet,
             "t" => state.span = parse_span(&value),
             "v" => state.viewport = parse_span(&value),
             "q" => state.filter = value,
@@ -263,6 +271,7 @@ mod tests {
                                 anchor: anchor.clone(),
                                 span: flow.map(|_| span(-5, 1_700_000_000_000_000_000)),
                                 viewport: anchor.as_ref().map(|_| span(3, 4)),
+                                inspect: if flow.is_some() { Inspect::Packet } else { Inspect::Finding },
                                 filter: filter.into(),
                                 flow,
                                 sort,
@@ -305,6 +314,7 @@ mod tests {
         let kept = [
             "#/c/a?k=t&view=ladder&sel=interface_mtu-0123456789abcdef&at=f0%3E1-75&t=1-2&v=0-9&q=tcp&flow=0&sort=bytes",
             "#/file/nginx-mtu.pcapng?at=p4",
+            "#/reference?sel=interface_mtu-0123456789abcdef&at=p118&show=packet",
         ];
         for link in kept {
             assert_eq!(print(&parse(link)), link);

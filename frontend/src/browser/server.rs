@@ -1,10 +1,11 @@
 //! The server the page came from, where there is one: docs/api.md.
 
+use super::address;
 use super::json::Json;
 use super::window;
 use crate::state::{Server, ServerCapture, Trouble};
 use crate::text::t;
-use crate::url::escape;
+use crate::url::{Source, UrlState, escape, print};
 use gloo::events::EventListener;
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -42,6 +43,18 @@ pub async fn capture(id: &str, token: &str) -> Result<ServerCapture, Trouble> {
 /// A reader's token for a capture.
 pub async fn share(id: &str, token: &str) -> Result<Shared, Trouble> {
     call("POST", &format!("/api/captures/{}/share", escape(id)), token, read_shared).await
+}
+
+/// A link to exactly this screen, to be passed on: it holds no more rights than to read what it shows. `owner`: whether the
+/// bearer's own token may do more than that.
+pub async fn link(url: &UrlState, owner: bool) -> Result<String, Trouble> {
+    let token = match &url.source {
+        Source::Capture(id) if owner => share(id, &url.token).await?.token,
+        Source::Capture(_) => url.token.clone(),
+        // Nothing of it lies on the server.
+        _ => String::new(),
+    };
+    Ok(address::with_fragment(&print(&UrlState { token, ..url.clone() })))
 }
 
 fn read_capture(body: &Json) -> Option<ServerCapture> {

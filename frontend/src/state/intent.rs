@@ -152,6 +152,8 @@ pub enum Intent {
     Filter(String),
     /// Show this conversation's flow graph.
     Flow(FlowId),
+    /// This conversation from now on, in the view that is open.
+    ChooseFlow(FlowId),
     /// Sort the conversations.
     Sort(FlowSort),
     /// Escape: takes back one thing, the uppermost.

@@ -89,6 +89,13 @@ pub struct Server {
     pub max_upload_bytes: u64,
 }
 
+impl Server {
+    /// Whether the bearer may do more than read; assumed until the server has answered.
+    pub fn is_owner(&self) -> bool {
+        self.can_upload || !self.present
+    }
+}
+
 /// A capture on the server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerCapture {
@@ -135,8 +142,6 @@ pub struct AppState {
     pub language: Language,
     /// What is laid over the page.
     pub sheet: Sheet,
-    /// What the inspector shows when a finding is open and a packet is lit.
-    pub inspect: Inspect,
     /// A short word about what was just done ("Link copied"), for the status bar and screen readers.
     pub said: Option<Rc<str>>,
 }

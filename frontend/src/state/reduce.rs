@@ -97,9 +97,10 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         Intent::Anchor(anchor) => light(&mut next, anchor),
         Intent::Packet(no) => {
             next.url.anchor = Some(Place::Packet(no).into());
-            next.inspect = Inspect::Packet;
+            // Without a finding there is nothing else to show.
+            next.url.inspect = if next.url.finding.is_some() { Inspect::Packet } else { Inspect::Finding };
         }
-        Intent::Inspect(inspect) => next.inspect = inspect,
+        Intent::Inspect(inspect) => next.url.inspect = inspect,
         Intent::SpanEdge(edge) => {
             let lit = state.url.anchor.as_ref().map(Anchor::to_string);
             let located = state.session.located.as_ref().filter(|(anchor, _)| Some(anchor) == lit.as_ref());
@@ -114,6 +115,7 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         Intent::Unselect => {
             next.url.finding = None;
             next.url.anchor = None;
+            next.url.inspect = Inspect::Finding;
         }
         Intent::Span(span) => next.url.span = span,
         Intent::Viewport(span) => {
@@ -124,6 +126,10 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
             next.url.viewport = next.url.span.map(|span| padded(span, state.session.progress.span));
         }
         Intent::Filter(filter) => next.url.filter = filter.trim().to_owned(),
+        Intent::ChooseFlow(flow) => {
+            next.url.flow = Some(flow);
+            history = History::Replace;
+        }
         Intent::Flow(flow) => {
             next.url.flow = Some(flow);
             next.url.view = "ladder".into();
@@ -156,7 +162,7 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
 fn open_finding(next: &mut AppState, id: Option<String>) {
     next.url.finding = id;
     next.url.anchor = None;
-    next.inspect = Inspect::Finding;
+    next.url.inspect = Inspect::Finding;
     if next.url.finding.is_some() {
         next.url.span = None;
         next.url.viewport = None;
@@ -216,8 +222,8 @@ fn light(next: &mut AppState, anchor: Anchor) {
     if matches!(anchor.place, Place::Bytes { .. }) && !matches!(next.url.view.as_str(), "packets" | "ladder") {
         next.url.view = "ladder".into();
     }
-    // Whoever follows the argument of a finding keeps it in sight; a place that is lit on its own is looked into.
-    next.inspect = if next.url.finding.is_some() { Inspect::Finding } else { Inspect::Packet };
+    // Whoever follows the argument of a finding keeps it in sight.
+    next.url.inspect = Inspect::Finding;
     next.url.anchor = Some(anchor);
 }
 
@@ -226,7 +232,8 @@ fn escape(next: &mut AppState) {
     if next.sheet != Sheet::None {
         next.sheet = Sheet::None;
     } else if next.url.anchor.take().is_some() || next.url.span.take().is_some() {
-        // One of the two is gone now.
+        // One of the two is gone now, and with the packet what showed it.
+        next.url.inspect = Inspect::Finding;
     } else if next.url.finding.take().is_none() {
         next.url.viewport = None;
     }

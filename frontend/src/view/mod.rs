@@ -44,6 +44,8 @@ pub struct ViewProps {
     pub overview: Option<Same<Overview>>,
     /// Whether the source still grows.
     pub growing: bool,
+    /// Whether the bearer of the address may do more than read: links to pass on are made without that right.
+    pub owner: bool,
     /// Whether it is dark: what draws reads its colours anew when this changes.
     pub dark: bool,
 }

@@ -5,12 +5,12 @@ pub mod detail;
 pub use detail::PacketInspector;
 
 use super::ViewProps;
-use crate::browser::{address, clipboard};
+use crate::browser::{clipboard, server};
 use crate::format;
 use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
-use crate::url::{UrlState, print};
+use crate::url::UrlState;
 use crate::widget::ends::ends;
 use crate::widget::menu::{Item, Menu};
 use crate::widget::severity;
@@ -20,6 +20,7 @@ use dropscope_core::ids::PacketNo;
 use dropscope_core::query::{Answer, Chip, PacketRow, PacketRows, Query, Rows, Selection};
 use dropscope_core::time::Timestamp;
 use std::rc::Rc;
+use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 /// Labels shown on a row; the inspector shows all.
@@ -131,7 +132,7 @@ pub fn Packets(props: &ViewProps) -> Html {
                 }
             </div>
             <div class="packets__wide"><div class="packets__inner">
-            <div class="packet packet--head" role="row" aria-hidden="true">
+            <div class="packet packet--head" aria-hidden="true">
                 <span>{ t("column-no") }</span><span>{ t("column-time") }</span><span>{ t("column-addresses") }</span>
                 <span class="packet__protocol">{ t("column-protocol") }</span><span>{ t("column-info") }</span><span class="num">{ t("column-length") }</span>
             </div>
@@ -147,7 +148,7 @@ pub fn Packets(props: &ViewProps) -> Html {
                 } }</p>
             }
             if let Some((at, row)) = &*menu {
-                { row_menu(*at, row, url, &dispatch, menu.setter()) }
+                { row_menu(*at, row, url, props.owner, &dispatch, menu.setter()) }
             }
         </div>
     }
@@ -223,6 +224,7 @@ fn row_menu(
     at: (i32, i32),
     row: &PacketRow,
     url: &Same<UrlState>,
+    owner: bool,
     dispatch: &UseReducerDispatcher<crate::state::AppState>,
     menu: UseStateSetter<Option<((i32, i32), PacketRow)>>,
 ) -> Html {
@@ -254,7 +256,20 @@ fn row_menu(
     items.push(item(t("copy-line"), copy(format!("{time}{} > {}: {}", row.source, row.destination, row.info))));
     items.push(item(t("copy-filter"), copy(format!("frame.number == {}", row.no))));
     let link = UrlState { anchor: Some(Place::Packet(row.no).into()), ..(*url.0).clone() };
-    items.push(item(t("copy-link"), copy(address::with_fragment(&print(&link)))));
+    let dispatch = dispatch.clone();
+    let copy_link = move || {
+        let (link, dispatch) = (link.clone(), dispatch.clone());
+        spawn_local(async move {
+            match server::link(&link, owner).await {
+                Ok(link) => {
+                    let said = move |ok: bool| dispatch.dispatch(Intent::Say(t(if ok { "copied" } else { "copy-refused" })));
+                    clipboard::copy(link, Callback::from(said));
+                }
+                Err(trouble) => dispatch.dispatch(Intent::Trouble(trouble)),
+            }
+        });
+    };
+    items.push(item(t("copy-link"), Box::new(copy_link)));
     html! { <Menu {at} {items} {close} /> }
 }
 

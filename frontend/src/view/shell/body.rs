@@ -11,6 +11,7 @@ use crate::widget::splitter::{Along, Size, Splitter};
 use dropscope_core::anchor::Anchor;
 use dropscope_core::finding::Finding;
 use std::rc::Rc;
+use wasm_bindgen::JsCast;
 use yew::prelude::*;
 
 const LEFT: Size = Size { key: "pane.findings", usual: 312.0, share: 0.217, least: 220.0, most: 640.0 };
@@ -42,7 +43,14 @@ pub fn Body(props: &Props) -> Html {
     let lit_anchor = use_memo(state.url.anchor.clone(), |anchor| anchor.clone().map(|a| Same(Rc::new(a))));
     // Made anew only when what is looked at changes, so that progress alone renders no view.
     let view_props = use_memo(
-        (state.url.clone(), session.overview.clone().map(Same), session.findings.clone().map(Same), focus, session.number),
+        (
+            state.url.clone(),
+            session.overview.clone().map(Same),
+            session.findings.clone().map(Same),
+            focus,
+            session.number,
+            state.server.is_owner(),
+        ),
         |(url, overview, ..)| ViewProps {
             url: Same(Rc::new(url.clone())),
             lit: lit_packets(finding),
@@ -51,6 +59,7 @@ pub fn Body(props: &Props) -> Html {
             focus,
             overview: overview.clone(),
             growing: false,
+            owner: state.server.is_owner(),
             dark: false,
         },
     );
@@ -66,30 +75,49 @@ pub fn Body(props: &Props) -> Html {
         Callback::from(move |px| set.set(px))
     };
     html! {
-        <div class="body" style={format!("--left: {}px; --top: {}px; --right: {}px", *left, *top, *right)}>
+        <main class="body" style={format!("--left: {}px; --top: {}px; --right: {}px", *left, *top, *right)}>
             <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {growing} flows={session.progress.flows.min(1)} />
             <Splitter along={Along::Columns} size={LEFT} px={*left} on_move={moved(&left)} label={t("split-findings")} />
-            <main class="main">
+            <div class="main">
                 <Timeline viewport={state.url.viewport} selected={state.url.span} finding={state.url.finding.clone().map(AttrValue::from)}
                     filter={state.url.filter.clone()} dark={props.dark} />
                 <Splitter along={Along::Rows} size={TOP} px={*top} on_move={moved(&top)} label={t("split-timeline")} />
                 <div class="lower">
                     <section class="tabbed">
-                        <div class="tabs" role="tablist" aria-label={t("views")}>
+                        <div class="tabs" role="tablist" aria-label={t("views")} onkeydown={step_tab}>
                             { for VIEWS.iter().map(|v| {
                                 let dispatch = dispatch.clone();
                                 let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::View(v.slug)));
                                 let on = v.slug == current.slug;
-                                html! { <button class="tab" role="tab" data-tab={v.slug} aria-selected={on.to_string()} {onclick}>{ t(v.title) }</button> }
+                                html! { <button class="tab" role="tab" data-tab={v.slug} aria-selected={on.to_string()} tabindex={if on { "0" } else { "-1" }} {onclick}>{ t(v.title) }</button> }
                             }) }
                         </div>
                         { (current.draw)(&view_props) }
                     </section>
                     <Splitter along={Along::ColumnsFromRight} size={RIGHT} px={*right} on_move={moved(&right)} label={t("split-inspector")} />
-                    <Inspector finding={shown} {focus} anchored={state.url.anchor.is_some()} inspect={state.inspect} lit={(*lit_anchor).clone()} />
+                    <Inspector finding={shown} {focus} anchored={state.url.anchor.is_some()} inspect={state.url.inspect} lit={(*lit_anchor).clone()} />
                 </div>
-            </main>
-        </div>
+            </div>
+        </main>
+    }
+}
+
+/// The arrow keys go from tab to tab and choose, as Home and End do; Tab itself leaves the row of tabs.
+fn step_tab(event: KeyboardEvent) {
+    let tab = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    let Some((tab, tabs)) = tab.and_then(|tab| Some((tab.clone(), tab.parent_element()?))) else { return };
+    let next = match event.key().as_str() {
+        "ArrowRight" => tab.next_element_sibling().or_else(|| tabs.first_element_child()),
+        "ArrowLeft" => tab.previous_element_sibling().or_else(|| tabs.last_element_child()),
+        "Home" => tabs.first_element_child(),
+        "End" => tabs.last_element_child(),
+        _ => return,
+    };
+    event.prevent_default();
+    if let Some(next) = next.and_then(|next| next.dyn_into::<web_sys::HtmlElement>().ok()) {
+        next.click();
+        // A tab that cannot take the focus is chosen all the same.
+        let _ = next.focus();
     }
 }
 
@@ -111,7 +139,7 @@ fn Inspector(props: &InspectorProps) -> Html {
     let tab = |on: bool, inspect: Inspect, words: String| {
         let dispatch = dispatch.clone();
         let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::Inspect(inspect)));
-        html! { <button class="tab" role="tab" aria-selected={on.to_string()} {onclick}>{ words }</button> }
+        html! { <button class="tab" role="tab" aria-selected={on.to_string()} tabindex={if on { "0" } else { "-1" }} {onclick}>{ words }</button> }
     };
     let content = match (&props.finding, packet) {
         (_, Some(no)) if shows_packet => html! { <PacketInspector {no} /> },
@@ -121,7 +149,7 @@ fn Inspector(props: &InspectorProps) -> Html {
     html! {
         <aside class="inspector" aria-label={t("inspector")}>
             if let (Some(_), Some(no)) = (&props.finding, packet) {
-                <div class="tabs" role="tablist" aria-label={t("inspector")}>
+                <div class="tabs" role="tablist" aria-label={t("inspector")} onkeydown={step_tab}>
                     { tab(!shows_packet, Inspect::Finding, t("finding")) }
                     { tab(shows_packet, Inspect::Packet, format!("{} {no}", t("packet"))) }
                 </div>

@@ -51,7 +51,7 @@ pub fn SheetOver(props: &Props) -> Html {
         <div class="over">
             <div class="over__back" onclick={close.clone()} />
             <section class="sheet" role="dialog" aria-modal="true" aria-label={title.clone()} tabindex="-1">
-                <header class="sheet__head"><h2>{ title }</h2><button class="button is-quiet is-icon" aria-label={t("close")} onclick={close}>{ "×" }</button></header>
+                <div class="sheet__head"><h2>{ title }</h2><button class="button is-quiet is-icon" aria-label={t("close")} onclick={close}>{ "×" }</button></div>
                 { content }
             </section>
         </div>
@@ -120,18 +120,13 @@ fn Share(props: &ShareProps) -> Html {
         }
     };
     let make_link = {
-        let (url, sharing, copy_link, can_upload) = (url.clone(), sharing.setter(), copy_link.clone(), state.server.can_upload);
+        let (url, sharing, copy_link, owner) = (url.clone(), sharing.setter(), copy_link.clone(), state.server.is_owner());
         Callback::from(move |_: MouseEvent| {
             let (url, sharing, copy_link) = (url.clone(), sharing.clone(), copy_link.clone());
             sharing.set(Sharing::Working(0));
             spawn_local(async move {
-                let Source::Capture(id) = &url.source else {
-                    return copy_link(address::with_fragment(&print(&url)));
-                };
-                // Only an owner can make a reader's token; a reader passes on the one they have.
-                let token = if can_upload { server::share(id, &url.token).await.map(|s| s.token) } else { Ok(url.token.clone()) };
-                match token {
-                    Ok(token) => copy_link(address::with_fragment(&print(&UrlState { token, ..url.clone() }))),
+                match server::link(&url, owner).await {
+                    Ok(link) => copy_link(link),
                     Err(trouble) => sharing.set(Sharing::Failed(trouble)),
                 }
             });

@@ -46,9 +46,13 @@ pub fn Conversations(props: &ViewProps) -> Html {
         let (page, dispatch) = (page.clone(), dispatch.clone());
         Callback::from(move |n: u32| {
             if let Some(row) = page.as_ref().and_then(|p| p.rows.get(n.checked_sub(p.first)? as usize)) {
-                dispatch.dispatch(Intent::Flow(row.flow));
+                dispatch.dispatch(Intent::ChooseFlow(row.flow));
             }
         })
+    };
+    let on_enter = {
+        let dispatch = dispatch.clone();
+        Callback::from(move |()| dispatch.dispatch(Intent::View("ladder")))
     };
     let sorted = |sort: FlowSort, key: &'static str| {
         let on = props.url.sort == sort;
@@ -64,7 +68,7 @@ pub fn Conversations(props: &ViewProps) -> Html {
                 { sorted(FlowSort::Packets, "column-packets") }{ sorted(FlowSort::Bytes, "column-bytes") }{ sorted(FlowSort::Duration, "column-duration") }
                 <span class="num">{ "RTT" }</span>{ sorted(FlowSort::Retransmissions, "column-retransmissions") }{ sorted(FlowSort::Missing, "column-missing") }
             </div>
-            <VirtualList id="flow-list" label={t("view-conversations")} {total} {cursor} {on_window} {row} {on_move} />
+            <VirtualList id="flow-list" label={t("view-conversations")} {total} {cursor} {on_window} {row} {on_move} {on_enter} />
             if page.is_some() && total == 0 { <p class="view__empty">{ t("conversations-none") }</p> }
         </div>
     }
