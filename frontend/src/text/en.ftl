@@ -72,7 +72,6 @@ timeline-more = { $n ->
    *[other] ▾ { $n } more tracks
 }
 timeline-as-table = as table
-timeline-as-picture = as picture
 track = Track
 time = Time
 value = Value

@@ -51,7 +51,6 @@ track-anomalies = 异常
 timeline-canvas = 时间轴。方向键移动和缩放，Home 显示全部，拖动选择时间段。前面的按钮以表格显示同样的内容。
 timeline-more = ▾ 还有 { $n } 条轨道
 timeline-as-table = 表格
-timeline-as-picture = 图形
 track = 轨道
 time = 时间
 value = 值

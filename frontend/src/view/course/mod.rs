@@ -116,13 +116,13 @@ pub fn Course(props: &ViewProps) -> Html {
             <div class="view__bar course__bar">
                 if let Some(course) = &course { <strong class="course__ends" title={format!("{} → {}", course.flow.client, course.flow.server)}>{ format!("{} {}", course.flow.transport, course.flow.stream) }<span class="muted">{ format!(" {} → {}", course.flow.client, course.flow.server) }</span></strong> }
                 <span role="group" aria-label={t("course-direction")}>{ direction(0, "to-server") }{ direction(1, "to-client") }</span>
-                <button class="button is-small is-quiet" aria-pressed={as_table.to_string()} onclick={toggle}>{ if *as_table { t("timeline-as-picture") } else { t("timeline-as-table") } }</button>
+                <button class="button is-small is-quiet" aria-pressed={as_table.to_string()} onclick={toggle}>{ t("timeline-as-table") }</button>
                 if let Some(course) = course.as_ref().filter(|c| !c.complete) { <span class="muted">{ tn("course-reading", &[("shown", Value::Text(&crate::format::count(course.packets.into())))]) }</span> }
                 if course.as_ref().is_some_and(|c| !c.scaled && c.flow.transport == "tcp") { <span class="muted" title={t("course-unscaled-about")}>{ t("course-unscaled") }</span> }
             </div>
             <p class="course__told num" aria-live="polite">{ told.unwrap_or_else(|| t("reading")) }</p>
             if *as_table {
-                <div class="view__scroll">{ course.as_ref().map(|course| table(course, side)) }</div>
+                <div class="view__scroll" tabindex="0">{ course.as_ref().map(|course| table(course, side)) }</div>
             } else {
                 <div class="view__scroll course__scroll">
                     <div class="course__labels" style={format!("padding-top: {RULER_PX}px")}>{ for CHARTS.iter().map(label) }</div>

@@ -51,7 +51,7 @@ pub fn FindingsList(props: &Props) -> Html {
     let (fine, unsure): (Vec<&Checked>, Vec<&Checked>) = checked.iter().partition(|c| c.verdict == Quiet::Clear);
     html! {
         <aside class="findings" aria-label={t("findings")}>
-            <h2 class="findings__headline" aria-live="polite">{ headline }</h2>
+            <h1 class="findings__headline" aria-live="polite">{ headline }</h1>
             <div class="findings__scroll">
                 <ul class="findings__list" role="listbox" aria-label={t("findings")} {onkeydown}>
                     { for list.iter().map(|finding| card(finding, props.open.as_deref(), &dispatch)) }

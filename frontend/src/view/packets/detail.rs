@@ -191,7 +191,7 @@ fn Bytes(props: &BytesProps) -> Html {
         Callback::from(move |_: MouseEvent| all.set(true))
     };
     html! {
-        <div class="hex" role="group" aria-label={t("bytes-of-packet")}>
+        <div class="hex" tabindex="0" role="group" aria-label={t("bytes-of-packet")}>
             { for (0..shown.div_ceil(LINE)).map(|n| {
                 let (start, end) = ((n * LINE) as u32, ((n + 1) * LINE) as u32);
                 // Each line is told only its own part of what is lit, so that the others stay as they are.

@@ -27,8 +27,7 @@ pub fn FilterField(props: &Props) -> Html {
         let text = text.setter();
         use_effect_with(props.filter.clone(), move |filter| text.set(filter.to_string()));
     }
-    let asks = *typing && !text.is_empty();
-    let answer = use_answer(asks.then(|| Query::FilterHelp { filter: (*text).clone(), cursor: *cursor }));
+    let answer = use_answer((!text.is_empty()).then(|| Query::FilterHelp { filter: (*text).clone(), cursor: *cursor }));
     let help: Option<Same<FilterHelp>> = use_memo(answer, |answer| match answer.as_deref() {
         Some(Answer::FilterHelp(help)) => Some(Same(Rc::new(help.clone()))),
         _ => None,
@@ -37,12 +36,17 @@ pub fn FilterField(props: &Props) -> Html {
     .clone();
     let completions: Vec<(String, String)> =
         help.as_ref().map(|h| h.completions.iter().take(8).cloned().collect()).unwrap_or_default();
-    let error = help.as_ref().and_then(|h| h.error.clone());
+    // A word that is still being typed and can become a right one is no mistake yet.
+    let is_unfinished =
+        |at: u32, len: u32| !completions.is_empty() && props.filter != **text && (at + len) as usize == text.chars().count();
+    let error = help.as_ref().and_then(|h| h.error.clone()).filter(|e| !is_unfinished(e.at, e.len));
+    let is_open = *typing && (error.is_some() || !completions.is_empty());
 
     let commit = {
-        let (dispatch, typing) = (dispatch.clone(), typing.setter());
+        let (dispatch, typing, is_wrong) = (dispatch.clone(), typing.setter(), help.as_ref().is_some_and(|h| h.error.is_some()));
         move |text: &str| {
-            typing.set(false);
+            // What is wrong with it stays in sight.
+            typing.set(is_wrong && !text.is_empty());
             dispatch.dispatch(Intent::Filter(text.to_owned()));
         }
     };
@@ -85,6 +89,7 @@ pub fn FilterField(props: &Props) -> Html {
                 }
                 "ArrowDown" if many > 0 => {
                     event.prevent_default();
+                    typing.set(true);
                     chosen.set(Some(chosen.map_or(0, |i| (i + 1) % many)));
                 }
                 "ArrowUp" if many > 0 => {
@@ -117,10 +122,10 @@ pub fn FilterField(props: &Props) -> Html {
     html! {
         <div {class} role="search">
             <input id="filter" class="filter__text" ref={node} type="text" spellcheck="false" autocomplete="off" placeholder={t("filter-placeholder")} aria-label={t("filter")}
-                role="combobox" aria-expanded={(!completions.is_empty()).to_string()} aria-controls="filter-words" aria-invalid={error.is_some().to_string()}
+                role="combobox" aria-expanded={is_open.to_string()} aria-controls="filter-words" aria-invalid={error.is_some().to_string()} aria-describedby={error.is_some().then_some("filter-error")}
                 aria-activedescendant={chosen.map(|i| format!("filter-word-{i}"))} value={(*text).clone()} {oninput} {onkeydown} {onblur} />
             if text.is_empty() { <kbd class="filter__key" aria-hidden="true">{ "/" }</kbd> } else { <button class="filter__clear" aria-label={t("clear-filter")} onclick={clear}>{ "×" }</button> }
-            if *typing && (error.is_some() || !completions.is_empty()) {
+            if is_open {
                 <div class="filter__help">
                     if let Some(error) = &error {
                         <div class="filter__error" id="filter-error" role="alert">

@@ -20,7 +20,7 @@ pub fn StatusBar(props: &Props) -> Html {
     let state: &AppState = &props.state;
     let p = &state.session.progress;
     let uploaded = match &state.url.source {
-        Source::Capture(_) => t("status-on-server"),
+        Source::Capture(_) if state.session.open => t("status-on-server"),
         _ if state.session.uploaded == 0 => t("status-uploaded-nothing"),
         _ => tn("status-uploaded", &[("size", Value::Text(&format::bytes(state.session.uploaded)))]),
     };

@@ -42,7 +42,7 @@ pub fn Counters(props: &ViewProps) -> Html {
                 <span class="view__spring" />
                 <button class="button is-small" aria-pressed={only_changed.to_string()} onclick={toggle}>{ t("only-changed") }</button>
             </div>
-            <div class="view__scroll">{ body }</div>
+            <div class="view__scroll" tabindex="0">{ body }</div>
         </div>
     }
 }
@@ -88,7 +88,7 @@ fn interfaces(list: &[InterfaceCounters], lit: &[Anchor]) -> Html {
                     let is_lit = lit.iter().any(|a| matches!(a.place, Place::Interface { netns, ifindex } if netns == i.netns && ifindex == i.ifindex));
                     html! {
                         <tr key={format!("{}/{}", i.netns.0, i.ifindex)} class={classes!(is_lit.then_some("is-lit"))} data-interface={i.name.clone()}>
-                            <th scope="row">{ &i.name }if !i.netns_name.is_empty() { <small>{ format!(" {}", i.netns_name) }</small> }</th>
+                            <th scope="row">{ &i.name }if !i.netns_name.is_empty() { { " " }<small title={i.netns_name.clone()}>{ &i.netns_name }</small> }</th>
                             <td class="num">{ i.mtu.to_string() }</td>
                             { for i.rx.iter().chain(&i.tx).enumerate().map(|(n, value)| counted(value, n % 4 != 0, lit)) }
                             <td>{ &i.flags }</td>
@@ -113,9 +113,11 @@ fn rules(chain: &ChainCounters, lit: &[Anchor]) -> Html {
                 if !chain.netns_name.is_empty() { <small>{ &chain.netns_name }</small> }
                 <small>{ &chain.backend }</small>
             </caption>
-            <thead><tr><th class="num">{ "#" }</th><th class="num">{ "pkts" }</th><th class="num">{ "bytes" }</th><th>{ "target" }</th><th>{ t("rule") }</th></tr></thead>
+            if !chain.rules.is_empty() {
+                <thead><tr><th class="num">{ "#" }</th><th class="num">{ "pkts" }</th><th class="num">{ "bytes" }</th><th>{ "target" }</th><th>{ t("rule") }</th></tr></thead>
+            }
             <tbody>
-                if chain.rules.is_empty() { <tr><td colspan="5" class="muted">{ t("rules-none") }</td></tr> }
+                if chain.rules.is_empty() { <tr><td class="muted">{ t("rules-none") }</td></tr> }
                 { for chain.rules.iter().map(|rule| {
                     let bad = drops(&rule.target);
                     html! {
@@ -157,12 +159,12 @@ fn others(rows: &[CounterRow], lit: &[Anchor], only_changed: bool) -> Html {
     html! {
         <table class="table">
             <caption>{ t("other-counters") }<code>{ "nstat" }</code></caption>
-            <thead><tr><th>{ t("group") }</th><th>{ t("counter") }</th><th class="num">{ t("value") }</th><th /></tr></thead>
+            <thead><tr><th>{ t("group") }</th><th>{ t("counter") }</th><th class="num">{ t("value") }</th><td /></tr></thead>
             <tbody>
                 { for shown.iter().map(|row| html! {
                     <tr>
                         <td class="muted">{ &row.group }if !row.netns_name.is_empty() { <small>{ format!(" {}", row.netns_name) }</small> }</td>
-                        <th scope="row">{ &row.kernel_name }if !row.object.is_empty() { <small>{ format!(" {}", row.object) }</small> }</th>
+                        <th scope="row">{ &row.kernel_name }if !row.object.is_empty() { { " " }<small title={row.object.clone()}>{ &row.object }</small> }</th>
                         { counted(&row.counted, false, lit) }
                         <td />
                     </tr>

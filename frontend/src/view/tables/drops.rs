@@ -34,13 +34,24 @@ pub fn Drops(props: &ViewProps) -> Html {
         Callback::from(move |window: Rows| rows.set(window))
     };
     let lit = props.url.anchor.clone();
+    let is_lit = move |row: &DropRow| match lit.as_ref().map(|anchor| &anchor.place) {
+        Some(Place::KernelDrop(no)) => *no == row.no,
+        Some(Place::Packet(no)) => Some(*no) == row.packet_no,
+        _ => false,
+    };
+    let cursor = page.rows.iter().position(&is_lit).map(|i| page.first + i as u32);
     let row = {
         let (page, dispatch) = (page.clone(), dispatch.clone());
         Callback::from(move |n: u32| match n.checked_sub(page.first).and_then(|i| page.rows.get(i as usize)) {
             None => html! { <div key={n} class="drop is-placeholder" role="row" aria-rowindex={(n + 1).to_string()} /> },
-            Some(row) => {
-                let is_lit = lit.as_ref().is_some_and(|a| a.place == Place::KernelDrop(row.no));
-                line(n, row, is_lit, &dispatch)
+            Some(row) => line(n, row, is_lit(row), &dispatch),
+        })
+    };
+    let on_move = {
+        let (page, dispatch) = (page.clone(), dispatch.clone());
+        Callback::from(move |n: u32| {
+            if let Some(row) = n.checked_sub(page.first).and_then(|i| page.rows.get(i as usize)) {
+                dispatch.dispatch(shows(row));
             }
         })
     };
@@ -58,28 +69,29 @@ pub fn Drops(props: &ViewProps) -> Html {
                     }) }</tbody>
                 </table>
             </div>
-            <VirtualList id="drop-list" label={t("view-drops")} total={page.total} {on_window} {row} />
+            <VirtualList id="drop-list" label={t("view-drops")} total={page.total} {cursor} {on_window} {row} {on_move} />
         </div>
     }
 }
 
+/// What choosing a drop shows: the captured packet where there is one, else the drop itself.
+fn shows(row: &DropRow) -> Intent {
+    match row.packet_no {
+        Some(no) => Intent::Packet(no),
+        None => Intent::Anchor(Place::KernelDrop(row.no).into()),
+    }
+}
+
 fn line(n: u32, row: &DropRow, is_lit: bool, dispatch: &UseReducerDispatcher<crate::state::AppState>) -> Html {
-    let target = row.packet_no.map_or(Place::KernelDrop(row.no), Place::Packet);
-    let dispatch = dispatch.clone();
-    let packet_no = row.packet_no;
-    let onclick = Callback::from(move |_: MouseEvent| {
-        dispatch.dispatch(match packet_no {
-            Some(no) => Intent::Packet(no),
-            None => Intent::Anchor(target.clone().into()),
-        });
-    });
+    let (dispatch, intent) = (dispatch.clone(), shows(row));
+    let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(intent.clone()));
     html! {
         <div key={n} id={format!("drop-list-row-{n}")} class={classes!("drop", is_lit.then_some("is-lit"), row.benign.then_some("is-benign"))}
             role="row" aria-rowindex={(n + 1).to_string()} data-drop={row.no.to_string()} {onclick}>
             <span role="gridcell" title={format::date_time(row.time, 9)}>{ format::time_of_day(row.time, 6) }</span>
-            <span role="gridcell"><strong>{ &row.reason }</strong></span>
+            <span role="gridcell" title={row.reason.clone()}><strong>{ &row.reason }</strong></span>
             <span role="gridcell" class="mono" title={row.place.clone()}>{ &row.place }</span>
-            <span role="gridcell">{ &row.device }</span>
+            <span role="gridcell" title={row.device.clone()}>{ &row.device }</span>
             <span role="gridcell" class="mono" title={row.packet.clone()}>{ &row.packet }</span>
             <span role="gridcell" class="num">{ row.packet_no.map(|no| format!("#{no}")).unwrap_or_default() }</span>
         </div>

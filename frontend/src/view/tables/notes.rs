@@ -16,7 +16,7 @@ pub fn Notes(props: &ViewProps) -> Html {
     };
     html! {
         <div class="view notes" data-view="notes" data-grid="" tabindex="-1">
-            <div class="view__scroll">
+            <div class="view__scroll" tabindex="0">
                 { summary(overview) }
                 { quality(overview) }
                 if !overview.interfaces.is_empty() { { interfaces(overview) } }

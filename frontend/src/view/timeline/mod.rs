@@ -172,7 +172,7 @@ pub fn Timeline(props: &Props) -> Html {
     let labels = tracks.as_ref().map(|t| {
         t.tracks.iter().zip(&lanes).map(|(track, lane)| {
             html! {
-                <div key={track.slug.clone()} class="timeline__label" title={track.about.clone()} style={format!("height: {}px", lane.height)}>
+                <div key={track.slug.clone()} class={classes!("timeline__label", (lane.height < 30.0).then_some("is-low"))} title={format!("{}\n{}", name(track), track.about)} style={format!("height: {}px", lane.height)}>
                     <span>{ name(track) }</span>
                 </div>
             }
@@ -182,7 +182,7 @@ pub fn Timeline(props: &Props) -> Html {
         <section class="timeline" data-view="timeline" aria-label={t("timeline")}>
             <div class="timeline__corner">
                 <button class="button is-small is-quiet" aria-pressed={as_table.to_string()} onclick={toggle}>
-                    { if *as_table { t("timeline-as-picture") } else { t("timeline-as-table") } }
+                    { t("timeline-as-table") }
                 </button>
             </div>
             <canvas class="timeline__head" ref={head} aria-hidden="true" onwheel={onwheel.clone()} ondblclick={ondblclick.clone()}

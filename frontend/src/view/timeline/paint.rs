@@ -197,7 +197,9 @@ pub fn paint_head(scene: &Scene<'_>) -> Vec<DrawOp> {
         let x = scene.scale.px_from_time(t).round();
         ops.push(fill(x, bottom - 6.0, 1.0, 6.0, Ink::Line, 1.0));
         let text = format::time_of_day(t, decimals(step));
-        ops.push(DrawOp::Words { x: x + 4.0, y: bottom - 6.0, text, ink: Ink::Muted, right: false });
+        // What would be cut at the edge stands before its tick.
+        let right = x + 4.0 + 7.0 * text.len() as f64 > width;
+        ops.push(DrawOp::Words { x: if right { x - 4.0 } else { x + 4.0 }, y: bottom - 6.0, text, ink: Ink::Muted, right });
     }
     if let Some(selected) = scene.selected {
         let (a, b) = edges(&scene.scale, selected);
@@ -265,12 +267,13 @@ pub fn ink_of(severity: Severity) -> Ink {
 }
 
 fn findings(ops: &mut Vec<DrawOp>, scene: &Scene<'_>, spans: &[FindingSpan], lane: Lane) {
-    for (s, row) in spans.iter().zip(rows_of(spans)) {
+    let rows = rows_of(spans);
+    for (i, (s, row)) in spans.iter().zip(&rows).enumerate() {
         let (a, b) = edges(&scene.scale, s.span);
         if b < 0.0 || a > scene.scale.width {
             continue;
         }
-        let (w, top) = ((b - a).max(6.0), lane.top + 4.0 + 16.0 * f64::from(row));
+        let (w, top) = ((b - a).max(6.0), lane.top + 4.0 + 16.0 * f64::from(*row));
         let open = scene.finding == Some(s.id.as_str());
         ops.push(fill(a, top, w, 14.0, ink_of(s.severity), if open { 0.42 } else { 0.2 }));
         ops.push(fill(a, top, 3.0, 14.0, ink_of(s.severity), 1.0));
@@ -282,9 +285,11 @@ fn findings(ops: &mut Vec<DrawOp>, scene: &Scene<'_>, spans: &[FindingSpan], lan
         let text = format!("{sign} {}", s.rule);
         let room = 8.0 * text.len() as f64;
         let x = a.max(0.0) + 7.0;
+        let next = spans.iter().zip(&rows).skip(i + 1).find(|(_, other)| *other == row);
+        let free = next.map_or(scene.scale.width, |(next, _)| edges(&scene.scale, next.span).0.min(scene.scale.width));
         if w > room {
             ops.push(DrawOp::Words { x, y: top + 11.0, text, ink: Ink::Text, right: false });
-        } else if a + w + room < scene.scale.width {
+        } else if a + w + room < free {
             ops.push(DrawOp::Words { x: a + w + 4.0, y: top + 11.0, text, ink: Ink::Text, right: false });
         }
     }

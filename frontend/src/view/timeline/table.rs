@@ -14,7 +14,7 @@ const MOST: usize = 200;
 pub fn table(timeline: &Timeline) -> Html {
     html! {
         <table class="table">
-            <thead><tr><th>{ t("track") }</th><th>{ t("time") }</th><th>{ t("value") }</th></tr></thead>
+            <thead><tr><th>{ t("track") }</th><th class="num">{ t("time") }</th><th>{ t("value") }</th></tr></thead>
             <tbody>{ for timeline.tracks.iter().map(|track| rows(timeline, track)) }</tbody>
         </table>
     }
@@ -33,10 +33,9 @@ fn rows(timeline: &Timeline, track: &Track) -> Html {
                 row(format::time_of_day(s.span.start, 6), value)
             })
             .collect(),
-        TrackMarks::Columns { columns, .. } => buckets(timeline, columns)
-            .into_iter()
-            .map(|(time, low, high)| row(time, html! { format!("{} – {}", format::short(low), format::short(high)) }))
-            .collect(),
+        TrackMarks::Columns { columns, .. } => {
+            buckets(timeline, columns).into_iter().map(|(time, low, high)| row(time, html! { range(low, high) })).collect()
+        }
         TrackMarks::Ticks { ticks } => ticks
             .iter()
             .take(MOST)
@@ -53,6 +52,12 @@ fn rows(timeline: &Timeline, track: &Track) -> Html {
             })
             .collect(),
     }
+}
+
+/// What a stretch lies between; one number where it does not change.
+fn range(low: f64, high: f64) -> String {
+    let (low, high) = (format::short(low), format::short(high));
+    if low == high { low } else { format!("{low} – {high}") }
 }
 
 /// Columns put together to at most twenty stretches, with their smallest and largest value.
