@@ -124,3 +124,43 @@ fn data(sample: &[u8]) -> &[u8] {
     let size = u32_at(sample, 0).unwrap_or(0) as usize;
     sample.get(4..4 + size).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Target;
+    use nix::sys::socket::{setsockopt, sockopt};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    /// TCP drops a keep-alive probe, whose sequence number is old, when the device is off it and no socket owns it yet.
+    #[test]
+    fn what_has_neither_device_nor_socket_is_in_the_namespace_it_was_routed_in() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("what_has_neither_device_nor_socket_is_in_the_namespace_it_was_routed_in: skipped, eBPF needs root");
+            return;
+        }
+        let here = Target::host().expect("the own namespace").netns.0;
+        for kind in [Kind::Btf, Kind::Raw] {
+            // As on a kernel that does not tell the receiver.
+            let mut program = Program::load(kind, 3).expect("root may load it");
+            program.watch(here, 0).expect("there is room");
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let stream = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+            setsockopt(&stream, sockopt::TcpKeepIdle, &1).expect("it is TCP");
+            setsockopt(&stream, sockopt::KeepAlive, &true).expect("it is TCP");
+            let ports = [&stream.local_addr(), &stream.peer_addr()].map(|end| end.as_ref().expect("it is connected").port());
+            let ports: Vec<u8> = ports.iter().flat_map(|port| port.to_be_bytes()).collect();
+            let (mut found, began) = (None, Instant::now());
+            while found.is_none() && began.elapsed() < Duration::from_secs(20) {
+                program.read(|event| {
+                    if event.bytes.get(20..24) == Some(&ports) {
+                        found = Some((u64::from(event.netns), event.ifindex));
+                    }
+                });
+                std::thread::yield_now();
+            }
+            assert_eq!(found, Some((here, 0)), "{kind:?}");
+        }
+    }
+}
