@@ -52,14 +52,19 @@ struct Lost<'a> {
 pub(super) fn reason_of(view: &View<'_>, group: &PathGroup<'_>) -> Option<Reason> {
     let sides = || group.hits.iter().map(|(flow, direction)| flow.side(*direction));
     let all: u64 = sides().map(|side| u64::from(side.loss_count)).sum();
-    if all < 2 || sides().any(|side| side.copies > 0) {
+    let lost: Vec<Lost<'_>> = group.hits.iter().map(|(flow, direction)| Lost::of(flow, flow.side(*direction))).collect();
+    // The same data lost again and again is one place, and tells of one.
+    let places: u64 = lost.iter().map(|lost| lost.losses.len() as u64).sum();
+    if places < 2 || sides().any(|side| side.copies > 0) {
         return None;
     }
     let anchors = sides().flat_map(|side| &side.losses).map(|loss| Anchor::from(Place::Packet(loss.repeat)));
-    if all < ENOUGH {
-        return Some(reason(format!("{} are too few to tell whether size or time decides.", say::count(all, "loss")), anchors));
+    if places < ENOUGH {
+        return Some(reason(
+            format!("{} are too few to tell whether size or time decides.", say::count(places, "loss")),
+            anchors,
+        ));
     }
-    let lost: Vec<Lost<'_>> = group.hits.iter().map(|(flow, direction)| Lost::of(flow, flow.side(*direction))).collect();
     let (sizes, when) = (Sizes::of(&lost), When::of(&lost));
     let model = sizes
         .told()
@@ -67,7 +72,7 @@ pub(super) fn reason_of(view: &View<'_>, group: &PathGroup<'_>) -> Option<Reason
         .or_else(|| when.bursts(sizes.share()))
         .or_else(|| one_conversation(view, group, &sizes))
         .or_else(|| when.uneven())
-        .unwrap_or_else(|| sizes.chance(all));
+        .unwrap_or_else(|| sizes.chance(places));
     let kept: u64 = sides().map(|side| side.losses.len() as u64).sum();
     let of = if kept < all { format!(" (the first {kept} of {all} losses)") } else { String::new() };
     Some(reason(format!("{}; {}{of}. {model}", sizes.text(), when.text()), anchors))
@@ -124,16 +129,18 @@ impl Sizes {
     }
 
     fn text(&self) -> String {
-        let percent = |(lost, sent)| if sent > 0 { format!(" ({})", say::percent(lost, sent)) } else { String::new() };
-        format!(
-            "{} of {} with data above {MIDDLE} bytes of IP{} and {} of {} smaller ones{} were lost",
-            say::number(self.large.0),
-            say::count(self.large.1, "packet"),
-            percent(self.large),
-            say::number(self.small.0),
-            say::number(self.small.1),
-            percent(self.small)
-        )
+        let part = |(lost, sent): (u64, u64), what: String| {
+            (sent > 0).then(|| format!("{} of {} {what} ({})", say::number(lost), say::number(sent), say::percent(lost, sent)))
+        };
+        let smaller = match self.large.1 {
+            0 => format!("packets with data of up to {MIDDLE} bytes of IP"),
+            _ => "smaller ones".to_owned(),
+        };
+        let parts = [part(self.large, format!("packets with data above {MIDDLE} bytes of IP")), part(self.small, smaller)];
+        match parts.into_iter().flatten().collect::<Vec<_>>()[..] {
+            [] => "Only packets with hardly any data were lost".to_owned(),
+            ref parts => format!("{} were lost", parts.join(" and ")),
+        }
     }
 
     /// Large packets are lost more often.
@@ -148,10 +155,10 @@ impl Sizes {
     }
 
     /// Nothing decides that these counts show.
-    fn chance(&self, all: u64) -> String {
+    fn chance(&self, places: u64) -> String {
         let (lost, sent) = self.share();
         match chance::interval95(lost, sent) {
-            Some((low, high)) if all >= ENOUGH_FOR_CHANCE => format!(
+            Some((low, high)) if places >= ENOUGH_FOR_CHANCE => format!(
                 "Neither size nor time decides as far as these counts show: each packet is lost with a probability of {} to {} (95 %), which fits a rule that drops at random, netem or a radio link, and \
                  a queue that is full now and then.",
                 say::share(low),
@@ -322,7 +329,7 @@ mod tests {
         let script = Script::parse(script).unwrap_or_else(|error| panic!("{error}"));
         let judgement = crate::rules::case::judged(&crate::reference::encode(&script));
         let finding = judgement.findings.iter().find(|finding| finding.rule == "retransmission").expect("a finding");
-        let told = |text: &&str| text.contains(" smaller ones") || text.contains("too few to tell");
+        let told = |text: &&str| text.contains(" were lost; ") || text.contains("too few to tell");
         let said = finding.reasons.iter().map(|reason| reason.text.as_str()).find(told).unwrap_or("nothing");
         assert_eq!(said, expected);
     }
@@ -372,6 +379,13 @@ mod tests {
             "4 losses are too few to tell whether size or time decides.",
         );
         check(&one_by_one(5, 40, ALTERNATING, |number| number == 3, 7), "nothing");
+        // The same data, however often it is lost, is one loss.
+        let (before, after) = one_by_one(5, 5, ALTERNATING, |number| number == 3, 7)
+            .split_once("14:40:01.028")
+            .map_or_else(|| panic!("the fourth segment"), |(before, after)| (before.to_owned(), after.to_owned()));
+        let data = after.lines().next().expect("a segment");
+        let again: String = (0..6).map(|n| format!("14:40:01.0{}{data}\n", 30 + 3 * n)).collect();
+        check(&format!("{before}14:40:01.028{data}\n{again}{}", after.split_once('\n').expect("more").1), "nothing");
     }
 
     #[test]
@@ -440,7 +454,7 @@ mod tests {
         }
         check(
             &out,
-            "18 of 66 packets with data above 576 bytes of IP (27.3 %) and 0 of 0 smaller ones were lost; 9 in the first half \
+            "18 of 66 packets with data above 576 bytes of IP (27.3 %) were lost; 9 in the first half \
              of the data, 9 in the second, 12 right behind another. They come in bursts (chance would show as much in less than \
              0.1 % of cases): a queue or a ring that overflows fits.",
         );
