@@ -50,7 +50,7 @@ fn summary(o: &Overview) -> Html {
 fn quality(o: &Overview) -> Html {
     html! {
         <section class="notes__quality">
-            <h3>{ t("quality") }</h3>
+            <h2>{ t("quality") }</h2>
             if o.quality.is_empty() {
                 <p><span class="sign is-fine" aria-hidden="true">{ "✓" }</span>{ " " }{ t("quality-good") }</p>
             } else {
