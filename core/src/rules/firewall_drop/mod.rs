@@ -80,7 +80,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     outcome.quiet = match (outcome.findings.is_empty(), invisible.is_empty()) {
         (true, true) => Some((
             Quiet::Clear,
-            format!("{}, and no packet was dropped while the log was written.", say::count(counted, "rule that drops")),
+            format!("{}, and no packet was dropped while the log was written.", say::count(counted, "dropping rule")),
         )),
         (true, false) => Some((
             Quiet::CannotTell,
@@ -159,7 +159,7 @@ interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
         check(
             "firewall_drop",
             &format!("{HOST}{TRIES}14:40:09 counters\n  firewall.rule.packets INPUT 1 7\n"),
-            "clear: 1 rule that drops, and no packet was dropped while the log was written.",
+            "clear: 1 dropping rule, and no packet was dropped while the log was written.",
         );
     }
 
