@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
@@ -17,13 +18,17 @@ pub struct Dropscope {
     child: Child,
     printed: Arc<Mutex<String>>,
     link: String,
+    /// Where it keeps captures: nothing of this machine is read or changed.
+    _data: TempDir,
 }
 
 impl Dropscope {
     /// Starts one that serves a page, and waits for the link it prints.
     pub async fn start(args: &[&str]) -> Result<Self> {
+        let data = TempDir::new().context("a folder for captures")?;
         let mut child = Command::new(binary()?)
             .args(args)
+            .env("DROPSCOPE_DATA", data.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -33,7 +38,7 @@ impl Dropscope {
         let printed = Arc::new(Mutex::new(String::new()));
         collect(child.stdout.take().context("no standard output")?, &printed);
         collect(child.stderr.take().context("no standard error")?, &printed);
-        let mut running = Self { child, printed, link: String::new() };
+        let mut running = Self { child, printed, link: String::new(), _data: data };
         running.link = crate::until("the page's link", async || Ok(link_in(&running.printed())))
             .await
             .with_context(|| format!("dropscope {} printed:\n{}", args.join(" "), running.printed()))?;
