@@ -88,8 +88,6 @@ impl Ready {
         browser: Browser,
         except: &[&str],
     ) -> Result<Self> {
-        let usual = || rights.person().and_then(Person::data_folder).map_or_else(serve::data_folder, Ok);
-        let data = settings.data.take().map_or_else(usual, Ok)?;
         let mut path = None;
         if let Some(output) = output {
             let absolute = std::path::absolute(output).with_context(|| format!("{} cannot be found", output.display()))?;
@@ -97,6 +95,9 @@ impl Ready {
             rights.will_write(absolute.parent().unwrap_or(Path::new("/")));
             path = Some(absolute);
         }
+        // Whose captures they will be is known only now.
+        let usual = || rights.person().and_then(Person::data_folder).map_or_else(serve::data_folder, Ok);
+        let data = settings.data.take().map_or_else(usual, Ok)?;
         rights.will_keep_captures(&data)?;
         let opened = plan.open(&rights)?;
         let own_place = path.map(|path| LogFile::create(&path, &rights).map(|log| (path, log))).transpose()?;

@@ -338,3 +338,27 @@ fn segments_where_only_root_gets_are_roots_and_a_folder_nobody_can_write_is_refu
     assert!(!success && said.contains("nor may root without its powers"), "{said}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing was begun");
 }
+
+#[test]
+fn beside_a_log_where_only_root_gets_captures_are_kept_in_roots_home() {
+    if !can_run("beside_a_log_where_only_root_gets_captures_are_kept_in_roots_home") {
+        return;
+    }
+    let scene = Scene::new("home");
+    let folder = scene.folder.path();
+    let closed = folder.join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    // The usual folder is nobody's, as a recording that nobody made leaves it: root without its powers does not get there.
+    let line = format!(
+        "mount -t tmpfs none /var/lib && install -d -m 700 -o {NOBODY} /var/lib/dropscope && mount -t tmpfs none ~root && \
+         unset DROPSCOPE_DATA && exec {0}/dropscope live -i lo -o {0}/closed/a.pcapng --user nobody --port 0 --no-browser",
+        folder.display()
+    );
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &scene.netns, "bash", "-c", &line]);
+    let mut live = Dropscope::start_by(&mut command, folder);
+    live.hear("http://");
+    assert!(live.end().success(), "{:?}", live.heard);
+    assert!(length(&closed.join("a.pcapng")) > 0);
+}

@@ -19,7 +19,7 @@ pub(crate) struct Person {
     pub(crate) name: String,
     uid: u32,
     gid: u32,
-    /// The home folder, of whoever called sudo: recordings go below it.
+    /// The home folder, of whoever called sudo and of root: recordings go below it.
     home: Option<PathBuf>,
     /// Whether this is who typed the command.
     pub(super) called_sudo: bool,
@@ -70,7 +70,8 @@ fn caller_of_sudo() -> Option<Person> {
 }
 
 impl Person {
-    /// Where recordings go that are given no place: below the home of whoever called sudo (XDG Base Directory Specification).
+    /// Where recordings go that are given no place: below the home of whoever called sudo, and of root where it stays root and
+    /// so has no power over what is usual, which another user may hold (XDG Base Directory Specification).
     pub(crate) fn data_folder(&self) -> Option<PathBuf> {
         Some(self.home.as_ref()?.join(".local/share/dropscope"))
     }
@@ -82,7 +83,8 @@ impl Person {
 
     /// Root, who keeps its own files but, without capabilities, no power over those of others.
     pub(super) fn root() -> Self {
-        Self { name: "root".into(), uid: 0, gid: 0, home: None, called_sudo: false }
+        let home = User::from_uid(Uid::from_raw(0)).ok().flatten().map(|user| user.dir);
+        Self { name: "root".into(), uid: 0, gid: 0, home, called_sudo: false }
     }
 
     /// Whether files could be made in `folder`.
