@@ -79,6 +79,8 @@ fn cells(row: &FlowRow) -> Html {
     let sum = |pair: [u64; 2]| pair[0].saturating_add(pair[1]);
     let retransmissions = sum(row.retransmissions.map(u64::from));
     let missing = sum(row.missing_bytes);
+    // One packet lasts no time, which is not the same as a conversation that was over at once.
+    let duration = row.span.filter(|_| sum(row.packets.map(u64::from)) > 1).map(|span| span.length());
     html! {
         <>
             <span role="gridcell" class="ends" title={format!("{} {} {} → {}", row.transport, row.stream, row.client, row.server)}>
@@ -88,7 +90,7 @@ fn cells(row: &FlowRow) -> Html {
             <span role="gridcell">{ &row.state }</span>
             { two(row.packets.map(|n| format::count(n.into()))) }
             { two(row.bytes.map(format::bytes)) }
-            <span role="gridcell" class="num">{ row.span.map(|s| s.length().to_string()).unwrap_or_else(|| "–".into()) }</span>
+            <span role="gridcell" class="num">{ format::length(duration) }</span>
             <span role="gridcell" class="num">{ format::length(row.rtt) }</span>
             <span role="gridcell" class={classes!("num", (retransmissions > 0).then_some("is-warning"))}>{ format::count(retransmissions) }</span>
             <span role="gridcell" class={classes!("num", (missing > 0).then_some("is-critical"))}>{ format::bytes(missing) }</span>

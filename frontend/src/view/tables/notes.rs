@@ -77,12 +77,17 @@ fn interfaces(o: &Overview) -> Html {
     }
 }
 
+/// A host and its namespace, once where they are called the same.
+fn place(host: &str, namespace: &str) -> String {
+    if host == namespace { host.to_owned() } else { format!("{host} · {namespace}") }
+}
+
 fn host(host: &dropscope_core::log::block::Host) -> Html {
     html! {
         <>
             { for host.namespaces.iter().map(|ns| html! {
                 <table class="table">
-                    <caption>{ format!("{} · {}", host.hostname, ns.name) }<small>{ format!("Linux {} {} · {} CPU · {}", host.kernel, host.machine, host.cpus, host.agent) }</small></caption>
+                    <caption>{ place(&host.hostname, &ns.name) }<small>{ format!("Linux {} {} · {} CPU · {}", host.kernel, host.machine, host.cpus, host.agent) }</small></caption>
                     <thead><tr><th>{ t("interface") }</th><th>{ t("kind") }</th><th class="num">{ "MTU" }</th><th>{ t("column-state") }</th><th>{ t("addresses") }</th><th>{ "MAC" }</th></tr></thead>
                     <tbody>
                         { for ns.interfaces.iter().map(|i| html! {
