@@ -33,15 +33,17 @@ pub fn Counters(props: &ViewProps) -> Html {
     };
     html! {
         <div class="view counters" data-view="counters" data-grid="" tabindex="-1">
-            <div class="view__bar">
-                if let Some(span) = span {
-                    <span class="num" title={format!("{} – {}", format::date_time(span.start, 3), format::date_time(span.end, 3))}>
-                        { format!("{} {} – {} ({})", t("counters-between"), format::time_of_day(span.start, 0), format::time_of_day(span.end, 0), span.length()) }
-                    </span>
-                }
-                <span class="view__spring" />
-                <button class="button is-small" aria-pressed={only_changed.to_string()} onclick={toggle}>{ t("only-changed") }</button>
-            </div>
+            if has_counters {
+                <div class="view__bar">
+                    if let Some(span) = span {
+                        <span class="num" title={format!("{} – {}", format::date_time(span.start, 3), format::date_time(span.end, 3))}>
+                            { format!("{} {} – {} ({})", t("counters-between"), format::time_of_day(span.start, 0), format::time_of_day(span.end, 0), span.length()) }
+                        </span>
+                    }
+                    <span class="view__spring" />
+                    <button class="button is-small" aria-pressed={only_changed.to_string()} onclick={toggle}>{ t("only-changed") }</button>
+                </div>
+            }
             <div class="view__scroll" tabindex="0">{ body }</div>
         </div>
     }
