@@ -83,3 +83,12 @@ fn packets_are_listed_with_a_trailer_that_counts_them() {
     assert_eq!((&trailer["packets"], &trailer["status"]), (&packets.len().into(), &"ok".into()));
     assert!(packets.iter().enumerate().all(|(at, packet)| packet["n"] == at + 1));
 }
+
+/// Who only looks at captures needs no libpcap. The dynamic linker lists what a program is linked with instead of starting it.
+#[test]
+fn libpcap_is_not_loaded_at_the_start() {
+    let listed = Command::new(env!("CARGO_BIN_EXE_dropscope")).env("LD_TRACE_LOADED_OBJECTS", "1").output().expect("it starts");
+    let libraries = String::from_utf8_lossy(&listed.stdout);
+    assert!(libraries.contains("libc"), "{libraries}");
+    assert!(!libraries.contains("libpcap"), "{libraries}");
+}

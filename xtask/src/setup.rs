@@ -9,7 +9,7 @@ use std::process::Command;
 /// The Trunk that works with Rust 1.95; later ones want a newer compiler.
 const TRUNK: &str = "0.21.14";
 
-/// A program or file that must be there, and the Debian package that brings it.
+/// A program that must be there, and the Debian package that brings it.
 struct Need {
     what: &'static str,
     package: &'static str,
@@ -19,10 +19,7 @@ const fn need(what: &'static str, package: &'static str) -> Need {
     Need { what, package }
 }
 
-/// Without these nothing can be built.
-const TO_BUILD: &[Need] = &[need("/usr/include/pcap/pcap.h", "libpcap-dev")];
-
-/// Without these some tests cannot run.
+/// Without these some tests cannot run. tcpdump brings libpcap, which captures need.
 const TO_TEST: &[Need] = &[
     need("chromium", "chromium"),
     need("chromedriver", "chromium-driver"),
@@ -42,14 +39,6 @@ const TO_TEST: &[Need] = &[
 
 /// Sets up what building needs. Returns the folders that come first on PATH when the page is built.
 pub(crate) fn for_build() -> Result<OsString> {
-    let missing = provide(TO_BUILD)?;
-    if let Some(need) = missing.first() {
-        bail!(
-            "{} is missing. On Debian or Ubuntu: sudo apt-get install {}; elsewhere the libpcap development package",
-            need.what,
-            need.package
-        );
-    }
     wasm_target()?;
     let trunk = trunk()?;
     let tools = build_tools()?;
@@ -60,7 +49,7 @@ pub(crate) fn for_build() -> Result<OsString> {
 
 /// Sets up what testing needs, too. Tests that miss a tool say so themselves and are skipped; under CI none may.
 pub(crate) fn for_tests() -> Result<OsString> {
-    let missing = provide(TO_TEST)?;
+    let missing = provide()?;
     for need in &missing {
         if shell::is_ci() {
             bail!("{} is missing (Debian package {}), and CI skips no test", need.what, need.package);
@@ -73,11 +62,10 @@ pub(crate) fn for_tests() -> Result<OsString> {
     for_build()
 }
 
-/// Installs what is missing where that is possible, and returns what still is.
-fn provide(needs: &'static [Need]) -> Result<Vec<&'static Need>> {
-    let is_there =
-        |need: &&Need| if need.what.starts_with('/') { Path::new(need.what).exists() } else { which(need.what).is_some() };
-    let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();
+/// Installs what tests miss where that is possible, and returns what still is.
+fn provide() -> Result<Vec<&'static Need>> {
+    let lacking = || TO_TEST.iter().filter(|need| which(need.what).is_none()).collect::<Vec<_>>();
+    let missing = lacking();
     if missing.is_empty() || which("apt-get").is_none() || shell::output("id", &["-u"]).as_deref() != Some("0\n") {
         return Ok(missing);
     }
@@ -87,7 +75,7 @@ fn provide(needs: &'static [Need]) -> Result<Vec<&'static Need>> {
         |args: &[&str]| shell::status(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(args));
     apt(&["update"])?;
     apt(&[&["install", "-y", "--no-install-recommends"][..], &packages].concat())?;
-    Ok(needs.iter().filter(|need| !is_there(need)).collect())
+    Ok(lacking())
 }
 
 fn wasm_target() -> Result<()> {

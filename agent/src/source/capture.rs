@@ -6,6 +6,7 @@
 //! that count is the only place where a packet can be lost.
 
 mod batch;
+mod libpcap;
 
 pub use batch::Batch;
 
@@ -14,6 +15,7 @@ use super::netns::{NetnsError, Target};
 use super::{Event, Pace, Sender};
 use batch::Pool;
 use dropscope_core::ids::NetnsId;
+use libpcap::{Handle, Options, Refusal, Stat};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -30,6 +32,8 @@ const LAST_BLOCK: Duration = Duration::from_millis(2 * BLOCK_TIMEOUT_MS as u64 +
 /// Packets that are taken from the ring at once. Each may be as long as the snaplen, so this bounds how far a batch grows beyond
 /// being full.
 const MOST_AT_ONCE: usize = 64;
+/// DLT_LINUX_SLL2.
+const LINUX_SLL2: i32 = 276;
 /// How often the capture's own counts are told.
 const STATISTICS_EVERY: Duration = Duration::from_secs(1);
 
@@ -96,7 +100,7 @@ pub struct Capture {
     pub snaplen: u32,
     /// The filter that is set; empty for none.
     pub filter: String,
-    handle: pcap::Capture<pcap::Active>,
+    handle: Handle,
     mac: Option<[u8; 6]>,
 }
 
@@ -159,38 +163,35 @@ impl Capture {
 
     fn open_here(id: u32, target: &Target, settings: &CaptureSettings) -> Result<Self, CaptureError> {
         let interface = settings.interface.as_str();
-        let refused = |error: pcap::Error| {
-            let (interface, netns, answer) = (interface.to_owned(), target.name.clone(), error.to_string());
-            if answer.contains("ermission") || answer.contains("not permitted") {
-                return CaptureError::Denied { interface, netns };
+        let refused = |refusal: Refusal| {
+            let (interface, netns) = (interface.to_owned(), target.name.clone());
+            match refusal {
+                Refusal::Denied => CaptureError::Denied { interface, netns },
+                refusal => CaptureError::Open { interface, netns, why: why_refused(&refusal) },
             }
-            CaptureError::Open { interface, netns, why: why_refused(&answer) }
         };
-        let mut handle = pcap::Capture::from_device(interface)
-            .map_err(refused)?
-            .snaplen(settings.snaplen.min(i32::MAX as u32) as i32)
-            .buffer_size(settings.ring_bytes.min(i32::MAX as u32) as i32)
-            .promisc(settings.promiscuous && interface != "any")
-            .timeout(BLOCK_TIMEOUT_MS)
-            .precision(pcap::Precision::Nano)
-            .open()
-            .map_err(refused)?;
+        let options = Options {
+            snaplen: settings.snaplen.min(i32::MAX as u32) as i32,
+            ring_bytes: settings.ring_bytes.min(i32::MAX as u32) as i32,
+            promiscuous: settings.promiscuous && interface != "any",
+            timeout_ms: BLOCK_TIMEOUT_MS,
+        };
+        let mut handle = Handle::open(interface, &options).map_err(refused)?;
         if interface == "any" {
             // SLL2 says which interface each packet was seen on; libpcap before 1.10 has only SLL.
-            let _ = handle.set_datalink(pcap::Linktype::LINUX_SLL2);
+            let _ = handle.set_datalink(LINUX_SLL2);
         }
         let filter = settings.whole_filter();
         if !filter.is_empty() {
-            let wrong = |error: pcap::Error| CaptureError::Filter { filter: filter.clone(), why: error.to_string() };
-            handle.filter(&filter, true).map_err(wrong)?;
+            let wrong = |refusal: Refusal| CaptureError::Filter { filter: filter.clone(), why: refusal.to_string() };
+            handle.set_filter(&filter).map_err(wrong)?;
         }
-        let handle = handle.setnonblock().map_err(refused)?;
         Ok(Self {
             id,
             netns: target.netns,
             ifindex: nix::net::if_::if_nametoindex(interface).unwrap_or(0),
             interface: interface.into(),
-            link_type: link_type_from_dlt(handle.get_datalink().0),
+            link_type: link_type_from_dlt(handle.datalink()),
             snaplen: settings.snaplen,
             filter,
             mac: mac_of(interface),
@@ -254,7 +255,7 @@ impl Capture {
         loop {
             let batch = &mut onward.batch;
             let before = batch.len();
-            let read = self.handle.dispatch(Some(MOST_AT_ONCE), |packet| batch.push(&packet, mac.as_ref()));
+            let read = self.handle.dispatch(MOST_AT_ONCE, |packet| batch.push(packet, mac.as_ref()));
             let taken = batch.len() - before;
             counted.delivered += taken as u64;
             if batch.is_full() && onward.send().is_break() {
@@ -337,7 +338,7 @@ struct Counted {
 }
 
 impl Counted {
-    fn with(&mut self, stat: &pcap::Stat, capture: u32) -> CaptureStatistics {
+    fn with(&mut self, stat: &Stat, capture: u32) -> CaptureStatistics {
         let widen = |wide: &mut u64, narrow: u32| *wide += u64::from(narrow.wrapping_sub(*wide as u32));
         widen(&mut self.received, stat.received);
         widen(&mut self.dropped, stat.dropped);
@@ -361,13 +362,13 @@ fn link_type_from_dlt(dlt: i32) -> u32 {
     }
 }
 
-fn why_refused(answer: &str) -> String {
-    match nix::net::if_::if_nameindex() {
-        Ok(there) if answer.contains("No such device") || answer.contains("doesn't exist") => {
+fn why_refused(refusal: &Refusal) -> String {
+    match (refusal, nix::net::if_::if_nameindex()) {
+        (Refusal::NoSuchDevice, Ok(there)) => {
             let names: Vec<_> = there.iter().map(|one| one.name().to_string_lossy().into_owned()).collect();
             format!("there is no such interface; there are {} and any", names.join(", "))
         }
-        _ => answer.into(),
+        _ => refusal.to_string(),
     }
 }
 
@@ -397,7 +398,7 @@ mod tests {
     #[test]
     fn counts_go_on_when_libpcaps_wrap() {
         let mut counted = Counted::default();
-        let stat = |received| pcap::Stat { received, dropped: 0, if_dropped: 0 };
+        let stat = |received| Stat { received, dropped: 0, if_dropped: 0 };
         assert_eq!(counted.with(&stat(u32::MAX), 0).received, u64::from(u32::MAX));
         assert_eq!(counted.with(&stat(4), 0).received, (1 << 32) + 4);
     }

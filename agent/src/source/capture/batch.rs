@@ -1,6 +1,7 @@
 //! Packets on their way to the recorder: already the blocks they will be in the log, encoded once, straight from the kernel's
 //! ring. Batches are used again, so that a steady capture allocates nothing.
 
+use super::libpcap::Packet;
 use dropscope_core::ids::InterfaceId;
 use dropscope_core::log::{PacketToWrite, add_drop_count, append_packet};
 use dropscope_core::time::Timestamp;
@@ -49,14 +50,12 @@ impl Batch {
         self.blocks.len() >= Self::FULL
     }
 
-    /// Takes a packet from libpcap, opened with nanosecond precision: `tv_usec` then holds nanoseconds. `mac` is the
-    /// interface's own address, which tells the direction of an Ethernet frame.
-    pub(super) fn push(&mut self, packet: &pcap::Packet<'_>, mac: Option<&[u8; 6]>) {
-        let pcap::PacketHeader { ts, len, .. } = *packet.header;
+    /// Takes a packet. `mac` is the interface's own address, which tells the direction of an Ethernet frame.
+    pub(super) fn push(&mut self, packet: Packet<'_>, mac: Option<&[u8; 6]>) {
         let packet = PacketToWrite {
             interface: InterfaceId(self.capture),
-            time: Timestamp::from_nanos(ts.tv_sec * 1_000_000_000 + ts.tv_usec),
-            wire_len: len,
+            time: Timestamp::from_nanos(packet.at_ns),
+            wire_len: packet.wire_len,
             data: packet.data,
             flags: mac.and_then(|mac| direction_of(packet.data, mac)).map(|direction| direction as u32),
             drop_count: None,
@@ -160,9 +159,7 @@ mod tests {
     fn batch(pool: &Pool, packets: &[(i64, &[u8])]) -> Batch {
         let mut batch = pool.take(0);
         for (second, data) in packets {
-            let ts = libc::timeval { tv_sec: *second, tv_usec: 999_999_999 };
-            let header = pcap::PacketHeader { ts, caplen: data.len() as u32, len: 60 };
-            batch.push(&pcap::Packet::new(&header, data), None);
+            batch.push(Packet { at_ns: *second * 1_000_000_000 + 999_999_999, wire_len: 60, data }, None);
         }
         batch
     }
