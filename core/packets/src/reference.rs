@@ -4,7 +4,7 @@
 //! so that the page needs not bring along what reads scripts and writes logs.
 
 use crate::log::record::{Interface, Section, Watched};
-use crate::log::{Encoder, PacketToWrite};
+use crate::log::{Encoder, OURS, PacketToWrite};
 use crate::script::{Script, Scripted};
 
 /// The case as text: a script (see [`crate::script`]).
@@ -12,6 +12,21 @@ pub const SCRIPT: &str = include_str!("reference/loss.txt");
 
 /// What [`log`] gives. A test holds them together; `dropscope reference -o core/packets/src/reference/loss.pcapng` writes it anew.
 pub const LOG: &[u8] = include_bytes!("reference/loss.pcapng");
+
+/// [`LOG`] without records of our own: the packets alone, as any program records them.
+pub fn capture() -> Vec<u8> {
+    let mut capture = Vec::new();
+    let mut rest = LOG;
+    while let [a, b, c, d, e, f, g, h, ..] = *rest {
+        let length = u32::from_le_bytes([e, f, g, h]) as usize;
+        let Some((block, after)) = rest.split_at_checked(length) else { break };
+        if u32::from_le_bytes([a, b, c, d]) != OURS {
+            capture.extend_from_slice(block);
+        }
+        rest = after;
+    }
+    capture
+}
 
 /// The case as a log, made from its text.
 ///

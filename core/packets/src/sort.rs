@@ -5,6 +5,7 @@
 //! made anew. A comparison costs an indirect call more, so what has many thousands of rows sorts itself.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// Sorts as `[T]::sort_by_key` does: equal rows keep their order.
 pub fn by_key<T, K: Ord>(rows: &mut [T], key: impl Fn(&T) -> K) {
@@ -26,6 +27,13 @@ pub fn by<T>(rows: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
         }
         from[at] = at;
     }
+}
+
+/// A set of these, as `collect` makes it; but that sorts first, with a copy of the algorithm for each type.
+pub fn set<T: Ord>(items: impl IntoIterator<Item = T>) -> BTreeSet<T> {
+    let mut set = BTreeSet::new();
+    set.extend(items);
+    set
 }
 
 /// The one copy.

@@ -2,16 +2,16 @@
 
 use super::course::{self, Courses};
 use super::offload::Offload;
-use super::scan::Scans;
+use super::scan::{Scans, Selected};
 use super::{
-    Answer, Batch, ByteSource, Findings, Overview, Progress, Query, counters, drops, flows, help, ladder, locate, overview,
-    packet, quality, rows, tracks,
+    Answer, Batch, ByteSource, Findings, Overview, Progress, Query, Selection, counters, drops, flows, help, ladder, locate,
+    overview, packet, quality, rows, tracks,
 };
 use crate::filter::Named;
 use crate::finding::{Finding, Severity};
 use crate::log::Decoder;
 use crate::log::record::End;
-use crate::recording::Recording;
+use crate::recording::{Recording, Witness};
 use crate::rules::{self, Judgement, View};
 use crate::store::Row;
 use crate::time::Timestamp;
@@ -20,8 +20,10 @@ use crate::time::Timestamp;
 ///
 /// Bytes go in by [`push`](Engine::push) in the order of the file, cut anywhere; what is known in the end does not depend on
 /// how they were cut. The packets themselves are not kept: a question that needs one reads it again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Engine {
+    /// How it reads and judges.
+    ways: &'static Ways,
     decoder: Decoder,
     recording: Recording,
     /// What is remarkable about single packets.
@@ -39,6 +41,17 @@ pub struct Engine {
     ended: bool,
     end: Option<End>,
 }
+
+/// How an engine reads and judges: logs with records of our own, or what any program records.
+#[derive(Debug)]
+struct Ways {
+    read: fn(&mut Recording, &mut Decoder, &[u8], &mut dyn Witness),
+    finish: fn(&mut Recording, &mut Decoder, &mut dyn Witness) -> Option<End>,
+    judge: fn(&View<'_>) -> Judgement,
+}
+
+const LOGS: Ways = Ways { read: Recording::read::<true>, finish: Recording::finish::<true>, judge: rules::judge };
+const CAPTURES: Ways = Ways { read: Recording::read::<false>, finish: Recording::finish::<false>, judge: rules::judge_capture };
 
 /// Everything that is known at one moment.
 #[derive(Clone, Copy)]
@@ -64,15 +77,53 @@ impl Knowledge<'_> {
     }
 }
 
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Engine {
     /// An engine that has read nothing.
     pub fn new() -> Self {
-        Self::default()
+        Self { ways: &LOGS, ..Self::for_captures() }
+    }
+
+    /// One that reads what any program records; before a record of our own it [waits](Self::waits) until it
+    /// [learns](Self::learn). A program that names no other has no code for what our records say.
+    pub fn for_captures() -> Self {
+        Self {
+            ways: &CAPTURES,
+            decoder: Decoder::default(),
+            recording: Recording::default(),
+            passing: quality::Passing::default(),
+            scans: Scans::default(),
+            courses: Courses::default(),
+            judgement: Judgement::default(),
+            named: Named::default(),
+            sums: quality::Sums::default(),
+            offload: Offload::default(),
+            judged: 0,
+            revision: 0,
+            bytes_read: 0,
+            ended: false,
+            end: None,
+        }
+    }
+
+    /// Reads records of our own from now on, and judges the hosts they are about; the next bytes, or none, let it go on.
+    pub fn learn(&mut self) {
+        self.ways = &LOGS;
+    }
+
+    /// Whether it cannot go on without [`learn`](Self::learn).
+    pub fn waits(&self) -> bool {
+        self.decoder.waits()
     }
 
     /// Takes the next bytes of the log, uncompressed.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.recording.read(&mut self.decoder, bytes, &mut self.passing);
+        (self.ways.read)(&mut self.recording, &mut self.decoder, bytes, &mut self.passing);
         self.bytes_read = self.decoder.bytes_read();
         self.end = self.decoder.end().cloned();
         self.revision += 1;
@@ -94,7 +145,7 @@ impl Engine {
 
     /// Says that no more bytes will come: the rules run over all there is, and a broken end is told.
     pub fn finish(&mut self) {
-        self.end = self.recording.finish(&mut self.decoder, &mut self.passing);
+        self.end = (self.ways.finish)(&mut self.recording, &mut self.decoder, &mut self.passing);
         self.ended = true;
         self.judge();
     }
@@ -135,27 +186,60 @@ impl Engine {
 
     /// Answers a question. `source` reads packets again.
     pub fn ask(&mut self, query: &Query, source: &mut dyn ByteSource) -> Answer {
-        let mut scans = std::mem::take(&mut self.scans);
-        let mut courses = std::mem::take(&mut self.courses);
+        self.ask_first(query, source).unwrap_or_else(|| self.ask_further(query, source))
+    }
+
+    /// Answers a question if it is one of those that show a log for the first time: what is in it, the findings and where they
+    /// lie, its packets and its timeline without a filter. `None` for others, which are for
+    /// [`ask_further`](Engine::ask_further): a page can show findings before it has the code of that.
+    pub fn ask_first(&mut self, query: &Query, source: &mut dyn ByteSource) -> Option<Answer> {
         let progress = || self.progress();
         let known = &self.knowledge(&progress);
-        let answer = match query {
+        Some(match query {
             Query::Overview => Answer::Overview(overview::overview(known)),
             Query::Findings => Answer::Findings(Findings {
                 revision: self.revision,
                 findings: self.judgement.findings.clone(),
                 checked: self.judgement.checked.clone(),
             }),
-            Query::Packets { selection, rows, locate } => rows::packets(known, &mut scans, selection, *rows, *locate, source),
+            Query::Packets { selection, rows, locate } if selection.is_of_time() => {
+                rows::packets(known, Selected::within(known, selection.span), *rows, *locate, source)
+            }
+            Query::Timeline { span, columns, filter } if filter.trim().is_empty() => {
+                tracks::timeline(known, *span, *columns, None)
+            }
+            Query::Locate { anchor } => locate::locate(known, anchor),
+            _ => return None,
+        })
+    }
+
+    /// Answers any other question.
+    pub fn ask_further(&mut self, query: &Query, source: &mut dyn ByteSource) -> Answer {
+        let mut scans = std::mem::take(&mut self.scans);
+        let mut courses = std::mem::take(&mut self.courses);
+        let progress = || self.progress();
+        let known = &self.knowledge(&progress);
+        let answer = match query {
+            Query::Packets { selection: Selection { filter, span, flow }, rows, locate } => {
+                match scans.select(known, filter, *flow, *span, source) {
+                    Ok(selected) => rows::packets(known, selected, *rows, *locate, source),
+                    Err(error) => rows::refused(known, help::shown(filter, &error)),
+                }
+            }
             Query::Packet { no } => packet::packet(known, *no, source),
             Query::Flows { rows, sort, span } => Answer::Flows(flows::flows(known, *rows, *sort, *span)),
             Query::Ladder { flow, rows } => ladder::ladder(known, &mut scans, *flow, *rows, source),
             Query::Course { flow, span, columns } => course::course(known, &mut courses, *flow, *span, *columns, source),
-            Query::Timeline { span, columns, filter } => tracks::timeline(known, &mut scans, *span, *columns, filter, source),
+            Query::Timeline { span, columns, filter } => {
+                let selected = scans.select(known, filter, None, span.or(self.recording.span), source);
+                tracks::timeline(known, *span, *columns, Some(selected.map_err(|error| help::shown(filter, &error))))
+            }
             Query::Counters { span } => Answer::Counters(counters::tables(known, *span)),
             Query::Drops { span, rows } => Answer::Drops(drops::rows(known, *span, *rows, source)),
-            Query::Locate { anchor } => locate::locate(known, anchor),
             Query::FilterHelp { filter, cursor } => Answer::FilterHelp(help::help(filter, *cursor)),
+            Query::Overview | Query::Findings | Query::Locate { .. } => {
+                Answer::Refused { why: "This is a question to ask first.".into() }
+            }
         };
         self.scans = scans;
         self.courses = courses;
@@ -182,7 +266,7 @@ impl Engine {
         let recording = &mut self.recording;
         recording.drops.join(recording.flows.iter());
         let watermark = recording.span.map_or(Timestamp::MIN, |span| span.end);
-        self.judgement = rules::judge(&View {
+        self.judgement = (self.ways.judge)(&View {
             flows: &recording.flows,
             counters: &recording.counters,
             drops: recording.drops.kept(),

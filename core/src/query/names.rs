@@ -5,6 +5,7 @@ use crate::anchor::Place;
 use crate::counters::Series;
 use crate::ids::{CounterId, NetnsId};
 use crate::log::block::{Chain, CounterKind, FirewallRule, Unit, Verdict};
+use crate::sort;
 use crate::time::{Span, Timestamp};
 use std::collections::BTreeSet;
 
@@ -115,12 +116,10 @@ impl Knowledge<'_> {
             .findings
             .iter()
             .flat_map(|finding| finding.evidence.iter().chain(finding.reasons.iter().flat_map(|reason| &reason.anchors)));
-        anchors
-            .filter_map(|anchor| match anchor.place {
-                Place::Counter { counter, .. } => Some(counter),
-                _ => None,
-            })
-            .collect()
+        sort::set(anchors.filter_map(|anchor| match anchor.place {
+            Place::Counter { counter, .. } => Some(counter),
+            _ => None,
+        }))
     }
 }
 

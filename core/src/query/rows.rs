@@ -3,8 +3,8 @@
 use super::chips::chips;
 use super::engine::Knowledge;
 use super::reader::{ByteSource, Reader, dissected};
-use super::scan::Scans;
-use super::{Answer, FilterError, PacketRow, PacketRows, Rows, Selection, help};
+use super::scan::Selected;
+use super::{Answer, FilterError, PacketRow, PacketRows, Rows};
 use crate::dissect::{self, Arp, Packet, Relative};
 use crate::flow::Endpoint;
 use crate::ids::{Direction, PacketNo};
@@ -16,24 +16,11 @@ pub(super) const MOST_ROWS: u32 = 1_000;
 /// Answers `Query::Packets`.
 pub(super) fn packets(
     known: &Knowledge<'_>,
-    scans: &mut Scans,
-    selection: &Selection,
+    selected: Selected<'_>,
     rows: Rows,
     locate: Option<PacketNo>,
     source: &mut dyn ByteSource,
 ) -> Answer {
-    let selected = match scans.select(known, &selection.filter, selection.flow, selection.span, source) {
-        Ok(selected) => selected,
-        Err(error) => {
-            let filter_error: Option<FilterError> = Some(help::shown(&selection.filter, &error));
-            return Answer::Packets(PacketRows {
-                revision: known.revision,
-                complete: true,
-                filter_error,
-                ..PacketRows::default()
-            });
-        }
-    };
     let mut reader = Reader::new(source, known.bytes_read);
     let wanted = selected.from(rows.first).take(rows.count.min(MOST_ROWS) as usize);
     Answer::Packets(PacketRows {
@@ -45,6 +32,11 @@ pub(super) fn packets(
         located: locate.map(|no| selected.row_of(no)),
         filter_error: None,
     })
+}
+
+/// Answers `Query::Packets` with a filter that cannot be understood.
+pub(super) fn refused(known: &Knowledge<'_>, error: FilterError) -> Answer {
+    Answer::Packets(PacketRows { revision: known.revision, complete: true, filter_error: Some(error), ..PacketRows::default() })
 }
 
 /// One row. Where the packet cannot be read again, the columns are shown and the reason stands in its place.

@@ -70,12 +70,7 @@ impl Scans {
         span: Option<Span>,
         source: &mut dyn ByteSource,
     ) -> Result<Selected<'_>, Error> {
-        let store = &known.recording.store;
-        let everything = 0..store.len() as usize;
-        let mut ranges = match span {
-            None => vec![everything],
-            Some(span) => ranges(store, span),
-        };
+        let mut ranges = Selected::within(known, span).ranges;
         if let Some(flow) = flow.and_then(|flow| known.recording.flows.get(flow)) {
             let whole = flow.first.no.0 as usize - 1..flow.last.no.0 as usize;
             ranges = ranges.into_iter().map(|range| range.start.max(whole.start)..range.end.min(whole.end)).collect();
@@ -194,6 +189,13 @@ impl<'a> Knowledge<'a> {
 }
 
 impl Selected<'_> {
+    /// All packets that lie in `span`.
+    pub(super) fn within(known: &Knowledge<'_>, span: Option<Span>) -> Self {
+        let store = &known.recording.store;
+        let everything = 0..store.len() as usize;
+        Self { ranges: span.map_or_else(|| vec![everything], |span| ranges(store, span)), passes: None, complete: true }
+    }
+
     /// How many packets there are.
     pub(super) fn total(&self) -> u32 {
         self.ranges.iter().map(|range| self.count(range)).sum()

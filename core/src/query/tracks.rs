@@ -1,9 +1,8 @@
 //! The timeline: tracks over one axis of time.
 
 use super::engine::Knowledge;
-use super::reader::ByteSource;
-use super::scan::Scans;
-use super::{Answer, FindingSpan, Tick, Timeline, Track, TrackMarks, drops, help};
+use super::scan::Selected;
+use super::{Answer, FilterError, FindingSpan, Tick, Timeline, Track, TrackMarks, drops};
 use crate::counters::Series;
 use crate::ids::{CounterId, PacketNo};
 use crate::log::block::{CounterKind, KernelDrop};
@@ -23,14 +22,12 @@ const MOST_REASONS: usize = 8;
 /// Staircase points a column.
 const STEPS_A_COLUMN: usize = 4;
 
-/// Answers `Query::Timeline`.
+/// Answers `Query::Timeline`; `selected` are the packets a filter leaves, or why there are none.
 pub(super) fn timeline(
     known: &Knowledge<'_>,
-    scans: &mut Scans,
     span: Option<Span>,
     columns: u32,
-    filter: &str,
-    source: &mut dyn ByteSource,
+    selected: Option<Result<Selected<'_>, FilterError>>,
 ) -> Answer {
     let recording = known.recording;
     let whole = recording.span;
@@ -40,18 +37,15 @@ pub(super) fn timeline(
     let columns = columns.clamp(1, MOST_COLUMNS) as usize;
     let mut complete = true;
     let mut filter_error = None;
-    let histogram = if filter.trim().is_empty() {
-        Histogram::of_all(&recording.store, span, columns)
-    } else {
-        match scans.select(known, filter, None, Some(span), source) {
-            Ok(selected) => {
-                complete = selected.complete;
-                Histogram::of_some(&recording.store, span, columns, selected.from(0).map(|no| no.0 as usize - 1))
-            }
-            Err(error) => {
-                filter_error = Some(help::shown(filter, &error));
-                Histogram::of_some(&recording.store, span, columns, std::iter::empty())
-            }
+    let histogram = match selected {
+        None => Histogram::of_all(&recording.store, span, columns),
+        Some(Ok(selected)) => {
+            complete = selected.complete;
+            Histogram::of_some(&recording.store, span, columns, selected.from(0).map(|no| no.0 as usize - 1))
+        }
+        Some(Err(error)) => {
+            filter_error = Some(error);
+            Histogram::of_some(&recording.store, span, columns, std::iter::empty())
         }
     };
     let scale = Scale::new(span, columns * SLICES);

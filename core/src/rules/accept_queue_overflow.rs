@@ -22,11 +22,13 @@ use crate::time::Nanos;
 use std::collections::BTreeMap;
 
 const SLUG: &str = "accept_queue_overflow";
+/// What it says where no host says anything.
+pub(super) const UNRECORDED: &str = "TcpExtListenOverflows was not recorded.";
 
 /// Judges each namespace.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let Some(whole) = host::recorded(view) else {
-        return Outcome::cannot_tell("TcpExtListenOverflows was not recorded.");
+        return Outcome::cannot_tell(UNRECORDED);
     };
     let mut outcome = Outcome::default();
     let mut looked = 0;
@@ -108,7 +110,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     }
     if outcome.findings.is_empty() {
         return match looked {
-            0 => Outcome::cannot_tell("TcpExtListenOverflows was not recorded."),
+            0 => Outcome::cannot_tell(UNRECORDED),
             _ => Outcome::clear("TcpExtListenOverflows and TcpExtListenDrops did not rise."),
         };
     }

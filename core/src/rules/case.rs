@@ -1,6 +1,6 @@
 //! Cases of the rules: a script in, findings as text out. The script goes the whole way: encoded as a log, decoded, dissected.
 
-use super::{Judgement, View, judge};
+use super::{Judgement, View, judge, judge_capture};
 use crate::counters::Counters;
 use crate::dissect::dissect;
 use crate::finding::Quiet;
@@ -50,7 +50,7 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
         }
         _ => {}
     });
-    judge(&View {
+    let view = View {
         flows: &flows,
         counters: &counters,
         drops: &drops,
@@ -58,7 +58,12 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
         marks: &marks,
         watermark,
         capture_lost,
-    })
+    };
+    let judgement = judge(&view);
+    if counters.namespaces().next().is_none() && drops.is_empty() && counters.rule_sets().next().is_none() {
+        assert_eq!(judgement, judge_capture(&view), "a log without hosts says the same without what judges hosts");
+    }
+    judgement
 }
 
 /// What some rules say about a script, as text: findings, and what was checked.

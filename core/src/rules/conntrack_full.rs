@@ -21,6 +21,8 @@ use crate::log::block::Namespace;
 use crate::time::{Nanos, Span};
 
 const SLUG: &str = "conntrack_full";
+/// What it says where no host says anything.
+pub(super) const UNRECORDED: &str = "No counters of connection tracking were recorded.";
 
 /// One table over the time of the log.
 struct Table<'a> {
@@ -38,7 +40,7 @@ struct Table<'a> {
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let tables: Vec<Table<'_>> = view.counters.namespaces().filter_map(|namespace| Table::of(view, namespace)).collect();
     if tables.is_empty() {
-        return Outcome::cannot_tell("No counters of connection tracking were recorded.");
+        return Outcome::cannot_tell(UNRECORDED);
     }
     let mut outcome = Outcome::default();
     for table in tables.iter().filter(|table| table.is_full()) {

@@ -32,7 +32,7 @@ impl Group<'_> {
 
     /// `10.0.0.2`, or `12 clients`.
     pub(super) fn clients(&self) -> String {
-        let clients: BTreeSet<IpAddr> = self.flows.iter().map(|flow| flow.client.address).collect();
+        let clients = sort::set(self.flows.iter().map(|flow| flow.client.address));
         match clients.first() {
             Some(only) if clients.len() == 1 => only.to_string(),
             _ => super::say::count(clients.len() as u64, "client"),

@@ -18,6 +18,8 @@ use crate::finding::{Confidence, Severity, Subject};
 use crate::time::Span;
 
 const SLUG: &str = "interface_drops";
+/// What it says where no host says anything.
+pub(super) const UNRECORDED: &str = "No interface counters were recorded.";
 
 /// Counter, what people call it, and what its rising means.
 const COUNTERS: &[(&str, &str, &str)] = &[
@@ -42,7 +44,7 @@ const NOISE: u64 = 10;
 /// Judges each interface.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let Some(whole) = host::recorded(view) else {
-        return Outcome::cannot_tell("No interface counters were recorded.");
+        return Outcome::cannot_tell(UNRECORDED);
     };
     let mut outcome = Outcome::default();
     let (mut looked, mut quiet) = (0u64, Vec::new());
@@ -73,7 +75,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         let why = format!("No drop and no error on {} while the log was written.", say::list(&quiet, 4));
         outcome.quiet = Some((crate::finding::Quiet::Clear, why));
     } else if looked == 0 && outcome.findings.is_empty() && explained.interfaces.is_empty() {
-        return Outcome::cannot_tell("No interface counters were recorded.");
+        return Outcome::cannot_tell(UNRECORDED);
     }
     outcome
 }

@@ -121,8 +121,8 @@ fn usual(mtu: u32) -> &'static str {
 fn finding(router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
     let first = &met[0];
     let errors = || met.iter().flat_map(|met| met.errors.iter().copied());
-    let senders: BTreeSet<IpAddr> = met.iter().map(|met| met.flow.sender(met.direction).address).collect();
-    let targets: BTreeSet<IpAddr> = met.iter().map(|met| met.flow.sender(met.direction.reverse()).address).collect();
+    let senders = sort::set(met.iter().map(|met| met.flow.sender(met.direction).address));
+    let targets = sort::set(met.iter().map(|met| met.flow.sender(met.direction.reverse()).address));
     let hosts = |set: &BTreeSet<IpAddr>| match set.first() {
         Some(only) if set.len() == 1 => only.to_string(),
         _ => say::count(set.len() as u64, "host"),

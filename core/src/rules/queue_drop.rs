@@ -19,11 +19,13 @@ use crate::flow::Flow;
 use crate::ids::{FlowId, NetnsId};
 
 const SLUG: &str = "queue_drop";
+/// What it says where no host says anything.
+pub(super) const UNRECORDED: &str = "No queueing disciplines were recorded.";
 
 /// Judges each qdisc whose drops were recorded.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let Some(whole) = host::recorded(view) else {
-        return Outcome::cannot_tell("No queueing disciplines were recorded.");
+        return Outcome::cannot_tell(UNRECORDED);
     };
     let mut outcome = Outcome::default();
     let mut looked = 0u64;
@@ -121,7 +123,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     }
     if outcome.findings.is_empty() {
         return match looked {
-            0 => Outcome::cannot_tell("No queueing disciplines were recorded."),
+            0 => Outcome::cannot_tell(UNRECORDED),
             n => Outcome::clear(format!("{} dropped nothing.", say::count(n, "queue"))),
         };
     }

@@ -19,11 +19,13 @@ use crate::ids::{Direction, DropNo, NetnsId};
 use std::collections::BTreeMap;
 
 const SLUG: &str = "udp_receive_buffer";
+/// What it says where no host says anything.
+pub(super) const UNRECORDED: &str = "UdpRcvbufErrors was not recorded.";
 
 /// Judges each namespace.
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     let Some(whole) = host::recorded(view) else {
-        return Outcome::cannot_tell("UdpRcvbufErrors was not recorded.");
+        return Outcome::cannot_tell(UNRECORDED);
     };
     let mut outcome = Outcome::default();
     let mut looked = 0;
@@ -111,7 +113,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     }
     if outcome.findings.is_empty() {
         return match looked {
-            0 => Outcome::cannot_tell("UdpRcvbufErrors was not recorded."),
+            0 => Outcome::cannot_tell(UNRECORDED),
             _ => Outcome::clear("UdpRcvbufErrors did not rise."),
         };
     }

@@ -7,6 +7,7 @@ use dropscope_core::anchor::{Anchor, Place};
 use dropscope_core::finding::{Finding, Picture, Subject};
 use dropscope_core::ids::{FlowId, PacketNo};
 use dropscope_core::query::Located;
+use dropscope_core::sort;
 use dropscope_core::time::{Nanos, Span};
 use std::rc::Rc;
 
@@ -274,7 +275,7 @@ pub fn lit_packets(finding: Option<&Finding>) -> Rc<[PacketNo]> {
             _ => None,
         })
         .collect();
-    lit.sort_unstable();
+    sort::by_key(&mut lit, |no| *no);
     lit.dedup();
     lit.into()
 }

@@ -3,7 +3,6 @@
 use crate::browser::{theme, window};
 use crate::view::timeline::paint::{DrawOp, INKS, Ink};
 use gloo::events::EventListener;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
@@ -12,18 +11,18 @@ use yew::prelude::*;
 
 /// The colours of the inks in the theme that is on.
 #[derive(Clone, Debug)]
-pub struct Palette(Rc<BTreeMap<Ink, String>>);
+pub struct Palette(Rc<[(Ink, String)]>);
 
 impl Palette {
     /// Reads the colours from the style sheet.
     pub fn read() -> Self {
         let names: Vec<&'static str> = INKS.iter().map(|(_, name)| *name).collect();
         let colours = theme::colours(&names);
-        Self(Rc::new(INKS.iter().filter_map(|(ink, name)| Some((*ink, colours.get(name)?.clone()))).collect()))
+        Self(INKS.iter().filter_map(|(ink, name)| Some((*ink, colours.get(name)?.clone()))).collect())
     }
 
     fn of(&self, ink: Ink) -> &str {
-        self.0.get(&ink).map_or("gray", String::as_str)
+        self.0.iter().find(|(known, _)| *known == ink).map_or("gray", |(_, colour)| colour)
     }
 }
 

@@ -4,7 +4,9 @@
 //! that scrubbing never builds a queue. Answers of an older session or an older question are dropped.
 
 use super::message::{Opening, ToPage, ToWorker, pack, unpack};
+use crate::parts;
 use dropscope_core::query::{Answer, Query};
+use dropscope_core::sort;
 use gloo::events::EventListener;
 use js_sys::{Object, Reflect};
 use std::cell::{Cell, RefCell};
@@ -184,7 +186,7 @@ impl Bridge {
 
     fn send_outbox(&self) {
         let mut questions = self.outbox.take();
-        questions.sort_by_key(|(.., query)| rank(query));
+        sort::by_key(&mut questions, |(.., query)| rank(query));
         for (slot, number, query) in questions {
             self.send(ToWorker::Ask { session: self.session.get(), slot, number, query }, None);
         }
@@ -201,6 +203,20 @@ impl Bridge {
             self.ask(slot, query);
         }
         callback(Rc::new(answer));
+    }
+
+    /// Reads an answer for which code may have to be loaded first.
+    fn read(self: &Rc<Self>, session: u32, slot: u32, number: u32, bytes: Vec<u8>) {
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            let answer = match parts::VIEWS.load().await {
+                Ok(views) => (views.read)(&bytes).unwrap_or_else(|why| Answer::Refused { why }),
+                Err(unloaded) => Answer::Refused { why: unloaded.to_string() },
+            };
+            if let Some(bridge) = weak.upgrade().filter(|bridge| bridge.session.get() == session) {
+                bridge.answered(slot, number, answer);
+            }
+        });
     }
 
     /// What was asked of the old session will not be answered.
@@ -226,8 +242,12 @@ impl Bridge {
             }
             ToPage::Panicked { why } => self.died(why),
             ToPage::Answer { session, slot, number, answer } => {
-                if session == self.session.get() {
-                    self.answered(slot, number, answer);
+                if session != self.session.get() {
+                    return;
+                }
+                match answer.answer() {
+                    Ok(answer) => self.answered(slot, number, answer),
+                    Err(bytes) => self.read(session, slot, number, bytes),
                 }
             }
             ToPage::Progress { session, .. } | ToPage::Link { session, .. } | ToPage::Trouble { session, .. } => {

@@ -16,6 +16,7 @@ mod unpack;
 
 pub use decode::Decoder;
 pub use encode::{Encoder, PacketToWrite, TooLong, add_drop_count, append_packet};
+pub(crate) use pcapng::OURS;
 pub use unpack::{UnpackError, Unpacker};
 
 /// The longest block that is read or written, in bytes: Wireshark's bound (`MAX_BLOCK_SIZE` in wiretap/pcapng.c), so that a

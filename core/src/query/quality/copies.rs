@@ -4,6 +4,7 @@
 use super::super::engine::Knowledge;
 use crate::flow::Flow;
 use crate::rules::say;
+use crate::sort;
 use crate::store::Row;
 use crate::time::Nanos;
 use std::collections::BTreeMap;
@@ -86,7 +87,7 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
         return Vec::new();
     }
     let mut gaps = passing.gaps.clone();
-    gaps.sort_unstable();
+    sort::by_key(&mut gaps, |gap| *gap);
     let nanos = |gap: Option<&u32>| Nanos::new(gap.copied().unwrap_or(0).into());
     let (usual, longest) = (nanos(gaps.get(gaps.len() / 2)), nanos(gaps.last()));
     let apart = if usual == longest { format!("{usual} later") } else { format!("mostly {usual}, at most {longest} later") };

@@ -35,6 +35,8 @@ use missing::Missing;
 use weighed::{Weighed, dropped_by_netfilter};
 
 const SLUG: &str = "firewall_drop";
+/// What it says where no host says anything.
+pub(super) const UNRECORDED: &str = "No firewall rules were recorded.";
 
 /// Of more rules that dropped, only the ones with most hits are told one by one.
 const MOST_FINDINGS: usize = 12;
@@ -47,7 +49,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         return if view.counters.rule_sets().next().is_some() {
             Outcome::clear("The firewall has no rule and no policy that drops.")
         } else {
-            Outcome::cannot_tell("No firewall rules were recorded.")
+            Outcome::cannot_tell(UNRECORDED)
         };
     }
     let uncounted: Vec<Dropper<'_>> = extract(&mut droppers, |d| d.rule.is_some_and(|rule| !rule.counted));

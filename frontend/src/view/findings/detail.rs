@@ -13,7 +13,7 @@ use dropscope_core::finding::{Command as CommandLine, Finding, Reason, Subject};
 use yew::prelude::*;
 
 /// See the module.
-#[derive(Properties, PartialEq)]
+#[derive(Clone, Properties, PartialEq)]
 pub struct Props {
     /// The finding.
     pub finding: Same<Finding>,

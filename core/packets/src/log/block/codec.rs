@@ -67,8 +67,7 @@ pub(crate) fn append_body<P: Payload>(payload: &P, out: &mut Vec<u8>) {
 /// The record in a block's body, if it is one of ours. `block_type` and `length` are the block's, for [`Record::Skipped`].
 pub(crate) fn record_from_body(body: &[u8], order: ByteOrder, block_type: u32, length: u32) -> Record<'static> {
     let skipped = |block_type| Record::Skipped { block_type, length };
-    let ours = body.len() >= ENVELOPE && order.u32(body, 0) == ENTERPRISE_NUMBER && body[4..8] == MAGIC;
-    if !ours || order.u16(body, 8) != VERSION {
+    if !is_ours(body, order) {
         return skipped(block_type);
     }
     let kind = order.u16(body, 10);
@@ -78,6 +77,12 @@ pub(crate) fn record_from_body(body: &[u8], order: ByteOrder, block_type: u32, l
         .filter(|item| cost(item) <= MAX_DECODED)
         .and_then(|item| record_from_item(kind, item))
         .unwrap_or_else(|| skipped(OUR_KIND | u32::from(kind)))
+}
+
+/// Whether a block's body is a record of ours, of the version that is read here.
+pub(crate) fn is_ours(body: &[u8], order: ByteOrder) -> bool {
+    let ours = body.len() >= ENVELOPE && order.u32(body, 0) == ENTERPRISE_NUMBER && body[4..8] == MAGIC;
+    ours && order.u16(body, 8) == VERSION
 }
 
 fn record_from_item(kind: u16, item: &[u8]) -> Option<Record<'static>> {

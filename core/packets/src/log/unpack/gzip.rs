@@ -1,6 +1,6 @@
 //! gzip (RFC 1952), one member after the other.
 
-use super::Broken;
+use super::{Broken, Unpack};
 use flate2::write::MultiGzDecoder;
 use std::io::{ErrorKind, Write};
 
@@ -18,9 +18,8 @@ impl Default for Gzip {
     }
 }
 
-impl Gzip {
-    /// `sink` says whether it takes more.
-    pub(super) fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(&[u8]) -> bool) -> Result<(), Broken> {
+impl Unpack for Gzip {
+    fn push(&mut self, chunk: &[u8], sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken> {
         for piece in chunk.chunks(PIECE) {
             let written = self.decoder.write_all(piece);
             if written.is_err() {
@@ -35,13 +34,15 @@ impl Gzip {
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, sink: &mut impl FnMut(&[u8]) -> bool) -> Result<(), Broken> {
+    fn finish(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken> {
         let finished = self.decoder.try_finish();
         self.hand_over(sink);
         finished.map_err(broken)
     }
+}
 
-    fn hand_over(&mut self, sink: &mut impl FnMut(&[u8]) -> bool) -> bool {
+impl Gzip {
+    fn hand_over(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let out = self.decoder.get_mut();
         let takes_more = out.is_empty() || sink(out);
         out.clear();

@@ -3,7 +3,7 @@
 //! The decoder pulls; it is handed one whole block at a time, the first with its frame's header, so that it never runs dry
 //! in the middle.
 
-use super::Broken;
+use super::{Broken, Unpack};
 use lz4_flex::frame::FrameDecoder;
 use std::fmt;
 use std::io::{BufRead, Read};
@@ -50,9 +50,8 @@ impl fmt::Debug for Lz4 {
     }
 }
 
-impl Lz4 {
-    /// `sink` says whether it takes more.
-    pub(super) fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(&[u8]) -> bool) -> Result<(), Broken> {
+impl Unpack for Lz4 {
+    fn push(&mut self, chunk: &[u8], sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken> {
         self.pending.extend_from_slice(chunk);
         let mut pending = std::mem::take(&mut self.pending);
         let mut rest = &pending[..];
@@ -69,10 +68,12 @@ impl Lz4 {
         Ok(())
     }
 
-    pub(super) fn finish(&self) -> Result<(), Broken> {
+    fn finish(&mut self, _: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken> {
         if self.pending.is_empty() && self.frame.is_none() { Ok(()) } else { Err(Broken::CutShort) }
     }
+}
 
+impl Lz4 {
     /// Length of the next unit, if it is whole, and the frame that goes on behind it.
     fn unit(&self, bytes: &[u8]) -> Result<Option<(usize, Option<Frame>)>, Broken> {
         let (frame, header) = match self.frame {
@@ -101,7 +102,7 @@ impl Lz4 {
         Ok((length <= bytes.len()).then_some((length, goes_on)))
     }
 
-    fn unpack(&mut self, unit: &[u8], sink: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Broken> {
+    fn unpack(&mut self, unit: &[u8], sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, Broken> {
         let pull = self.decoder.get_mut();
         pull.bytes.clear();
         pull.bytes.extend_from_slice(unit);

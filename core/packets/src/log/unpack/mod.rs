@@ -17,6 +17,8 @@ use super::record::End;
 #[derive(Debug)]
 pub struct Unpacker {
     format: Format,
+    /// `None` while what unpacks is not at hand.
+    open: Option<Open>,
     limit: u64,
     bytes_in: u64,
     bytes_out: u64,
@@ -25,12 +27,41 @@ pub struct Unpacker {
 
 #[derive(Debug)]
 enum Format {
-    /// Fewer bytes than a magic number takes have arrived: these.
+    /// Fewer bytes than a magic number takes have arrived, or nobody is there who unpacks them: these.
     Begin(Vec<u8>),
     Plain,
-    Gzip(Box<gzip::Gzip>),
-    Zstd(Box<zstd::Zstd>),
-    Lz4(Box<lz4::Lz4>),
+    /// By its name.
+    Packed(&'static str, Box<dyn Unpack>),
+}
+
+/// One format's unpacking.
+trait Unpack: std::fmt::Debug {
+    /// Takes the next bytes; `sink` says whether it takes more of what they give.
+    fn push(&mut self, chunk: &[u8], sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken>;
+
+    /// No more bytes will come.
+    fn finish(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken>;
+}
+
+/// The format a magic number begins, by its name.
+fn format_of(first: &[u8]) -> Option<&'static str> {
+    match first {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Some("lz4"),
+        _ => None,
+    }
+}
+
+/// What unpacks a format that [`format_of`] names.
+type Open = fn(&'static str) -> Box<dyn Unpack>;
+
+fn open(format: &'static str) -> Box<dyn Unpack> {
+    match format {
+        "gzip" => Box::<gzip::Gzip>::default(),
+        "zstd" => Box::<zstd::Zstd>::default(),
+        _ => Box::<lz4::Lz4>::default(),
+    }
 }
 
 /// Why unpacking stopped. What came out before is good.
@@ -91,7 +122,24 @@ impl Default for Unpacker {
 impl Unpacker {
     /// An unpacker that gives at most `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self { format: Format::Begin(Vec::new()), limit, bytes_in: 0, bytes_out: 0, failed: None }
+        Self { open: Some(open), limit, ..Self::for_plain() }
+    }
+
+    /// One that passes on what is not compressed; for anything else it [waits](Self::waits) until it [learns](Self::learn). A
+    /// program that names no other has no code for compression.
+    pub fn for_plain() -> Self {
+        let format = Format::Begin(Vec::new());
+        Self { format, open: None, limit: DEFAULT_LIMIT, bytes_in: 0, bytes_out: 0, failed: None }
+    }
+
+    /// Unpacks from now on; the next bytes, or none, let it go on.
+    pub fn learn(&mut self) {
+        self.open = Some(open);
+    }
+
+    /// Whether it cannot go on without [`learn`](Self::learn).
+    pub fn waits(&self) -> bool {
+        matches!(&self.format, Format::Begin(first) if self.open.is_none() && format_of(first).is_some())
     }
 
     /// Takes the next bytes and hands over the uncompressed ones they give, in pieces.
@@ -101,8 +149,13 @@ impl Unpacker {
             if first.len() < 4 {
                 return Ok(());
             }
+            let format = match (format_of(first), self.open) {
+                (None, _) => Format::Plain,
+                (Some(name), Some(open)) => Format::Packed(name, open(name)),
+                (Some(_), None) => return Ok(()),
+            };
             let first = std::mem::take(first);
-            self.format = Format::of(&first);
+            self.format = format;
             return self.unpack(&first, &mut sink);
         }
         self.unpack(chunk, &mut sink)
@@ -126,9 +179,7 @@ impl Unpacker {
         };
         let finished = match &mut self.format {
             Format::Begin(_) | Format::Plain => Ok(()),
-            Format::Gzip(gzip) => gzip.finish(&mut counted),
-            Format::Zstd(zstd) => zstd.finish(&mut counted),
-            Format::Lz4(lz4) => lz4.finish(),
+            Format::Packed(_, packed) => packed.finish(&mut counted),
         };
         finished.map_err(|broken| self.fail(broken))
     }
@@ -137,9 +188,7 @@ impl Unpacker {
     pub fn compression(&self) -> Option<&'static str> {
         match &self.format {
             Format::Begin(_) | Format::Plain => None,
-            Format::Gzip(_) => Some("gzip"),
-            Format::Zstd(_) => Some("zstd"),
-            Format::Lz4(_) => Some("lz4"),
+            Format::Packed(name, _) => Some(name),
         }
     }
 
@@ -171,9 +220,7 @@ impl Unpacker {
                 sink(chunk);
                 return Ok(());
             }
-            Format::Gzip(gzip) => gzip.push(chunk, &mut counted),
-            Format::Zstd(zstd) => zstd.push(chunk, &mut counted),
-            Format::Lz4(lz4) => lz4.push(chunk, &mut counted),
+            Format::Packed(_, packed) => packed.push(chunk, &mut counted),
         };
         if too_much {
             let format = self.compression().unwrap_or_default();
@@ -204,17 +251,6 @@ impl UnpackError {
             Self::Damaged { bytes_out, .. } | Self::TooMuch { bytes_out, .. } => {
                 End::Damaged { at: *bytes_out, why: self.to_string(), packets }
             }
-        }
-    }
-}
-
-impl Format {
-    fn of(first: &[u8]) -> Self {
-        match first {
-            [0x1f, 0x8b, ..] => Self::Gzip(Box::default()),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd(Box::default()),
-            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4(Box::default()),
-            _ => Self::Plain,
         }
     }
 }
@@ -299,6 +335,26 @@ mod tests {
             let has_checksum = name != "lz4";
             assert!(end.is_err() || !has_checksum, "{name}: {end:?}");
         }
+    }
+
+    #[test]
+    fn one_for_what_is_plain_waits_until_it_learns_to_unpack() {
+        let content = content();
+        for (name, packed) in packed(&content) {
+            let mut out = Vec::new();
+            let mut unpacker = Unpacker::for_plain();
+            for piece in packed.chunks(1_000) {
+                unpacker.push(piece, |bytes| out.extend_from_slice(bytes)).expect("what waits does not fail");
+            }
+            assert!(out.is_empty() && unpacker.waits(), "{name}");
+            unpacker.learn();
+            unpacker.push(&[], |bytes| out.extend_from_slice(bytes)).expect("it is whole");
+            unpacker.finish(|bytes| out.extend_from_slice(bytes)).expect("it is whole");
+            assert!(out == content && !unpacker.waits(), "{name}");
+        }
+        let mut unpacker = Unpacker::for_plain();
+        unpacker.push(b"\x0a\x0d\x0d\x0amore", |_| {}).expect("nothing to unpack");
+        assert!(!unpacker.waits() && unpacker.bytes_out() == 8);
     }
 
     #[test]

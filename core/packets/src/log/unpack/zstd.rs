@@ -3,7 +3,7 @@
 //! The decoder pulls; it is handed one whole frame header or one whole block at a time, so that it never runs dry in the
 //! middle and never unpacks more than a block (128 KiB) ahead of what was handed over.
 
-use super::Broken;
+use super::{Broken, Unpack};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::fmt;
 
@@ -33,9 +33,8 @@ impl fmt::Debug for Zstd {
     }
 }
 
-impl Zstd {
-    /// `sink` says whether it takes more.
-    pub(super) fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(&[u8]) -> bool) -> Result<(), Broken> {
+impl Unpack for Zstd {
+    fn push(&mut self, chunk: &[u8], sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken> {
         self.pending.extend_from_slice(chunk);
         let mut pending = std::mem::take(&mut self.pending);
         let mut rest = &pending[..];
@@ -51,7 +50,7 @@ impl Zstd {
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, sink: &mut impl FnMut(&[u8]) -> bool) -> Result<(), Broken> {
+    fn finish(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken> {
         if self.pending.is_empty() && matches!(self.inside, Inside::BetweenFrames) {
             return Ok(());
         }
@@ -67,7 +66,9 @@ impl Zstd {
         }
         Err(Broken::CutShort)
     }
+}
 
+impl Zstd {
     /// Length of the next unit, if it is whole.
     fn unit(&self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
         let length = match self.inside {
@@ -78,7 +79,7 @@ impl Zstd {
         Ok(length.filter(|&length| length <= bytes.len()))
     }
 
-    fn unpack(&mut self, unit: &[u8], sink: &mut impl FnMut(&[u8]) -> bool) -> Result<bool, Broken> {
+    fn unpack(&mut self, unit: &[u8], sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, Broken> {
         let damaged = |error: &dyn fmt::Display| Broken::Damaged(error.to_string());
         match self.inside {
             Inside::Skipped(left) => {
@@ -117,12 +118,12 @@ impl Zstd {
 }
 
 /// Takes what the decoder writes, until the sink takes no more.
-struct Handover<'a, F> {
-    sink: &'a mut F,
+struct Handover<'a> {
+    sink: &'a mut dyn FnMut(&[u8]) -> bool,
     takes_more: bool,
 }
 
-impl<F: FnMut(&[u8]) -> bool> std::io::Write for Handover<'_, F> {
+impl std::io::Write for Handover<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.takes_more = self.takes_more && (self.sink)(bytes);
         Ok(bytes.len())
