@@ -1,17 +1,19 @@
 //! Captures that commands read: files, folders of segments, and standard input for `-`; compressed ones are unpacked on the
 //! way.
 
+mod mapped;
+
 use anyhow::{Context as _, Result, bail};
 use dropscope_core::log::record::{Record, Segment};
 use dropscope_core::log::{Decoder, UnpackError, Unpacker};
 use dropscope_core::query::{Batch, Engine, Parser};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
-/// Bytes read at once: what is read lies in the processor's own cache while it is parsed. (The system reads ahead by itself; a thread
-/// for reading alone moved every byte to the other processor: 38 ms of work for 100 MB in place of 30.)
+/// Bytes read at once where a file cannot be mapped: what is read lies in the processor's own cache while it is parsed. (The system
+/// reads ahead by itself; a thread for reading alone moved every byte to the other processor: 38 ms of work for 100 MB in place of 30.)
 const CHUNK: usize = 128 << 10;
 /// Bytes of the log that are handed over at once. Each time may wake a thread that sleeps.
 const BATCH: usize = 512 << 10;
@@ -123,6 +125,14 @@ impl Input {
         for path in paths {
             let failed = || format!("{} cannot be read", path.display());
             let mut file = File::open(path).with_context(failed)?;
+            let (mapped, taken) = mapped::each_window(&file, |window| window.chunks(BATCH).try_for_each(&mut take));
+            if taken.is_err() {
+                return Ok(taken);
+            }
+            if mapped > 0 {
+                file.seek(SeekFrom::Start(mapped)).with_context(failed)?;
+            }
+            // What is short, grew meanwhile or is no regular file.
             loop {
                 match file.read(&mut chunk) {
                     Ok(0) => break,
