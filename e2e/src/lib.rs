@@ -6,9 +6,11 @@
 
 mod browser;
 mod dropscope;
+mod wire;
 
 pub use browser::Browser;
 pub use dropscope::{Dropscope, check, run_to_end};
+pub use wire::Wire;
 
 use anyhow::{Result, bail};
 use std::io::Write;

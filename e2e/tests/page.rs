@@ -1,7 +1,7 @@
 //! The page with files and with the reference case, in headless Chromium.
 
 use anyhow::{Context, Result};
-use dropscope_e2e::{Browser, Dropscope, can_browse, check, run_to_end};
+use dropscope_e2e::{Browser, Dropscope, Wire, can_browse, check, run_to_end};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -95,6 +95,56 @@ async fn without_counters_the_finding_is_weaker_and_says_why() -> Result<()> {
     assert!(rank(&without)? < rank(&with)?);
     assert!(text(finding(&without, "interface_mtu")?, "why")?.contains("counter"), "{without:#}");
     Ok(())
+}
+
+/// The most that may go to the browser, headers included, until the findings of a dropped capture show.
+const FIRST_DOWNLOAD: u64 = 400_000;
+
+/// Parts of the page that load on demand (`frontend/src/parts.rs`) are not to be had at first: nothing of them is needed for the
+/// findings, what needs them says so, and all goes on when they can be had again.
+#[tokio::test]
+async fn findings_need_no_part_and_what_needs_one_waits_for_it() -> Result<()> {
+    if !can_browse("findings_need_no_part_and_what_needs_one_waits_for_it") {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let log = reference(&folder).await?;
+    let capture = packets_alone(&log)?;
+    let dropscope = Dropscope::start(&["--port", "0"]).await?;
+    let wire = Wire::to(dropscope.link(), "/parts/").await?;
+    let browser = Browser::open().await?;
+    browser.goto(&wire.link(&dropscope.page("")?)).await?;
+    browser.wait_for("#drop-zone", "").await?;
+    browser.drop_file(&capture).await?;
+    browser.wait_for("[data-finding=interface_mtu]", "").await?;
+    browser.wait_for("[data-packet='1']", "10.255.255.5:2143").await?;
+    let bytes = wire.to_browser();
+    println!("{bytes} bytes went to the browser until the findings showed");
+    assert!(bytes < FIRST_DOWNLOAD, "{bytes} bytes went to the browser until the findings showed");
+
+    // A view, and a question to the engine.
+    browser.click("[data-tab=conversations]").await?;
+    browser.wait_for("[role=alert]", "could not be loaded").await?;
+    browser.screenshot("part-refused").await?;
+    browser.type_into("#filter", "tcp").await?;
+    browser.wait_for("#trouble", "part of the engine could not be loaded").await?;
+    assert!(wire.refusals() >= 2, "{} requests were refused", wire.refusals());
+
+    wire.allow();
+    browser.click("[data-again]").await?;
+    browser.wait_for("[data-view=conversations]", "10.255.255.5:2143").await?;
+    browser.click("[data-tab=packets]").await?;
+    browser.type_into("#filter", ".flags.reset == 1\u{e007}").await?;
+    browser.wait_for(".view__bar", "packets").await?;
+    browser.wait_until("only resets", "return !document.querySelector(\"[data-packet='1']\")").await?;
+
+    // What waits before records of our own goes on with them, also in a compressed log.
+    let packed = log.with_extension("pcapng.gz");
+    let status = std::process::Command::new("sh").args(["-c", "gzip -c \"$0\" > \"$1\""]).args([&log, &packed]).status()?;
+    anyhow::ensure!(status.success(), "gzip failed");
+    browser.drop_file(&packed).await?;
+    browser.wait_for("[data-finding=firewall_drop]", "").await?;
+    browser.close().await
 }
 
 #[tokio::test]

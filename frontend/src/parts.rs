@@ -7,10 +7,12 @@
 use crate::view::later::{self, Views};
 use dropscope_core::log::Unpacker;
 use dropscope_core::query::{ByteSource, Engine, Query};
+use gloo::timers::callback::Timeout;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
+use wasm_bindgen_futures::spawn_local;
 
 /// What the engine answers beyond the questions that show a log for the first time: filters, single packets, conversations,
 /// counters.
@@ -86,6 +88,29 @@ impl<T> Part<T> {
         let table = (self.fetch)().await?;
         Ok(self.table.get_or_init(|| table))
     }
+}
+
+/// When the first findings have been shown this long, all parts are loaded, in milliseconds.
+const SETTLED_MS: u32 = 1_000;
+
+/// To be called by the page when it shows its first findings: loads its parts in the background, so that a click need not wait.
+/// What cannot be loaded then is tried again when it is wanted.
+pub fn load_of_page() {
+    Timeout::new(SETTLED_MS, || {
+        spawn_local(async {
+            let _ = VIEWS.load().await;
+        })
+    })
+    .forget();
+}
+
+/// The same for the engine, in its Worker.
+pub fn load_of_engine() {
+    let load = async {
+        let _ = ANSWERS.load().await;
+        let _ = LOGS.load().await;
+    };
+    Timeout::new(SETTLED_MS, || spawn_local(load)).forget();
 }
 
 /// A part could not be loaded: the server is gone, or has another version of the page.

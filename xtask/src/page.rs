@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The most bytes a browser that takes brotli may have to fetch before it shows the findings of a dropped file. The page
-/// should come down to 400,000; until then it must not grow unnoticed.
-pub(crate) const MOST_DOWNLOAD: u64 = 420_000;
+/// The most bytes a browser that takes brotli may have to fetch before it shows the findings of a dropped capture: the
+/// WebAssembly without the parts that load on demand, and everything around it.
+pub(crate) const MOST_DOWNLOAD: u64 = 400_000;
 
 /// What the page is built from.
-const SOURCES: [&str; 7] = ["Cargo.lock", "Cargo.toml", "Trunk.toml", "core", "frontend", "index.html", "rust-toolchain.toml"];
+const SOURCES: [&str; 8] =
+    ["Cargo.lock", "Cargo.toml", "Trunk.toml", "core", "frontend", "index.html", "rust-toolchain.toml", "xtask/tools"];
 /// The folder of the parts that load on demand, in `dist/` and where they are made.
 const PARTS: &str = "parts";
 /// What Trunk writes, before it is compressed.

@@ -4,8 +4,8 @@ use super::course::{self, Courses};
 use super::offload::Offload;
 use super::scan::{Scans, Selected};
 use super::{
-    Answer, Batch, ByteSource, Findings, Overview, Progress, Query, Selection, counters, drops, flows, help, ladder, locate,
-    overview, packet, quality, rows, tracks,
+    Answer, Batch, ByteSource, Findings, Overview, Progress, Query, Selection, Track, counters, drops, flows, help, ladder,
+    locate, overview, packet, quality, rows, tracks,
 };
 use crate::filter::Named;
 use crate::finding::{Finding, Severity};
@@ -14,7 +14,7 @@ use crate::log::record::End;
 use crate::recording::{Recording, Witness};
 use crate::rules::{self, Judgement, View};
 use crate::store::Row;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Reads one log and answers questions about it, also while it grows.
 ///
@@ -48,10 +48,18 @@ struct Ways {
     read: fn(&mut Recording, &mut Decoder, &[u8], &mut dyn Witness),
     finish: fn(&mut Recording, &mut Decoder, &mut dyn Witness) -> Option<End>,
     judge: fn(&View<'_>) -> Judgement,
+    /// The timeline's tracks of what hosts tell.
+    host_tracks: fn(&Knowledge<'_>, Span, usize) -> Vec<Track>,
 }
 
-const LOGS: Ways = Ways { read: Recording::read::<true>, finish: Recording::finish::<true>, judge: rules::judge };
-const CAPTURES: Ways = Ways { read: Recording::read::<false>, finish: Recording::finish::<false>, judge: rules::judge_capture };
+const LOGS: Ways =
+    Ways { read: Recording::read::<true>, finish: Recording::finish::<true>, judge: rules::judge, host_tracks: tracks::of_hosts };
+const CAPTURES: Ways = Ways {
+    read: Recording::read::<false>,
+    finish: Recording::finish::<false>,
+    judge: rules::judge_capture,
+    host_tracks: |_, _, _| Vec::new(),
+};
 
 /// Everything that is known at one moment.
 #[derive(Clone, Copy)]
@@ -206,7 +214,7 @@ impl Engine {
                 rows::packets(known, Selected::within(known, selection.span), *rows, *locate, source)
             }
             Query::Timeline { span, columns, filter } if filter.trim().is_empty() => {
-                tracks::timeline(known, *span, *columns, None)
+                tracks::timeline(known, *span, *columns, None, self.ways.host_tracks)
             }
             Query::Locate { anchor } => locate::locate(known, anchor),
             _ => return None,
@@ -232,7 +240,8 @@ impl Engine {
             Query::Course { flow, span, columns } => course::course(known, &mut courses, *flow, *span, *columns, source),
             Query::Timeline { span, columns, filter } => {
                 let selected = scans.select(known, filter, None, span.or(self.recording.span), source);
-                tracks::timeline(known, *span, *columns, Some(selected.map_err(|error| help::shown(filter, &error))))
+                let selected = selected.map_err(|error| help::shown(filter, &error));
+                tracks::timeline(known, *span, *columns, Some(selected), self.ways.host_tracks)
             }
             Query::Counters { span } => Answer::Counters(counters::tables(known, *span)),
             Query::Drops { span, rows } => Answer::Drops(drops::rows(known, *span, *rows, source)),

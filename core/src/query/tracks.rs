@@ -28,6 +28,7 @@ pub(super) fn timeline(
     span: Option<Span>,
     columns: u32,
     selected: Option<Result<Selected<'_>, FilterError>>,
+    host_tracks: fn(&Knowledge<'_>, Span, usize) -> Vec<Track>,
 ) -> Answer {
     let recording = known.recording;
     let whole = recording.span;
@@ -65,8 +66,7 @@ pub(super) fn timeline(
         rates(&histogram, &scale, |slice| slice.bytes as f64),
     ));
     tracks.push(anomalies(&histogram));
-    tracks.extend(drop_tracks(recording.drops.kept(), span, columns));
-    tracks.extend(counter_tracks(known, span, columns));
+    tracks.extend(host_tracks(known, span, columns));
     Answer::Timeline(Timeline {
         revision: known.revision,
         span: Some(span),
@@ -77,6 +77,13 @@ pub(super) fn timeline(
         complete,
         filter_error,
     })
+}
+
+/// The tracks of what hosts tell: packets the kernel dropped, and counters.
+pub(super) fn of_hosts(known: &Knowledge<'_>, span: Span, columns: usize) -> Vec<Track> {
+    let mut tracks = drop_tracks(known.recording.drops.kept(), span, columns);
+    tracks.extend(counter_tracks(known, span, columns));
+    tracks
 }
 
 fn overview(known: &Knowledge<'_>, whole: Span) -> Vec<u32> {

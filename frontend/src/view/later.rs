@@ -25,6 +25,8 @@ pub const TABLE: Views = Views { draw, read: |bytes| borsh::from_slice(bytes).ma
 pub enum Pane {
     /// The view of this slug: one of [`VIEWS`].
     View(&'static str, ViewProps),
+    /// What a right click on a packet offers.
+    PacketMenu(packets::menu::Props),
     /// A packet in the inspector.
     Packet(PacketNo),
     /// A finding in the inspector.
@@ -51,6 +53,7 @@ fn draw(pane: &Pane) -> Html {
             let view = VIEWS.iter().find(|(known, _)| known == slug);
             view.map_or_else(Html::default, |(_, draw)| draw(props))
         }
+        Pane::PacketMenu(props) => html! { <packets::menu::RowMenu ..props.clone() /> },
         Pane::Packet(no) => html! { <packets::PacketInspector no={*no} /> },
         Pane::Finding(props) => html! { <findings::Detail ..props.clone() /> },
         Pane::Sheet(props) => html! { <shell::sheet::SheetOver ..props.clone() /> },
@@ -99,6 +102,8 @@ pub fn Later(props: &Props) -> Html {
                 </div>
             }
         }
+        // A menu that is not there yet leaves no gap.
+        (None, None) if matches!(props.pane, Pane::PacketMenu(_)) => Html::default(),
         (None, None) => html! { <p class="view__empty" aria-busy="true">{ t("loading-view") }</p> },
     }
 }

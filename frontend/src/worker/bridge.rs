@@ -3,7 +3,7 @@
 //! Each asker has a slot. Of one slot only one question is under way; a newer one waits and replaces another that waits, so
 //! that scrubbing never builds a queue. Answers of an older session or an older question are dropped.
 
-use super::message::{Opening, ToPage, ToWorker, pack, unpack};
+use super::message::{Opening, ToPage, ToWorker, Told, pack, unpack};
 use crate::parts;
 use dropscope_core::query::{Answer, Query};
 use dropscope_core::sort;
@@ -40,6 +40,8 @@ pub struct Bridge {
     worker: RefCell<Option<web_sys::Worker>>,
     listeners: RefCell<Vec<EventListener>>,
     ready: Cell<bool>,
+    /// Whether findings came yet.
+    settled: Cell<bool>,
     early: RefCell<Vec<(ToWorker, Option<web_sys::Blob>)>>,
     session: Cell<u32>,
     slots: RefCell<BTreeMap<u32, Slot>>,
@@ -75,6 +77,7 @@ impl Bridge {
             worker: RefCell::new(None),
             listeners: RefCell::new(vec![]),
             ready: Cell::new(false),
+            settled: Cell::new(false),
             early: RefCell::new(vec![]),
             session: Cell::new(0),
             slots: RefCell::new(BTreeMap::new()),
@@ -244,6 +247,9 @@ impl Bridge {
             ToPage::Answer { session, slot, number, answer } => {
                 if session != self.session.get() {
                     return;
+                }
+                if matches!(answer, Told::Findings(_)) && !self.settled.replace(true) {
+                    parts::load_of_page();
                 }
                 match answer.answer() {
                     Ok(answer) => self.answered(slot, number, answer),

@@ -62,6 +62,8 @@ pub(super) struct Host {
     /// Whether nothing comes after that.
     ends: bool,
     stopped: bool,
+    /// Whether findings were asked for yet.
+    settled: bool,
     /// Time spent on answers since reading last had its turn, in milliseconds.
     answering_ms: f64,
     buffer: Vec<u8>,
@@ -98,6 +100,7 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         waiting: vec![],
         ends: false,
         stopped: false,
+        settled: false,
         answering_ms: 0.0,
         buffer: vec![],
         progress_timer: None,
@@ -231,6 +234,9 @@ impl Host {
         let answer = first.or_else(|| Some(Told::Further((further?.ask_further)(&mut self.engine, query, &mut self.spool))));
         self.answering_ms += now() - began;
         let Some(answer) = answer else { return false };
+        if matches!(query, Query::Findings) && !std::mem::replace(&mut self.settled, true) {
+            parts::load_of_engine();
+        }
         post(&self.scope, &ToPage::Answer { session, slot, number, answer });
         true
     }

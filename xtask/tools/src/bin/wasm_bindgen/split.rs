@@ -71,7 +71,7 @@ impl Split {
         arguments.iter().map(main).chain([shared]).chain(strip.into_iter().filter(|_| !keeps_names)).collect()
     }
 
-    /// Writes what links the parts, and has the glue import it by its name.
+    /// Writes what links the parts, has the glue import it by its name, and shortens what names import and export.
     pub(crate) fn finish(&self) -> Result<()> {
         let folder = self.out.join("snippets/parts");
         if folder.exists() {
@@ -84,6 +84,7 @@ impl Split {
         for entry in fs::read_dir(&self.out)? {
             let path = entry?.path();
             if path.extension() == Some(OsStr::new("js")) {
+                number_hashes(&path)?;
                 let glue = fs::read_to_string(&path)?;
                 let named = LINK.replace("link.js", &name);
                 let fitted = ['"', '\''].into_iter().fold(glue.clone(), |glue, quote| {
@@ -106,6 +107,51 @@ impl Split {
         }
         link
     }
+}
+
+/// wasm-bindgen tells functions apart by hashes in their names, in the glue and in the module it wrote beside it. Nothing
+/// compresses these: numbers as long do, and tell as much.
+fn number_hashes(glue: &Path) -> Result<()> {
+    let stem = glue.file_stem().and_then(OsStr::to_str).context("the glue has no name")?;
+    let module = glue.with_file_name(format!("{stem}_bg.wasm"));
+    let (script, code) = (fs::read(glue)?, fs::read(&module)?);
+    let mut numbers: BTreeMap<[u8; HASH], usize> = BTreeMap::new();
+    for (_, hash) in hashes(&script) {
+        let next = numbers.len();
+        numbers.entry(hash).or_insert(next);
+    }
+    fs::write(glue, numbered(script, &numbers))?;
+    Ok(fs::write(&module, numbered(code, &numbers))?)
+}
+
+/// Digits of a hash in a name: `__wbg_now_0f1c6b2f9a7e4d31`, `wasm_bindgen__convert__closures_____invoke__h0a4d513941f258be`.
+const HASH: usize = 16;
+
+/// The hashes that end a name, with their places.
+fn hashes(bytes: &[u8]) -> Vec<(usize, [u8; HASH])> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let ends_name = |place: usize, hash: &[u8]| {
+        hash.iter().all(is_digit)
+            && !bytes.get(place + HASH).is_some_and(is_name)
+            && (bytes[..place].ends_with(b"_") || bytes[..place].ends_with(b"_h"))
+    };
+    let windows = bytes.windows(HASH).enumerate().filter(|(place, hash)| ends_name(*place, hash));
+    windows.filter_map(|(place, hash)| Some((place, hash.try_into().ok()?))).collect()
+}
+
+/// `bytes` with each known hash replaced by its number.
+fn numbered(mut bytes: Vec<u8>, numbers: &BTreeMap<[u8; HASH], usize>) -> Vec<u8> {
+    let places: Vec<usize> = (0..bytes.len().saturating_sub(HASH - 1))
+        .filter(|&place| bytes[..place].ends_with(b"_") || bytes[..place].ends_with(b"_h"))
+        .collect();
+    for place in places {
+        let known = bytes[place..place + HASH].first_chunk().and_then(|hash| numbers.get(hash));
+        if let Some(number) = known {
+            bytes[place..place + HASH].copy_from_slice(format!("{number:0HASH$}").as_bytes());
+        }
+    }
+    bytes
 }
 
 /// A hash of the module, 16 hexadecimal digits (FNV-1a of 64 bits).
@@ -175,6 +221,16 @@ fn number(bytes: &[u8]) -> Result<(usize, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hashes_in_names_become_numbers_of_the_same_length() {
+        let glue = b"__wbg_now_0f1c6b2f9a7e4d31: f, invoke__h0a4d513941f258be(); __wbg_now_0f1c6b2f9a7e4d31x; 0f1c6b2f9a7e4d31";
+        let known: Vec<usize> = hashes(glue).into_iter().map(|(place, _)| place).collect();
+        assert_eq!(known, [10, 40], "only what ends a name");
+        let numbers = hashes(glue).into_iter().enumerate().map(|(number, (_, hash))| (hash, number)).collect();
+        let module = numbered(b"\x1a__wbg_now_0f1c6b2f9a7e4d31\x00\x01 h0a4d513941f258be".to_vec(), &numbers);
+        assert_eq!(module, b"\x1a__wbg_now_0000000000000000\x00\x01 h0a4d513941f258be");
+    }
 
     #[test]
     fn custom_sections_are_found_and_taken_out() {
