@@ -113,7 +113,8 @@ fn read(files: &[PathBuf], engine: &mut Engine) -> Read {
     }
     let is_readable = troubles.is_empty() && matches!(engine.end(), None | Some(End::CutShort { .. }));
     let mut overview = engine.overview();
-    if engine.progress().packets == 0 && !troubles.is_empty() {
+    let nothing_read = engine.progress().packets == 0 && !is_readable;
+    if nothing_read && !troubles.is_empty() {
         // That nothing could be read says it all; "it is empty" would be wrong beside it.
         overview.quality.clear();
     }
@@ -122,8 +123,11 @@ fn read(files: &[PathBuf], engine: &mut Engine) -> Read {
         severity: Severity::Critical,
         sentence,
     }));
-    let Judgement { findings, checked } = engine.findings();
-    let judgement = Judgement { findings: findings.clone(), checked: checked.clone() };
+    let judgement = match engine.findings() {
+        // What was not read is neither fine nor clear of anything.
+        _ if nothing_read => Judgement::default(),
+        Judgement { findings, checked } => Judgement { findings: findings.clone(), checked: checked.clone() },
+    };
     let file = match files {
         [one] if one.as_os_str() == "-" => "standard input".into(),
         [one] => one.display().to_string(),
@@ -172,5 +176,9 @@ mod tests {
         assert!(sentences[0].starts_with("/no/such/file.pcap cannot be read"), "{sentences:?}");
         let wrong = read(&[concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into()], &mut Engine::new());
         assert_eq!((wrong.is_readable, wrong.overview.quality.len()), (false, 1), "{:?}", wrong.overview.quality);
+        for one in [missing, wrong] {
+            let text = report::text(&one.report());
+            assert_eq!(text.lines().count(), 1, "nothing is checked and fine in what was not read: {text}");
+        }
     }
 }

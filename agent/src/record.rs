@@ -13,9 +13,10 @@ use crate::serve;
 use crate::source::capture::CaptureSettings;
 use crate::source::netns::NetnsError;
 use crate::source::watch::WatchSettings;
-use crate::source::{Pace, Target, Tracing};
+use crate::source::{Pace, SOURCES, Target, Tracing};
 use anyhow::{Context as _, Result};
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,8 +49,8 @@ pub(crate) struct CaptureArgs {
     /// The kernel's buffer for each capture, with K, M or G.
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = size)]
     ring: u64,
-    /// A source not to read: see `dropscope record --help`. May be repeated.
-    #[arg(long, value_name = "SOURCE")]
+    /// A source not to read. May be repeated.
+    #[arg(long, value_name = "SOURCE", value_parser = sources())]
     without: Vec<String>,
     /// How packets that the kernel drops are traced. What is then not seen is said at the start.
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
@@ -71,6 +72,11 @@ pub(crate) struct CaptureArgs {
     /// Which packets to capture, in the language of tcpdump (pcap-filter(7)).
     #[arg(value_name = "FILTER")]
     filter: Vec<String>,
+}
+
+/// The names that `--without` takes, each with what it stands for.
+fn sources() -> PossibleValuesParser {
+    SOURCES.iter().map(|kind| PossibleValue::new(kind.name).help(kind.about)).into()
 }
 
 /// Arguments of `record`.
@@ -281,6 +287,14 @@ mod tests {
         for text in ["", "s", "0", "-1", "NaN", "inf", "1e300", "3d"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn only_a_source_that_there_is_can_be_left_out() {
+        let parsed = |name: &str| crate::cli::command().try_get_matches_from(["dropscope", "record", "--without", name]);
+        assert!(parsed("kernel_drops").is_ok());
+        let why = parsed("kernel-drop").expect_err("there is no such source").to_string();
+        assert!(why.contains("kernel_drops") && why.contains("softnet"), "{why}");
     }
 
     #[test]

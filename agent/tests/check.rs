@@ -62,14 +62,17 @@ fn the_exit_status_is_what_a_pipeline_needs() {
 fn standard_input_is_a_capture_like_any_other() {
     let folder = folder();
     let log = std::fs::read(folder.path().join("reference.pcapng")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dropscope"));
-    let mut child = command.args(["check", "--json", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&log).unwrap();
-    let piped: serde_json::Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
     let file: serde_json::Value =
         serde_json::from_slice(&dropscope(folder.path(), &["check", "--json", "reference.pcapng"]).stdout).unwrap();
-    assert_eq!(piped["findings"], file["findings"]);
-    assert!(piped["findings"].as_array().is_some_and(|findings| !findings.is_empty()));
+    assert!(file["findings"].as_array().is_some_and(|findings| !findings.is_empty()));
+    // What a shell gives for `<(zcat FILE)` is such a name of a pipe: its bytes are there once.
+    for name in ["-", "/dev/stdin"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dropscope"));
+        let mut child = command.args(["check", "--json", name]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&log).unwrap();
+        let piped: serde_json::Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+        assert_eq!(piped["findings"], file["findings"], "{name}");
+    }
 }
 
 #[test]

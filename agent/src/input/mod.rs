@@ -24,7 +24,7 @@ const AHEAD: usize = 4;
 pub(crate) enum Input {
     /// A file, or the segments of one recording in their order, read from the beginning each time.
     Files(Vec<PathBuf>),
-    /// Standard input, which can be read only once and so is kept.
+    /// Standard input or another stream (`<(zcat FILE)`, a FIFO), which can be read only once and so is kept.
     Kept(Vec<u8>),
 }
 
@@ -45,6 +45,14 @@ impl Input {
         if paths == [PathBuf::from("-")] {
             let mut kept = Vec::new();
             io::stdin().lock().read_to_end(&mut kept).context("standard input cannot be read")?;
+            return Ok(Self::Kept(kept));
+        }
+        if let [stream] = paths
+            && is_stream(stream)
+        {
+            let mut kept = Vec::new();
+            let read = File::open(stream).and_then(|mut file| file.read_to_end(&mut kept));
+            read.with_context(|| format!("{} cannot be read", stream.display()))?;
             return Ok(Self::Kept(kept));
         }
         let mut files = Vec::new();
@@ -151,6 +159,11 @@ impl Input {
     }
 }
 
+/// Whether what is read from it is gone then, as from a pipe.
+fn is_stream(path: &Path) -> bool {
+    path.metadata().is_ok_and(|kind| !kind.is_file() && !kind.is_dir())
+}
+
 /// The files that `path` stands for: itself, or the segments in the folder that it is.
 ///
 /// # Errors
@@ -162,7 +175,7 @@ pub(crate) fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     let segments = crate::segments::list(path).with_context(|| format!("{} cannot be read", path.display()))?;
     if segments.is_empty() {
         bail!(
-            "{} cannot be read: it is a folder without any segment of a recording (00000001-20261122-131500.pcapng)",
+            "{} cannot be read: it is a folder, and not one of segments (00000001-20261122-131500.pcapng): name the captures in it",
             path.display()
         );
     }
@@ -187,7 +200,7 @@ pub(crate) fn by_recording(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
 
 /// Which segment a file says it is in its head.
 fn segment_of(path: &Path) -> Option<Segment> {
-    if path.as_os_str() == "-" || path.is_dir() {
+    if path.as_os_str() == "-" || path.is_dir() || is_stream(path) {
         return None;
     }
     let mut head = Vec::new();

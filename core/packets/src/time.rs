@@ -92,10 +92,19 @@ impl fmt::Display for Nanos {
             1_000..1_000_000 => write!(f, "{sign}{} µs", three_figures(ns as f64 / 1e3)),
             1_000_000..1_000_000_000 => write!(f, "{sign}{} ms", three_figures(ns as f64 / 1e6)),
             1_000_000_000..120_000_000_000 => write!(f, "{sign}{} s", three_figures(ns as f64 / 1e9)),
-            _ => write!(f, "{sign}{} min {:02} s", ns / 60_000_000_000, ns / 1_000_000_000 % 60),
+            120_000_000_000..MINUTES_UNTIL => write!(f, "{sign}{} min {:02} s", ns / 60_000_000_000, ns / 1_000_000_000 % 60),
+            MINUTES_UNTIL..HOURS_UNTIL => write!(f, "{sign}{} h {:02} min", ns / HOUR, ns / 60_000_000_000 % 60),
+            _ => write!(f, "{sign}{} d {} h", ns / (24 * HOUR), ns / HOUR % 24),
         }
     }
 }
+
+/// An hour in nanoseconds.
+const HOUR: u64 = 3_600_000_000_000;
+/// From here on minutes and seconds are no longer what a reader would choose.
+const MINUTES_UNTIL: u64 = 2 * HOUR;
+/// From here on, days.
+const HOURS_UNTIL: u64 = 48 * HOUR;
 
 fn three_figures(x: f64) -> String {
     let decimals = if x < 10.0 {
@@ -156,6 +165,9 @@ mod tests {
             (12_400_000, "12.4 ms"),
             (3_000_000_000, "3.00 s"),
             (125_000_000_000, "2 min 05 s"),
+            (7_199_000_000_000, "119 min 59 s"),
+            (10_810_000_000_000, "3 h 00 min"),
+            (291_888_574_000_000_000, "3378 d 8 h"),
             (-1_500_000_000, "-1.50 s"),
         ];
         for (nanos, text) in cases {

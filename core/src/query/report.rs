@@ -6,7 +6,7 @@ use super::Overview;
 use crate::anchor::Anchor;
 use crate::finding::{Checked, Command, Finding, Quiet, Severity};
 use crate::ids::CaptureNo;
-use crate::rules::Judgement;
+use crate::rules::{Judgement, say};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -17,8 +17,15 @@ pub struct Report<'a> {
     pub file: &'a str,
     /// What is in it.
     pub overview: &'a Overview,
-    /// What the rules say.
+    /// What the rules say; empty where nothing could be read.
     pub judgement: &'a Judgement,
+}
+
+impl Report<'_> {
+    /// Whether anything of it could be read: of what could not, nothing is fine and nothing is wrong.
+    fn was_read(&self) -> bool {
+        !self.judgement.checked.is_empty() || !self.judgement.findings.is_empty()
+    }
 }
 
 /// The stable JSON, for all captures of one call. Where there are several, anchors name their capture: `1:p42` is in the second.
@@ -99,10 +106,15 @@ pub fn text(report: &Report<'_>) -> String {
 fn write_text(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
     let progress = &report.overview.progress;
     let length = progress.span.map_or_else(String::new, |span| format!(", {}", span.length()));
-    writeln!(out, "{}: {} packets{length}", report.file, progress.packets)?;
+    if report.was_read() {
+        writeln!(out, "{}: {}{length}", report.file, say::count(progress.packets.into(), "packet"))?;
+    }
     for quality in &report.overview.quality {
         let sign = if quality.severity == Severity::Note { symbol(Severity::Note) } else { '!' };
         writeln!(out, "{sign} {}", quality.sentence)?;
+    }
+    if !report.was_read() {
+        return Ok(());
     }
     if report.judgement.findings.is_empty() {
         writeln!(out, "\nNothing was found that explains lost packets.")?;
@@ -142,9 +154,12 @@ pub fn markdown(report: &Report<'_>) -> String {
 }
 
 fn write_markdown(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "# `{}`\n\n{} packets", report.file, report.overview.progress.packets)?;
+    writeln!(out, "# `{}`\n\n{}", report.file, say::count(report.overview.progress.packets.into(), "packet"))?;
     for quality in &report.overview.quality {
         writeln!(out, "\n> {}", quality.sentence)?;
+    }
+    if !report.was_read() {
+        return Ok(());
     }
     for finding in &report.judgement.findings {
         writeln!(out, "\n## {} {}: {}\n\n{}\n", symbol(finding.severity), finding.severity, finding.rule, finding.sentence)?;

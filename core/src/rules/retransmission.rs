@@ -7,7 +7,7 @@
 //!
 //! **When.** Conversations with retransmissions that no cause explains, told once for each pair of hosts and direction, with the
 //! longest stall. Severity follows what it cost: a stall of 3 s or data that never got through is critical, a second or 2 % of the
-//! segments a warning, the rest a note; so is what was repeated without any wait.
+//! segments a warning, the rest a note; so is what was repeated within a millisecond, which nobody waits for.
 //!
 //! **Near misses.** Packets captured twice are copies, not retransmissions. A capture of one direction cannot tell.
 //!
@@ -77,8 +77,8 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     let long = stall.unwrap_or_default();
     let severity = match (stuck.is_some() || long >= Nanos::from_secs(3), long >= Nanos::from_secs(1) || lost * 50 >= segments) {
         (true, _) => Severity::Critical,
-        // What is repeated at once answers no loss: the sender cannot have known of one.
-        (_, true) if (lost >= 3 && long > Nanos::default()) || long >= Nanos::from_secs(1) => Severity::Warning,
+        // What is repeated at once answers no loss, for the sender cannot have known of one, or costs nobody anything.
+        (_, true) if (lost >= 3 && long >= Nanos::from_millis(1)) || long >= Nanos::from_secs(1) => Severity::Warning,
         _ => Severity::Note,
     };
     let worst = group
@@ -101,10 +101,11 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     };
     let mut reasons = vec![reason(
         format!(
-            "{} of {} in {} were sent again ({}).",
+            "{} of {} in {} {} sent again ({}).",
             say::number(again),
             say::count(segments, "segment"),
             say::count(group.hits.len() as u64, "conversation"),
+            if again == 1 { "was" } else { "were" },
             say::percent(again, segments)
         ),
         group.hits.iter().map(|(flow, _)| Place::Flow(flow.id).into()),
@@ -112,7 +113,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     reasons.extend(causes(group, again).map(|text| reason(text, [])));
     reasons.extend(tail_losses(group).map(|text| reason(text, [])));
     reasons.extend(loss_model::reason_of(view, group));
-    if let Some(stall) = worst_side.longest_stall {
+    if let Some(stall) = worst_side.longest_stall.filter(|stall| stall.get() > 0) {
         reasons.push(reason(
             format!("The longest wait was {stall}, between {} and {}.", worst.0.client, worst.0.server),
             seen(worst_side),

@@ -17,7 +17,7 @@ pub(crate) fn number(n: u64) -> String {
 pub(crate) fn count(n: u64, singular: &str) -> String {
     let ending = match (n, singular) {
         (1, _) => "",
-        (_, s) if s.ends_with('s') || s.ends_with('x') => "es",
+        (_, s) if s.ends_with(['s', 'x']) || s.ends_with("ch") => "es",
         _ => "s",
     };
     // "try" and "entry" alone need more than an ending.
@@ -75,7 +75,10 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         assert_eq!(number(1_225_736), "1,225,736");
         assert_eq!(number(182), "182");
-        assert_eq!([count(1, "packet"), count(2, "packet"), count(3, "entry")], ["1 packet", "2 packets", "3 entries"]);
+        assert_eq!(
+            [count(1, "packet"), count(2, "packet"), count(3, "entry"), count(4, "stretch")],
+            ["1 packet", "2 packets", "3 entries", "4 stretches"]
+        );
         assert_eq!([percent(1, 3), percent(3, 10), percent(182, 262_144)], ["33.3 %", "30 %", "0.07 %"]);
         assert_eq!([bytes(1, 75), bytes(9, 9)], ["bytes 1 to 75", "byte 9"]);
         let items = ["a".to_owned(), "b".to_owned(), "c".to_owned()];

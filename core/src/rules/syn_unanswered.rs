@@ -3,15 +3,16 @@
 //! **What.** Linux sends a SYN again after 1, 3, 7, 15, 31, 63 s (tcp_syn_retries 6; newer kernels first four times a second apart,
 //! tcp_syn_linear_timeouts), so each lost SYN costs the user at least a second, and the whole attempt 127 s.
 //!
-//! **When.** A SYN without SYN-ACK, RST or ICMP error for 3 s; two or more SYNs make it sure. Answered, but only after SYNs were
+//! **When.** A SYN without SYN-ACK, RST or ICMP error for 3 s, or for 1 s (the RTO before anything was measured) where the same
+//! service answered other SYNs at once; two or more SYNs make it sure. Answered, but only after SYNs were
 //! repeated: a warning with the time it cost. On the server's own host the SYN was seen at the tap, so it was dropped on this
 //! host (firewall, accept queue, rp_filter, conntrack); rules that found such a cause explain it, and nothing is told here.
 //!
-//! **Near misses.** The capture ends before 3 s have passed. The capture shows one direction only. A client that scans many ports
-//! is one note.
+//! **Near misses.** The capture ends before the time has passed. The capture shows one direction only, of all conversations or of
+//! this one: a client that goes on after its SYN had an answer. A client that scans many ports is one note.
 //!
-//! **Sources.** RFC 9293 section 3.8.1, RFC 6298 section 2.1; Documentation/networking/ip-sysctl.rst; DIAGNOSIS H1; the lab
-//! `syn-blackhole`.
+//! **Sources.** RFC 9293 section 3.8.1, RFC 6298 section 2.1; Documentation/networking/ip-sysctl.rst; DIAGNOSIS H1; the labs
+//! `syn-blackhole` and `random-drop`, where a prober sends each SYN once and the capture ends soon after.
 
 use super::draft::{Draft, command, packet, reason};
 use super::group::{self, Group};
@@ -22,12 +23,19 @@ use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
 use crate::flow::Flow;
 use crate::ids::Direction;
+use crate::sort;
 use crate::time::Nanos;
 
 const SLUG: &str = "syn_unanswered";
 
 /// So long a SYN may wait for its answer.
 const PATIENCE: Nanos = Nanos::from_secs(3);
+
+/// The same of a service that is known to answer others at once (RFC 6298, 2.1: a client asks again after 1 s).
+const PATIENCE_WITH_THE_PROMPT: Nanos = Nanos::from_secs(1);
+
+/// An answer within this time came at once.
+const AT_ONCE: Nanos = Nanos::from_millis(300);
 
 /// Judges every connection attempt.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
@@ -43,34 +51,45 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let unanswered = |flow: &&&Flow| {
         let handshake = &flow.handshake;
         let silent = handshake.syn_ack.is_none() && handshake.refused.is_none() && flow.icmp_error_count == 0;
-        silent && flow.side(Direction::BToA).packets == 0 && handshake.syn.is_some_and(|syn| view.watermark - syn.at >= PATIENCE)
+        let client = flow.side(Direction::AToB);
+        let goes_on = client.header_bytes().is_some() && client.rst.is_none();
+        silent && !goes_on && flow.side(Direction::BToA).packets == 0
     };
+    let prompt = sort::set(attempts.iter().filter_map(|flow| {
+        let (syn, answer) = flow.handshake.syn.zip(flow.handshake.syn_ack)?;
+        (answer.at - syn.at <= AT_ONCE).then_some(flow.server)
+    }));
+    let patience = |flow: &Flow| if prompt.contains(&flow.server) { PATIENCE_WITH_THE_PROMPT } else { PATIENCE };
+    let overdue = |flow: &&&Flow| flow.handshake.syn.is_some_and(|syn| view.watermark - syn.at >= patience(flow));
     let late = |flow: &&&Flow| {
         let handshake = &flow.handshake;
         let waited =
             handshake.syn.zip(handshake.syn_ack).is_some_and(|(syn, answer)| answer.at - syn.at >= Nanos::from_millis(900));
         handshake.syn_count > 1 && waited
     };
-    let failed: Vec<&Flow> = attempts.iter().filter(open).filter(unanswered).copied().collect();
+    let failed: Vec<&Flow> = attempts.iter().filter(open).filter(unanswered).filter(overdue).copied().collect();
     let slow: Vec<&Flow> = attempts.iter().filter(open).filter(late).copied().collect();
     let mut outcome = Outcome::default();
     outcome.explains.flows.extend(failed.iter().chain(&slow).map(|flow| flow.id));
     for group in group::by_service(failed.iter().copied()) {
         let answered =
             attempts.iter().filter(|flow| flow.server == group.flows[0].server && flow.handshake.syn_ack.is_some()).count();
-        outcome.findings.push(unanswered_finding(view, &group, answered as u64));
+        outcome.findings.push(unanswered_finding(view, &group, answered as u64, patience(group.flows[0])));
     }
     for group in group::by_service(slow.iter().copied()) {
         outcome.findings.push(late_finding(&group));
     }
     if outcome.findings.is_empty() {
         let others = attempts.iter().filter(|flow| explained.has(flow.id)).count() as u64;
-        let known = if others > 0 { format!("; {others} of them have a cause that is told elsewhere") } else { String::new() };
+        let has = if others == 1 { "has" } else { "have" };
+        let known = if others > 0 { format!("; {others} of them {has} a cause that is told elsewhere") } else { String::new() };
+        let waiting = attempts.iter().filter(open).filter(unanswered).count() as u64;
+        let waiting = if waiting > 0 { format!("; {} had none yet at the end", say::number(waiting)) } else { String::new() };
         return Outcome {
             quiet: Some((
                 crate::finding::Quiet::Clear,
                 format!(
-                    "{}, none left without an answer for {PATIENCE}{known}.",
+                    "{}, none left without an answer for {PATIENCE}{known}{waiting}.",
                     say::count(attempts.len() as u64, "connection attempt")
                 ),
             )),
@@ -80,7 +99,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     outcome
 }
 
-fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64) -> Finding {
+fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patience: Nanos) -> Finding {
     let first = group.flows[0];
     let syns: u64 = group.flows.iter().map(|flow| u64::from(flow.handshake.syn_count)).sum();
     let attempts = group.flows.len() as u64;
@@ -135,7 +154,7 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64) -> Find
         sentence: if group.scan {
             format!("{} got no answer: {} of {}.", say::capital(&group.name), say::count(syns, "SYN"), group.clients())
         } else {
-            format!("{} did not answer {} from {} within {}{place}.", group.name, say::count(syns, "SYN"), group.clients(), group.span().length().max(PATIENCE))
+            format!("{} did not answer {} from {} within {}{place}.", group.name, say::count(syns, "SYN"), group.clients(), group.span().length().max(patience))
         },
         span: group.span(),
         count: attempts,
@@ -262,7 +281,51 @@ mod tests {
     #[test]
     fn a_capture_that_ends_too_early_says_nothing() {
         let two: String = TRIES.lines().take(3).map(|line| format!("{line}\n")).collect();
-        check("syn_unanswered", &two, "clear: 1 connection attempt, none left without an answer for 3.00 s.");
+        check(
+            "syn_unanswered",
+            &two,
+            "clear: 1 connection attempt, none left without an answer for 3.00 s; 1 had none yet at the end.",
+        );
+    }
+
+    /// A prober's SYNs, each sent once: the first is answered at once, `lost` others never.
+    fn probes(lost: u32, end: &str) -> String {
+        let lost: String = (1..=lost)
+            .map(|no| format!("14:40:01.{no} IP 10.0.0.2.{no} > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0\n"))
+            .collect();
+        format!(
+            "date 2021-06-01
+14:40:01.0 IP 10.0.0.2.99 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.99: Flags [S.], seq 9, ack 2, win 512, length 0
+14:40:01.002 IP 10.0.0.2.99 > 10.0.0.1.80: Flags [R], seq 2, win 0, length 0
+{lost}{end} mark recording_stopped The end.
+"
+        )
+    }
+
+    #[test]
+    fn a_service_that_answers_others_at_once_is_waited_for_a_second() {
+        check(
+            "syn_unanswered",
+            &probes(2, "14:40:02.3"),
+            "warning possible: 10.0.0.1:80 did not answer 2 SYNs from 10.0.0.2 within 1.00 s.",
+        );
+        check(
+            "syn_unanswered",
+            &probes(2, "14:40:01.9"),
+            "clear: 3 connection attempts, none left without an answer for 3.00 s; 2 had none yet at the end.",
+        );
+    }
+
+    #[test]
+    fn a_client_that_goes_on_had_an_answer_that_the_capture_does_not_show() {
+        let one_way = "14:40:01.101 IP 10.0.0.2.1 > 10.0.0.1.80: Flags [.], seq 2, ack 10, win 512, length 0
+";
+        check(
+            "syn_unanswered",
+            &probes(1, "14:40:09").replace("14:40:09", &format!("{one_way}14:40:09")),
+            "clear: 2 connection attempts, none left without an answer for 3.00 s.",
+        );
     }
 
     #[test]

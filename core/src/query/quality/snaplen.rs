@@ -1,6 +1,7 @@
 //! `snaplen`: packets of which only the first bytes were kept.
 
 use super::super::engine::Knowledge;
+use crate::rules::say;
 
 pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
     let cut: u64 = known.recording.taps.iter().map(|tap| u64::from(tap.cut)).sum();
@@ -9,6 +10,8 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
     }
     let most = known.recording.interfaces.iter().map(|interface| interface.snaplen).max().unwrap_or(0);
     vec![format!(
-        "Of {cut} packets only the first bytes were kept (snapshot length {most}): checksums and contents of these cannot be checked."
+        "Of {} only the first bytes were kept (snapshot length {}): checksums and contents cannot be checked there.",
+        say::count(cut, "packet"),
+        say::number(most.into())
     )]
 }
