@@ -13,9 +13,8 @@ use crate::source::watch::{Confine, Watch, WatchSettings};
 use crate::source::{Capture, Event, Pace, Target, host_identity};
 use crate::trigger::{Trigger, unknown_counter};
 use anyhow::{Context as _, Result, bail};
-use dropscope_core::ids::NetnsId;
 use dropscope_review::Growth;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -48,8 +47,7 @@ pub(crate) struct Opened {
     captures: Vec<Capture>,
     watch: Watch,
     prober: Option<Prober>,
-    /// Names of the watched namespaces.
-    namespaces: BTreeMap<NetnsId, String>,
+    watched: Vec<Target>,
     triggers: Vec<Trigger>,
     send: SyncSender<Event>,
     receive: Receiver<Event>,
@@ -58,6 +56,7 @@ pub(crate) struct Opened {
 /// A recording that is under way.
 #[derive(Debug)]
 pub(crate) struct Recording {
+    watched: Vec<Target>,
     captures: Vec<Running>,
     watch: Watch,
     prober: Option<Prober>,
@@ -94,8 +93,8 @@ impl Plan {
             Some(place) => Prober::open(&self.probes, place, rights, &send)?,
             None => None,
         };
-        let namespaces = self.watched.iter().map(|target| (target.netns, target.name.clone())).collect();
-        Ok(Opened { captures, watch, prober, namespaces, triggers: self.triggers.clone(), send, receive })
+        let watched = self.watched.clone();
+        Ok(Opened { watched, captures, watch, prober, triggers: self.triggers.clone(), send, receive })
     }
 
     /// Leaves the connection to a server out of what is captured in the namespace from which it is reached.
@@ -150,7 +149,8 @@ impl Opened {
     /// Begins to record into `log`, at a pace.
     pub(crate) fn begin(self, log: LogFile, pace: Pace) -> Result<Recording> {
         let places: Vec<_> = self.captures.iter().map(|capture| (capture.netns, capture.interface.as_str())).collect();
-        let metrics = Arc::new(Metrics::new(self.namespaces, &places));
+        let namespaces = self.watched.iter().map(|target| (target.netns, target.name.clone())).collect();
+        let metrics = Arc::new(Metrics::new(namespaces, &places));
         let opening = Opening {
             host: host_identity::read(),
             captures: self.captures.iter().map(Described::of).collect(),
@@ -168,7 +168,7 @@ impl Opened {
             prober.start();
         }
         // The recorder ends when the last sender is gone; `send` goes here, the others with their threads.
-        Ok(Recording { captures, watch: self.watch, prober: self.prober, recorder, metrics })
+        Ok(Recording { watched: self.watched, captures, watch: self.watch, prober: self.prober, recorder, metrics })
     }
 }
 
@@ -188,12 +188,24 @@ impl Recording {
         self.recorder.growth()
     }
 
-    /// Waits until it ends by itself: its log can no longer be written.
+    /// Waits until it ends by itself: its log can no longer be written, or all that it watches is gone.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
         let mut over = self.recorder.over();
+        let watched: Vec<_> = self.watched.iter().map(|target| target.presence().is_gone()).collect();
         async move {
-            // Nothing is ever sent: an error says that the recorder is gone.
-            let _ = over.changed().await;
+            let all_gone = async {
+                for mut one in watched {
+                    // An error says that the recording is gone, whose end is told by the recorder's.
+                    if one.wait_for(|is_gone| *is_gone).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            };
+            tokio::select! {
+                // Nothing is ever sent: an error says that the recorder is gone.
+                _ = over.changed() => {}
+                () = all_gone => {}
+            }
         }
     }
 
@@ -206,6 +218,15 @@ impl Recording {
             capture.stop();
         }
         self.watch.stop();
-        self.recorder.join()
+        let mut summary = self.recorder.join();
+        if self.watched.iter().all(|target| *target.presence().is_gone().borrow()) {
+            let names: Vec<&str> = self.watched.iter().map(|target| target.name.as_str()).collect();
+            let why = format!(
+                "it ended, since {} is gone. What has that name next is another namespace: start again to record it, as the service does by itself.",
+                names.join(" and ")
+            );
+            summary.trouble.get_or_insert(why);
+        }
+        summary
     }
 }

@@ -34,8 +34,7 @@ impl Scene {
         let namespace = common::Namespace::new(test);
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("it is ours");
-        // The checkout may lie where only its owner gets.
-        std::fs::copy(env!("CARGO_BIN_EXE_dropscope"), folder.path().join("dropscope")).expect("the command was built");
+        common::copy_command(folder.path());
         for rule in ["-p tcp --dport 80 --tcp-flags PSH PSH -j DROP", "-p udp --dport 9 -j DROP"] {
             let words = ["netns", "exec", &namespace.0, "iptables-nft", "-A", "INPUT"].into_iter().chain(rule.split(' '));
             run(Command::new("ip").args(words));

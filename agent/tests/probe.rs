@@ -60,7 +60,7 @@ fn a_healthy_service_is_fine_with_rights_and_without() -> Result<()> {
 
     let folder = tempfile::tempdir()?;
     let copy = folder.path().join("dropscope");
-    fs::copy(DROPSCOPE, &copy)?;
+    common::copy_command(folder.path());
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let as_nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
     let mut command = lab.net().client.command("setpriv");

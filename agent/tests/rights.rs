@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Dropscope, can_run, length, wait_until};
+use common::{Dropscope, can_run, copy_command, length, wait_until};
 use dropscope_core::counters::Counters;
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::Record;
@@ -36,8 +36,7 @@ impl Scene {
         let netns = format!("dsrights-{test}-{}", std::process::id());
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        // The checkout may lie where only its owner gets.
-        fs::copy(env!("CARGO_BIN_EXE_dropscope"), folder.path().join("dropscope")).unwrap();
+        copy_command(folder.path());
         run("ip", &["netns", "add", &netns]);
         let scene = Self { netns, folder };
         for line in [

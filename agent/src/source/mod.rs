@@ -25,6 +25,7 @@ mod netlink;
 pub mod netns;
 mod nstat;
 pub mod pace;
+pub mod presence;
 mod proc_file;
 mod qdisc;
 pub mod sample;
@@ -134,6 +135,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub const SOURCES: &[SourceKind] = &[
     clock::KIND,
     host_facts::KIND,
+    presence::KIND,
     link_stats::KIND,
     ethtool_stats::KIND,
     firewall::KIND,

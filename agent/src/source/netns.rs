@@ -5,6 +5,7 @@
 //! `/proc/sys/net` show the thread's own.
 
 use super::container::{ContainerError, find_process};
+use super::presence::{By, Presence};
 use dropscope_core::ids::NetnsId;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
@@ -24,6 +25,7 @@ pub struct Target {
     /// A process inside, where it was found by one.
     pub pid: Option<u32>,
     file: Arc<File>,
+    presence: Arc<Presence>,
 }
 
 /// Why a namespace cannot be watched.
@@ -53,13 +55,13 @@ pub enum NetnsError {
 impl Target {
     /// The namespace the agent was started in.
     pub fn host() -> Result<Self, NetnsError> {
-        Self::open("host".into(), Path::new("/proc/thread-self/ns/net"), None)
+        Self::open("host".into(), Path::new("/proc/thread-self/ns/net"), By::Itself)
     }
 
     /// The namespace that `text` means: a name of `ip netns`, a process's number, or a path.
     pub fn resolve(text: &str) -> Result<Self, NetnsError> {
         if text.contains('/') {
-            return Self::open(text.into(), Path::new(text), None);
+            return Self::open(text.into(), Path::new(text), By::Path(text.into()));
         }
         if let Ok(pid) = text.parse::<u32>()
             && Path::new(&format!("/proc/{pid}")).exists()
@@ -69,7 +71,7 @@ impl Target {
         for directory in ["/run/netns", "/var/run/netns"] {
             let path = Path::new(directory).join(text);
             if !text.is_empty() && path.exists() {
-                return Self::open(text.into(), &path, None);
+                return Self::open(text.into(), &path, By::Path(path.clone()));
             }
         }
         Err(NetnsError::Unknown(text.into()))
@@ -77,25 +79,31 @@ impl Target {
 
     /// The namespace of the container that `text` means: its name, `[NAMESPACE/]POD[/CONTAINER]`, or its id or the beginning of it.
     pub fn container(text: &str) -> Result<Self, NetnsError> {
-        Self::of_process(find_process(text)?, text.into())
+        let pid = find_process(text)?;
+        Self::open(text.into(), &of_process(pid), By::container(pid))
     }
 
     /// The namespace of a process.
     pub fn of_process(pid: u32, name: String) -> Result<Self, NetnsError> {
-        Self::open(name, Path::new(&format!("/proc/{pid}/ns/net")), Some(pid))
+        Self::open(name, &of_process(pid), By::process(pid))
+    }
+
+    /// Whether what it was found by is still there.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// The agent's own namespace and those `ip netns` lists: where another namespace has to be found by its inode. At most a
     /// thousand.
     pub(super) fn all_named() -> Vec<Self> {
-        let own = Self::of_process(std::process::id(), "host".into()).ok();
+        let own = Self::open("host".into(), &of_process(std::process::id()), By::Itself).ok();
         let names = std::fs::read_dir("/run/netns").into_iter().flatten().flatten().take(1000);
-        let named =
-            names.filter_map(|entry| Self::open(entry.file_name().to_string_lossy().into_owned(), &entry.path(), None).ok());
+        let named = names
+            .filter_map(|entry| Self::open(entry.file_name().to_string_lossy().into_owned(), &entry.path(), By::Itself).ok());
         own.into_iter().chain(named).collect()
     }
 
-    fn open(name: String, path: &Path, pid: Option<u32>) -> Result<Self, NetnsError> {
+    fn open(name: String, path: &Path, by: By) -> Result<Self, NetnsError> {
         let file = File::open(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => NetnsError::Unknown(name.clone()),
             _ => NetnsError::Denied { name: name.clone(), source },
@@ -105,7 +113,8 @@ impl Target {
             return Err(NetnsError::NotANamespace(path.into()));
         }
         let metadata = file.metadata().map_err(|source| NetnsError::Denied { name: name.clone(), source })?;
-        Ok(Self { netns: NetnsId(metadata.ino()), name, pid, file: Arc::new(file) })
+        let (netns, pid) = (NetnsId(metadata.ino()), by.pid());
+        Ok(Self { netns, name, pid, file: Arc::new(file), presence: Arc::new(Presence::new(by)) })
     }
 
     /// The descriptor that holds it open, for asking the kernel about it.
@@ -141,6 +150,11 @@ impl Target {
         })
         .map_err(denied)
     }
+}
+
+/// Where a process's namespace is opened.
+fn of_process(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
 }
 
 /// Moves the calling thread; a thread that is there already needs no right for it.

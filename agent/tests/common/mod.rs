@@ -34,6 +34,14 @@ pub(crate) fn can_run(test: &str) -> bool {
     false
 }
 
+/// Puts the command into a folder that other users reach: the checkout may lie where only its owner gets.
+///
+/// Not copied by this process: what another test starts just then would hold the file open for writing until it runs its program,
+/// and nobody may run such a file (ETXTBSY).
+pub(crate) fn copy_command(folder: &Path) {
+    run(Command::new("cp").arg(env!("CARGO_BIN_EXE_dropscope")).arg(folder));
+}
+
 /// A namespace with nothing but a loopback interface.
 pub(crate) struct Namespace(pub(crate) String);
 

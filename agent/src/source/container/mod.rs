@@ -78,10 +78,13 @@ fn find_below(root: &Path, text: &str) -> Result<u32, ContainerError> {
             Err(ContainerError::Unknown { name: text.into(), running: running.into_iter().collect() })
         }
         (several, _) => {
-            // The containers of a pod share one namespace: any of them will do.
+            // The containers of a pod share one namespace: any of them will do, best the one that lasts as long as the pod.
             let namespaces: BTreeSet<_> = several.iter().map(|(_, process)| namespace_of(root, *process)).collect();
             match (namespaces.len(), namespaces.first()) {
-                (1, Some(Some(_))) => Ok(several[0].1),
+                (1, Some(Some(_))) => {
+                    let pauses = |pid| processes.iter().any(|process| process.pid == pid && process.is_running("pause"));
+                    Ok(several.iter().find(|(_, pid)| pauses(*pid)).unwrap_or(&several[0]).1)
+                }
                 _ => Err(ContainerError::Ambiguous {
                     name: text.into(),
                     containers: several.iter().map(|(id, _)| called(id)).collect(),

@@ -123,7 +123,7 @@ pub struct Mark {
     pub at_ns: i64,
     /// `recording_started`, `recording_stopped`, `interface_appeared`, `interface_vanished`, `interface_up`,
     /// `interface_down`, `mtu_changed`, `rules_changed`, `capture_lost`, `data_discarded` (part of the log was removed for want of room), `trigger` (what was waited
-    /// for happened), `source_failed`, `note`.
+    /// for happened), `source_failed`, `namespace_left` (what a watched namespace was found by has ended, or means another one), `note`.
     #[n(1)]
     #[cbor(default)]
     pub kind: String,

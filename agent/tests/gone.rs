@@ -1,0 +1,82 @@
+//! Namespaces that end while they are recorded: that is told, the recording ends where nothing is left to watch, and a new start
+//! goes on in the same folder with what has the name now.
+//!
+//! These need root; without it each says so in one line and passes, except where `CI` is set.
+
+mod common;
+
+use common::{Dropscope, Namespace, can_run, length, read, run, wait_until};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// All segments of a folder, in their order.
+fn log(folder: &Path) -> Vec<u8> {
+    let mut segments: Vec<_> = fs::read_dir(folder).unwrap().map(|one| one.unwrap().path()).collect();
+    segments.sort();
+    segments.iter().filter(|one| one.is_file()).flat_map(|one| fs::read(one).unwrap()).collect()
+}
+
+#[test]
+fn a_name_that_is_made_anew_ends_the_recording_and_a_new_start_goes_on_with_the_new_one() {
+    if !can_run("a_name_that_is_made_anew_ends_the_recording_and_a_new_start_goes_on_with_the_new_one") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Namespace::new("anew");
+    let args = ["record", "--netns", &namespace.0, "-i", "lo", "--keep", "10m", "-o", "kept", "--user", "root", "udp"];
+    let mut first = Dropscope::start(folder.path(), &args);
+    first.hear("and nothing else.");
+    run(Command::new("ip").args(["netns", "del", &namespace.0]));
+    run(Command::new("ip").args(["netns", "add", &namespace.0]));
+    run(Command::new("ip").args(["-n", &namespace.0, "link", "set", "lo", "up"]));
+    first.hear("is gone. What has that name next is another namespace: start again to record it");
+    assert_eq!(first.child.wait().unwrap().code(), Some(1), "a service starts it again");
+
+    let kept = folder.path().join("kept");
+    let before = read(&log(&kept));
+    assert_eq!(before.end, None, "the log is whole");
+    let left = before.marks("namespace_left");
+    assert!(matches!(left[..], [one] if one.contains(" was made anew: it is ") || one.ends_with(" was deleted.")), "{left:?}");
+
+    let mut second = Dropscope::start(folder.path(), &args);
+    second.hear("and nothing else.");
+    let mut traffic = namespace.send_datagrams(100, Duration::from_millis(1));
+    wait_until("some were sent", || traffic.sent() >= 20);
+    traffic.stop();
+    assert!(second.end().success());
+    let both = read(&log(&kept));
+    assert_eq!((both.end.is_none(), both.is_without_gap(), both.numbers.len()), (true, true, traffic.sent()));
+}
+
+#[test]
+fn the_end_of_a_process_is_told_and_what_else_is_in_its_namespace_is_recorded_on() {
+    if !can_run("the_end_of_a_process_is_told_and_what_else_is_in_its_namespace_is_recorded_on") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Namespace::new("pid");
+    let mut inside =
+        Command::new("nsenter").arg(format!("--net=/run/netns/{}", namespace.0)).args(["sleep", "1000"]).spawn().unwrap();
+    let pid = inside.id().to_string();
+    let entered = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "sleep\n";
+    wait_until("it is inside", entered);
+    let mut dropscope = Dropscope::start(folder.path(), &["record", "--netns", &pid, "-i", "lo", "-o", "a.pcapng", "udp"]);
+    dropscope.hear("and nothing else.");
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    let path = folder.path().join("a.pcapng");
+    let told = || length(&path) > 0 && !read(&fs::read(&path).unwrap()).marks("namespace_left").is_empty();
+    wait_until("its end is told", told);
+    let mut traffic = namespace.send_datagrams(100, Duration::from_millis(1));
+    wait_until("some were sent", || traffic.sent() >= 20);
+    traffic.stop();
+    assert!(dropscope.end().success());
+    let found = read(&fs::read(&path).unwrap());
+    assert!(found.is_without_gap());
+    assert_eq!(found.numbers.len(), traffic.sent());
+    let told =
+        format!("The process {pid}, by which a namespace was found, has ended; what else is in its namespace is still recorded.");
+    assert_eq!(found.marks("namespace_left"), [told]);
+}
