@@ -185,15 +185,18 @@ fn open_in_browser(link: &str) {
     }
 }
 
-/// Waits for Ctrl-C or a polite request to end. Signals are watched from the call on, not only once it is waited for.
+/// Waits for Ctrl-C, a polite request to end, or that the terminal is closed. Signals are watched from the call on, not only once it is waited for.
 pub(crate) fn asked_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let watched = signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
+    // `nohup` has it ignored, and it stays so.
+    let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose();
+    let watched = signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?, hangup?)));
     async move {
         match watched {
-            Ok((mut interrupt, mut terminate)) => tokio::select! {
+            Ok((mut interrupt, mut terminate, mut hangup)) => tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                Some(_) = async { hangup.as_mut()?.recv().await } => {}
             },
             Err(error) => {
                 tracing::warn!("signals cannot be watched, end this process with kill -9: {error}");
@@ -201,4 +204,11 @@ pub(crate) fn asked_to_stop() -> impl Future<Output = ()> {
             }
         }
     }
+}
+
+/// Whether whoever started this process had it ignore SIGHUP (`SigIgn` of proc_pid_status(5), the lowest bit).
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }

@@ -1,11 +1,12 @@
-//! Namespaces that end while they are recorded: that is told, the recording ends where nothing is left to watch, and a new start
-//! goes on in the same folder with what has the name now.
+//! What goes away while it is recorded. Namespaces: that is told, the recording ends where nothing is left to watch, and a new start
+//! goes on in the same folder with what has the name now. The terminal: the log is ended, except after `nohup`.
 //!
 //! These need root; without it each says so in one line and passes, except where `CI` is set.
 
 mod common;
 
 use common::{Dropscope, Namespace, can_run, length, read, run, wait_until};
+use nix::sys::signal::Signal;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -79,4 +80,31 @@ fn the_end_of_a_process_is_told_and_what_else_is_in_its_namespace_is_recorded_on
     let told =
         format!("The process {pid}, by which a namespace was found, has ended; what else is in its namespace is still recorded.");
     assert_eq!(found.marks("namespace_left"), [told]);
+}
+
+#[test]
+fn a_closed_terminal_ends_the_log_whole_and_nohup_goes_on() {
+    if !can_run("a_closed_terminal_ends_the_log_whole_and_nohup_goes_on") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Namespace::new("hangup");
+    let path = folder.path().join("a.pcapng");
+    let args = ["record", "--netns", &namespace.0, "-i", "lo", "-o", "a.pcapng", "--user", "root", "udp"];
+    let mut dropscope = Dropscope::start(folder.path(), &args);
+    dropscope.hear("and nothing else.");
+    dropscope.signal(Signal::SIGHUP);
+    assert!(dropscope.child.wait().unwrap().success());
+    assert_eq!(read(&fs::read(&path).unwrap()).end, None);
+
+    let mut command = Command::new("nohup");
+    let mut dropscope = Dropscope::start_by(command.arg(env!("CARGO_BIN_EXE_dropscope")).args(args), folder.path());
+    dropscope.hear("and nothing else.");
+    dropscope.signal(Signal::SIGHUP);
+    let mut traffic = namespace.send_datagrams(100, Duration::from_millis(1));
+    wait_until("some were sent", || traffic.sent() >= 20);
+    traffic.stop();
+    assert!(dropscope.end().success());
+    let found = read(&fs::read(&path).unwrap());
+    assert_eq!((found.is_without_gap(), found.numbers.len()), (true, traffic.sent()));
 }
