@@ -19,6 +19,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Exit status: wrong use, as clap has it.
+pub(crate) const WRONG_USE: u8 = 2;
 /// Exit status: an input cannot be read.
 pub(crate) const UNREADABLE: u8 = 3;
 
@@ -66,6 +68,12 @@ Examples:
   sudo dropscope probe --pmtu --json 10.0.0.7:80
   dropscope probe --dns web.example 10.0.0.53:53";
 
+const PACKETS_EXAMPLES: &str = "\
+Examples:
+  dropscope packets --json capture.pcap | jq 'select(.analysis | index(\"retransmission\"))'
+  dropscope packets capture.pcap --fields frame.number,ip.src,tcp.analysis.ack_rtt --filter 'tcp.analysis.ack_rtt > 0.2'
+  dropscope packets capture.pcap -e tcp.stream,tcp.analysis.bytes_in_flight,judgement -Y tcp.analysis.flags --header";
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   dropscope check web.pcapng
@@ -105,12 +113,11 @@ enum Command {
     /// capture cannot be read.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
-    /// List the packets of a capture, one JSON object a line.
+    /// List the packets of a capture: one JSON object a line, or the values of fields.
     ///
-    /// The values are Wireshark's; the last line is a trailer that says how the file ends.
-    #[command(
-        after_help = "Example:\n  dropscope packets --json capture.pcap | jq 'select(.analysis | index(\"retransmission\"))'"
-    )]
+    /// The values are Wireshark's. With --json the last line is a trailer that says how the file ends; --fields prints what
+    /// `tshark -T fields` does, and knows every field that filters do.
+    #[command(after_help = PACKETS_EXAMPLES)]
     Packets(PacketsArgs),
     /// Reproduce a cause of packet loss for real, record it, show it.
     ///

@@ -1,11 +1,13 @@
-//! `dropscope packets`: one JSON object a packet, for programs.
+//! `dropscope packets`: one JSON object a packet, or the values of chosen fields as `tshark -T fields` prints them.
 
-use crate::cli::UNREADABLE;
+use crate::cli::{UNREADABLE, WRONG_USE};
 use crate::input::Input;
 use anyhow::Result;
 use clap::Args;
+use dropscope_core::filter;
+use dropscope_core::log::UnpackError;
 use dropscope_core::log::record::End;
-use dropscope_core::query::{PacketLines, Survey};
+use dropscope_core::query::{Chosen, Engine, FieldLines, PacketLines, Survey};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,14 +17,34 @@ use std::process::ExitCode;
 pub(crate) struct PacketsArgs {
     /// The capture; - for standard input.
     file: PathBuf,
-    /// One JSON object a line (the only form there is).
-    #[arg(long, required = true)]
+    /// One JSON object a line.
+    #[arg(long, required_unless_present = "fields", conflicts_with = "fields")]
     json: bool,
+    /// The values of these fields, separated by tabs: Wireshark's names, separated by commas. Several values of one field stand
+    /// side by side with commas.
+    #[arg(long, short = 'e', value_name = "FIELD,...")]
+    fields: Option<String>,
+    /// Only packets that pass this display filter.
+    #[arg(long, short = 'Y', value_name = "FILTER", requires = "fields")]
+    filter: Option<String>,
+    /// The fields' names as the first line.
+    #[arg(long, requires = "fields")]
+    header: bool,
 }
 
 /// Lists the packets of a capture.
 pub(crate) fn packets(args: &PacketsArgs) -> Result<ExitCode> {
-    match list(args) {
+    let listed = match &args.fields {
+        None => list(args),
+        Some(fields) => match chosen(fields, args.filter.as_deref()) {
+            Ok(chosen) => list_fields(args, chosen),
+            Err(wrong) => {
+                eprintln!("dropscope: {wrong}");
+                return Ok(WRONG_USE.into());
+            }
+        },
+    };
+    match listed {
         Ok(status) => Ok(status),
         // Whoever read the list has seen enough, as `head` does.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe) => {
@@ -54,12 +76,54 @@ fn list(args: &PacketsArgs) -> Result<ExitCode> {
     let end = lines.finish(&mut text);
     out.write_all(text.as_bytes())?;
     out.flush()?;
+    Ok(status(broken, end))
+}
+
+/// What fields and filter mean; else what is wrong, and a mark below the place.
+fn chosen(fields: &str, filter: Option<&str>) -> Result<Chosen, String> {
+    let chosen = Chosen::fields(fields).map_err(|error| pointed(fields, &error))?;
+    match filter {
+        None => Ok(chosen),
+        Some(filter) => chosen.of_packets(filter).map_err(|error| pointed(filter, &error)),
+    }
+}
+
+fn pointed(text: &str, error: &filter::Error) -> String {
+    let width = |range: std::ops::Range<usize>| text.get(range).map_or(0, |part| part.chars().count());
+    let (before, marks) = (width(0..error.at.start), width(error.at.clone()).max(1));
+    let meant = error.suggestion.as_ref().map(|name| format!(" Did you mean `{name}`?")).unwrap_or_default();
+    format!("{}{meant}\n  {text}\n  {:before$}{:^<marks$}", error.message, "", "")
+}
+
+fn list_fields(args: &PacketsArgs, chosen: Chosen) -> Result<ExitCode> {
+    let input = Input::open(&args.file)?;
+    let mut engine = Engine::new();
+    input.feed(&mut engine)?;
+    let mut out = io::stdout().lock();
+    let mut text = if args.header { chosen.header() } else { String::new() };
+    let mut lines = FieldLines::new(chosen, engine);
+    let broken = input.each_chunk(|bytes| {
+        lines.push(bytes, &mut text);
+        out.write_all(text.as_bytes())?;
+        text.clear();
+        Ok(())
+    })?;
+    let end = lines.finish(&mut text);
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    if let Err(why) = &end {
+        eprintln!("dropscope: {why}");
+    }
+    Ok(status(broken, end))
+}
+
+fn status(broken: Option<UnpackError>, end: Result<(), End>) -> ExitCode {
     if let Some(broken) = broken {
         eprintln!("dropscope: {broken}");
-        return Ok(UNREADABLE.into());
+        return UNREADABLE.into();
     }
-    Ok(match end {
+    match end {
         Ok(()) | Err(End::CutShort { .. }) => ExitCode::SUCCESS,
         Err(End::Damaged { .. } | End::Unsupported { .. }) => UNREADABLE.into(),
-    })
+    }
 }

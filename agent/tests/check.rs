@@ -76,6 +76,31 @@ fn standard_input_is_a_capture_like_any_other() {
 }
 
 #[test]
+fn fields_of_packets_are_listed_as_tshark_lists_them() {
+    let folder = folder();
+    let list = |args: &[&str]| {
+        let output = dropscope(folder.path(), &[&["packets", "reference.pcapng"], args].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let first = "frame.number in {1..3}";
+    let (_, rows, _) = list(&["--fields", "frame.number, tcp.flags,tcp.analysis.ack_rtt", "--filter", first, "--header"]);
+    assert_eq!(rows, "frame.number\ttcp.flags\ttcp.analysis.ack_rtt\n1\t0x0002\t\n2\t0x0002\t\n3\t0x0012\t0.000041000\n");
+    let refused = |args: &[&str]| {
+        let (status, out, error) = list(args);
+        assert_eq!((status, out.as_str()), (Some(2), ""));
+        error
+    };
+    assert_eq!(
+        refused(&["-e", "ip.src,ip.dts"]),
+        "dropscope: `ip.dts` is not a field. Did you mean `ip.dst`?\n  ip.src,ip.dts\n         ^^^^^^\n"
+    );
+    assert_eq!(
+        refused(&["-e", "ip.src", "-Y", "tcp.port = = 80"]),
+        "dropscope: `=` stands where `and`, `or` or the end is expected.\n  tcp.port = = 80\n           ^\n"
+    );
+}
+
+#[test]
 fn packets_are_listed_with_a_trailer_that_counts_them() {
     let folder = folder();
     let output = dropscope(folder.path(), &["packets", "--json", "reference.pcapng"]);

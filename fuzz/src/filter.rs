@@ -6,7 +6,7 @@ use dropscope_core::dissect::{Transport, dissect};
 use dropscope_core::drops::Drops;
 use dropscope_core::filter::{Filter, Named, Read, Subject, complete};
 use dropscope_core::finding::Finding;
-use dropscope_core::flow::FlowTable;
+use dropscope_core::flow::{FlowTable, Retrace};
 use dropscope_core::ids::PacketNo;
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::{Interface, PacketRecord, Record};
@@ -106,8 +106,9 @@ impl Packets {
         self.bytes.push(record.data.to_vec());
     }
 
-    /// Asks the filter twice about each packet: by its columns, and with the packet read again.
+    /// Asks the filter twice about each packet: by its columns, and with the packet read again and its conversation followed.
     fn put(&self, filter: &Filter) {
+        let mut retrace = Retrace::default();
         for (no, bytes) in (1..).map(PacketNo).zip(&self.bytes) {
             let row = self.store.get(no).expect("each packet has a row");
             let link_type = self.interfaces[row.interface.0 as usize].link_type;
@@ -122,9 +123,12 @@ impl Packets {
                 findings: &self.findings,
                 named: &self.named,
                 packet: None,
+                retraced: None,
             };
             let by_columns = filter.test(&columns);
-            let by_packet = filter.test(&Subject { packet: Some(Read { bytes, packet: &packet }), ..columns });
+            let mut read = Subject { packet: Some(Read { bytes, packet: &packet }), ..columns };
+            read.retrace(&mut retrace, true, bytes, &packet);
+            let by_packet = filter.test(&read);
             assert!(by_packet.is_some(), "packet {no} was read and the filter still asks for it");
             assert!(by_columns.is_none() || by_columns == by_packet, "packet {no}: {by_columns:?}, and read {by_packet:?}");
         }

@@ -42,6 +42,7 @@ impl Described {
         Interface {
             id: InterfaceId::default(),
             number: 0,
+            unnumbered: false,
             link_type: self.link_type,
             snaplen: self.snaplen,
             name: Some(self.name.clone()),

@@ -238,7 +238,8 @@ fn extreme(name: &Word, arguments: &[Operand], order: Ordering) -> Result<(Sourc
     Ok((Source::Extreme(sources, order), kind))
 }
 
-fn field(word: &Word) -> Result<&'static Field, Error> {
+/// The field that a word must name.
+pub(super) fn field(word: &Word) -> Result<&'static Field, Error> {
     if word.quoted {
         return Err(Error::new(word.at.clone(), "A field is expected here, not a text in quotation marks."));
     }

@@ -15,7 +15,7 @@ use super::value::{Type, Value};
 use crate::dissect::{Packet, Protocol};
 use crate::drops::Drops;
 use crate::finding::Finding;
-use crate::flow::Flow;
+use crate::flow::{Flow, Retrace, Retraced, Seen};
 use crate::ids::{Direction, PacketNo};
 use crate::log::record::Interface;
 use crate::store::{Facts, Row, Store};
@@ -33,6 +33,8 @@ pub struct Field {
     values: Values,
     /// Whether its values may change after the packet was read.
     pub(super) changes: bool,
+    /// Whether its values come from following the conversation up to the packet: [`Subject::retraced`].
+    pub(super) follows: bool,
 }
 
 /// Where values come from.
@@ -77,6 +79,8 @@ pub struct Subject<'a> {
     pub named: &'a Named,
     /// The packet, once it was read again.
     pub packet: Option<Read<'a>>,
+    /// What its conversation up to it says, once that was followed again.
+    pub retraced: Option<Retraced>,
 }
 
 /// A packet that was read again.
@@ -97,7 +101,7 @@ impl<'a> Read<'a> {
 
 impl Field {
     /// Gives each value that a packet has of it to `out`.
-    pub(super) fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
+    pub fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
         match self.values {
             Values::Given(get) => match tree::of_every_layer(self.name) {
                 Some(shape) if subject.packet.is_some() && !subject.plain() => tree::emit(self, shape, subject, out),
@@ -138,10 +142,22 @@ pub(super) fn find(name: &str) -> Option<&'static Field> {
 
 /// A field whose values never change.
 const fn field(name: &'static str, kind: Type, about: &'static str, get: Get) -> Field {
-    Field { name, kind, about, values: Values::Given(get), changes: false }
+    Field { name, kind, about, values: Values::Given(get), changes: false, follows: false }
+}
+
+/// A field whose values come from following the conversation.
+const fn following(name: &'static str, kind: Type, about: &'static str, get: Get) -> Field {
+    Field { follows: true, ..field(name, kind, about, get) }
 }
 
 impl<'a> Subject<'a> {
+    /// Follows its conversation up to it. Packets come in order; `ended` promises that the log does not grow.
+    pub fn retrace(&mut self, retrace: &mut Retrace, ended: bool, bytes: &[u8], packet: &Packet<'_>) {
+        let over = ended && self.flow.is_some_and(|flow| flow.last.no == self.no);
+        let seen = Seen { no: self.no, at: self.row.time };
+        self.retraced = Some(retrace.observe(self.conversation(), seen, over, packet, bytes));
+    }
+
     /// Whether columns and conversation name every transport and address of the packet.
     fn plain(&self) -> bool {
         !self.row.facts.has(Facts::MORE_ADDRESSES)
@@ -163,6 +179,11 @@ impl<'a> Subject<'a> {
             return Err(Known::Yes);
         }
         self.read()
+    }
+
+    /// What following the conversation says, or what to answer before that.
+    fn retraced(&self) -> Result<Retraced, Known> {
+        self.retraced.ok_or(Known::NeedsPacket)
     }
 
     /// Conversation and direction.

@@ -66,4 +66,22 @@ impl Filter {
     pub fn changes(&self) -> bool {
         self.root.any_field(&|field| field.changes)
     }
+
+    /// Whether it can be put only to packets whose conversations were followed: [`Subject::retraced`].
+    pub fn follows(&self) -> bool {
+        self.root.any_field(&|field| field.follows)
+    }
+}
+
+/// The fields of a list: `ip.src, tcp.stream`.
+pub fn fields(list: &str) -> Result<Vec<&'static Field>, Error> {
+    let mut fields = Vec::new();
+    let mut start = 0;
+    for name in list.split(',') {
+        let end = start + name.len();
+        let word = syntax::Word::plain(name.trim(), end - name.trim_start().len()..start + name.trim_end().len());
+        fields.push(compile::field(&word)?);
+        start = end + 1;
+    }
+    Ok(fields)
 }

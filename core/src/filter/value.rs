@@ -202,7 +202,7 @@ impl Value<'_> {
     }
 
     /// The value as text; `None` for what is only there. Lengths of time and moments stand in seconds.
-    pub(super) fn to_text(self) -> Option<String> {
+    pub fn to_text(self) -> Option<String> {
         Some(match self {
             Self::Present(_) => return None,
             Self::Number(number) => number.to_string(),

@@ -75,6 +75,8 @@ pub(super) struct Knowledge<'a> {
     /// Bytes of the log there are.
     pub bytes_read: u64,
     pub revision: u64,
+    /// Whether the log is whole: no more will come.
+    pub ended: bool,
     pub progress: &'a dyn Fn() -> Progress,
 }
 
@@ -255,6 +257,11 @@ impl Engine {
         answer
     }
 
+    /// Hands over what is known.
+    pub(super) fn with_knowledge<T>(&self, take: impl FnOnce(&Knowledge<'_>) -> T) -> T {
+        take(&self.knowledge(&|| self.progress()))
+    }
+
     fn knowledge<'a>(&'a self, progress: &'a dyn Fn() -> Progress) -> Knowledge<'a> {
         Knowledge {
             recording: &self.recording,
@@ -266,6 +273,7 @@ impl Engine {
             judged: self.judged,
             bytes_read: self.bytes_read,
             revision: self.revision,
+            ended: self.ended,
             progress,
         }
     }

@@ -6,6 +6,7 @@
 use super::engine::Knowledge;
 use super::reader::{ByteSource, Reader, dissected};
 use crate::filter::{Error, Filter, Read, Subject};
+use crate::flow::Retrace;
 use crate::ids::{FlowId, PacketNo};
 use crate::store::{Store, Summary};
 use crate::time::Span;
@@ -41,6 +42,9 @@ struct Scan {
     scanned: Vec<u16>,
     /// What was known when it began; a scan of something that changes begins anew.
     judgement: u64,
+    /// The conversations, followed as far as packets were scanned, where the filter asks for that: it then begins with the first packet,
+    /// whatever stretch of time is wanted.
+    retrace: Option<Box<Retrace>>,
 }
 
 /// The scans lately asked for, the latest last.
@@ -87,7 +91,15 @@ impl Scans {
                 if self.scans.len() >= REMEMBERED {
                     self.scans.remove(0);
                 }
-                self.scans.push(Scan { wanted, filter, passes: Vec::new(), scanned: Vec::new(), judgement: known.judged });
+                let retrace = filter.as_ref().filter(|filter| filter.follows()).map(|_| Box::default());
+                self.scans.push(Scan {
+                    wanted,
+                    filter,
+                    passes: Vec::new(),
+                    scanned: Vec::new(),
+                    judgement: known.judged,
+                    retrace,
+                });
                 self.scans.len() - 1
             }
         };
@@ -99,8 +111,12 @@ impl Scans {
             scan.passes.clear();
             scan.scanned.clear();
             scan.judgement = known.judged;
+            scan.retrace.iter_mut().for_each(|retrace| **retrace = Retrace::default());
         }
-        let complete = scan.advance(known, &ranges, source);
+        let complete = match (&scan.retrace, ranges.last()) {
+            (Some(_), Some(last)) => scan.advance(known, &[0..last.end], source),
+            _ => scan.advance(known, &ranges, source),
+        };
         Ok(Selected { ranges, passes: Some(&scan.passes), complete })
     }
 }
@@ -156,15 +172,20 @@ impl Scan {
     }
 
     /// A packet that cannot be read again does not pass what only it could tell.
-    fn passes(&self, known: &Knowledge<'_>, no: PacketNo, reader: &mut Reader<'_>, dissections: &mut usize) -> bool {
+    fn passes(&mut self, known: &Knowledge<'_>, no: PacketNo, reader: &mut Reader<'_>, dissections: &mut usize) -> bool {
         let (Some(filter), Some(mut subject)) = (&self.filter, known.subject(no)) else { return false };
-        if let Some(passes) = filter.test(&subject) {
+        if self.retrace.is_none()
+            && let Some(passes) = filter.test(&subject)
+        {
             return passes;
         }
         *dissections += 1;
         let link_type = known.link_type(&subject.row);
         let Ok(bytes) = reader.bytes(&subject.row) else { return false };
         let packet = dissected(link_type, &subject.row, bytes);
+        if let Some(retrace) = &mut self.retrace {
+            subject.retrace(retrace, known.ended, bytes, &packet);
+        }
         subject.packet = Some(Read { bytes, packet: &packet });
         filter.test(&subject).unwrap_or(false)
     }
@@ -184,6 +205,7 @@ impl<'a> Knowledge<'a> {
             findings: self.findings,
             named: self.named,
             packet: None,
+            retraced: None,
         })
     }
 }

@@ -145,6 +145,7 @@ mod tests {
         Interface {
             id: InterfaceId::default(),
             number: 0,
+            unnumbered: false,
             link_type: 1,
             snaplen: 96,
             name: None,

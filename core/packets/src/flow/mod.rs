@@ -22,6 +22,7 @@ mod losses;
 mod pace;
 mod reassembly;
 mod repair;
+mod retrace;
 #[cfg(test)]
 pub(crate) mod script;
 mod seq;
@@ -40,6 +41,7 @@ pub use losses::Loss;
 pub use pace::{Pace, Paced};
 pub use reassembly::Reassembly;
 pub use repair::Amended;
+pub use retrace::{Retrace, Retraced};
 
 pub(crate) use table::KeyHash;
 use table::{Conversations, Key};

@@ -124,6 +124,8 @@ pub struct Interface {
     pub id: InterfaceId,
     /// Its number in its section: Wireshark's `frame.interface_id`. The same as `id` where a file has one section.
     pub number: u32,
+    /// Whether the file has no number for it: a pcap file has one interface, and does not describe it.
+    pub unnumbered: bool,
     /// LINKTYPE_ value, without FCS bits.
     pub link_type: u32,
     /// Bytes of each packet that are kept at most; 0 for no limit.
@@ -149,6 +151,7 @@ impl Default for Interface {
         Self {
             id: InterfaceId(0),
             number: 0,
+            unnumbered: false,
             link_type: 1,
             snaplen: 0,
             name: None,

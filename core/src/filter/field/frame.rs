@@ -39,13 +39,15 @@ pub(super) static FIELDS: &[Field] = &[
         Known::Yes
     }),
     field("frame.interface_id", Type::Number, "number of the capture interface", |s, out| {
-        let number = s.interfaces.get(s.row.interface.0 as usize).map_or(s.row.interface.0, |interface| interface.number);
-        out(Value::Number(u64::from(number)));
+        if let Some(interface) = s.interfaces.get(s.row.interface.0 as usize).filter(|interface| !interface.unnumbered) {
+            out(Value::Number(u64::from(interface.number)));
+        }
         Known::Yes
     }),
     field("frame.interface_name", Type::Text, "name of the capture interface", |s, out| {
-        if let Some(name) = s.interfaces.get(s.row.interface.0 as usize).and_then(|interface| interface.name.as_deref()) {
-            out(Value::Text(name));
+        if let Some(interface) = s.interfaces.get(s.row.interface.0 as usize).filter(|interface| !interface.unnumbered) {
+            // What Wireshark calls one without a name.
+            out(Value::Text(interface.name.as_deref().unwrap_or("unknown")));
         }
         Known::Yes
     }),
@@ -58,14 +60,12 @@ pub(super) static FIELDS: &[Field] = &[
         }
         s.all_if_plain()
     }),
-    field("eth.dst", Type::Mac, "destination hardware address", |s, out| mac(s, &[("eth.dst", 0)], out)),
-    field("eth.src", Type::Mac, "source hardware address", |s, out| mac(s, &[("eth.src", 6)], out)),
-    field("eth.addr", Type::Mac, "source or destination hardware address", |s, out| {
-        mac(s, &[("eth.src", 6), ("eth.dst", 0)], out)
-    }),
+    field("eth.dst", Type::Mac, "destination hardware address", |s, out| mac(s, &[0], out)),
+    field("eth.src", Type::Mac, "source hardware address", |s, out| mac(s, &[6], out)),
+    field("eth.addr", Type::Mac, "source or destination hardware address", |s, out| mac(s, &[0, 6], out)),
     field("eth.type", Type::Number, "EtherType, 0x0800 for IPv4", |s, out| {
         if !s.plain() {
-            return tree::every("eth.type", Type::Number, s, out);
+            return Known::NeedsPacket;
         }
         if !is_ethernet(s) {
             return Known::Yes;
@@ -96,11 +96,10 @@ fn is_ethernet(s: &Subject<'_>) -> bool {
     s.interfaces.get(s.row.interface.0 as usize).is_some_and(|interface| interface.link_type == ETHERNET)
 }
 
-/// Hardware addresses: of the frame, and of those that a tunnel carries.
-fn mac(s: &Subject<'_>, fields: &[(&str, usize)], out: &mut dyn FnMut(Value<'_>)) -> Known {
+/// The frame's hardware addresses, at these places; those that a tunnel carries are looked for in the decode tree.
+fn mac(s: &Subject<'_>, places: &[usize], out: &mut dyn FnMut(Value<'_>)) -> Known {
     if !s.plain() {
-        let needed = fields.iter().filter(|(name, _)| tree::every(name, Type::Mac, s, out) == Known::NeedsPacket).count();
-        return if needed == 0 { Known::Yes } else { Known::NeedsPacket };
+        return Known::NeedsPacket;
     }
     if !is_ethernet(s) {
         return Known::Yes;
@@ -109,7 +108,7 @@ fn mac(s: &Subject<'_>, fields: &[(&str, usize)], out: &mut dyn FnMut(Value<'_>)
         Ok(read) => read,
         Err(known) => return known,
     };
-    fields.iter().filter_map(|(_, at)| read.bytes.get(*at..at + 6)).for_each(|mac| out(Value::Bytes(mac)));
+    places.iter().filter_map(|at| read.bytes.get(*at..at + 6)).for_each(|mac| out(Value::Bytes(mac)));
     Known::Yes
 }
 

@@ -176,37 +176,21 @@ fn layer(s: &Subject<'_>, v4: bool, out: Out<'_>) -> Known {
     s.all_if_plain()
 }
 
-/// Addresses of every IP layer, those an ICMP error quotes among them, as Wireshark's either-side fields have them.
+/// Addresses of the one IP layer there is; of packets with more the decode tree has them.
 fn addresses(s: &Subject<'_>, v4: bool, [source, destination]: [bool; 2], out: Out<'_>) -> Known {
-    let mut give = |pair: (IpAddr, IpAddr)| {
+    let pair = match s.packet {
+        Some(read) => read.packet.ip.map(|ip| (ip.src, ip.dst)),
+        None if s.plain() && s.flow.is_some() => s.addresses(),
+        None => return Known::NeedsPacket,
+    };
+    if let Some(pair) = pair {
         for (wanted, address) in [(source, pair.0), (destination, pair.1)] {
             if wanted && address.is_ipv4() == v4 {
                 out(Value::Address(address));
             }
         }
-    };
-    if let Some(read) = s.packet {
-        if let Some(outer) = read.packet.outer {
-            give((outer.src, outer.dst));
-        }
-        if let Some(ip) = read.packet.ip {
-            give((ip.src, ip.dst));
-        }
-        if let Transport::Icmp(icmp) = &read.packet.transport
-            && let Some(quote) = icmp.quote
-        {
-            give((quote.src, quote.dst));
-        }
-        return Known::Yes;
     }
-    match s.addresses() {
-        // An ICMP error bears the quoted conversation's addresses too, but which way round only the packet tells.
-        Some(pair) if s.plain() => {
-            give(pair);
-            Known::Yes
-        }
-        _ => Known::NeedsPacket,
-    }
+    Known::Yes
 }
 
 fn ip(s: &Subject<'_>, net: Net, out: Out<'_>, give: fn(&Ip, Out<'_>)) -> Known {

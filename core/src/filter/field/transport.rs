@@ -1,7 +1,8 @@
 //! UDP and the transports of which only the ports are read.
 
 use super::network::{checksum_status, presence};
-use super::{Field, Known, Subject, field};
+use super::tcp::{time_delta, time_relative};
+use super::{Field, Known, Subject, field, following};
 use crate::dissect::{Protocol, Transport, Udp};
 use crate::filter::value::{Type, Value};
 
@@ -12,6 +13,12 @@ pub(super) static FIELDS: &[Field] = &[
     field("udp.dstport", Type::Number, "UDP destination port", |s, out| ports(s, Protocol::Udp, [false, true], out)),
     field("udp.port", Type::Number, "UDP source or destination port", |s, out| ports(s, Protocol::Udp, [true, true], out)),
     field("udp.stream", Type::Number, "number of the UDP conversation, from 0", |s, out| stream(s, Protocol::Udp, out)),
+    following("udp.time_delta", Type::Duration, "seconds since the packet before in the same UDP conversation", |s, out| {
+        time_delta(s, Protocol::Udp, out)
+    }),
+    field("udp.time_relative", Type::Duration, "seconds since the first packet of the UDP conversation", |s, out| {
+        time_relative(s, Protocol::Udp, out)
+    }),
     field("udp.length", Type::Number, "length of the UDP datagram, header included", |s, out| {
         udp(s, out, |udp, out| out(Value::Number(u64::from(udp.payload_len) + 8)))
     }),
@@ -31,37 +38,24 @@ pub(super) static FIELDS: &[Field] = &[
 
 type Out<'o> = &'o mut dyn FnMut(Value<'_>);
 
-/// Ports of a transport, those of outer layers and of what an ICMP error quotes among them.
+/// Ports of the one transport there is; of packets with more the decode tree has them.
 pub(super) fn ports(s: &Subject<'_>, protocol: Protocol, [source, destination]: [bool; 2], out: Out<'_>) -> Known {
-    let mut give = |pair: (u16, u16)| {
+    if s.row.protocol != protocol && s.plain() {
+        return Known::Yes;
+    }
+    let pair = match s.packet {
+        Some(read) => read.packet.transport.ports().filter(|_| read.packet.transport.protocol() == Some(protocol)),
+        None if s.plain() && s.flow.is_some() => s.ports(),
+        None => return Known::NeedsPacket,
+    };
+    if let Some(pair) = pair {
         for (wanted, port) in [(source, pair.0), (destination, pair.1)] {
             if wanted {
                 out(Value::Number(u64::from(port)));
             }
         }
-    };
-    if let Some(read) = s.packet {
-        if read.packet.transport.protocol() == Some(protocol) {
-            read.packet.transport.ports().into_iter().for_each(&mut give);
-        }
-        if let Some(outer) = read.packet.outer.filter(|outer| outer.transport == protocol) {
-            outer.ports.into_iter().for_each(&mut give);
-        }
-        if let Transport::Icmp(icmp) = &read.packet.transport
-            && let Some(quote) = icmp.quote.filter(|quote| quote.transport == Some(protocol))
-        {
-            quote.ports.into_iter().for_each(&mut give);
-        }
-        return Known::Yes;
     }
-    match (s.plain(), s.row.protocol == protocol) {
-        (true, false) => Known::Yes,
-        (true, true) if s.flow.is_some() => {
-            s.ports().into_iter().for_each(give);
-            Known::Yes
-        }
-        _ => Known::NeedsPacket,
-    }
+    Known::Yes
 }
 
 /// Wireshark's number of the conversation. An ICMP error bears that of the conversation it quotes a packet of.

@@ -17,8 +17,12 @@ pub(super) enum Shape {
     Bits(u32, u64, u64),
     /// What the tree shows: text that stands otherwise in the bytes (a compressed name), or digits.
     Shown,
+    /// As they are, of fields of these names.
+    Of(&'static [&'static str]),
     /// There where the tree shows a field of this name.
     Where(&'static str),
+    /// A number, the first byte.
+    First,
     /// The first four bits of a field of this name, or of IPv6's.
     VersionOfIp,
     /// The kinds of the TCP options that a field of all of them holds.
@@ -82,7 +86,7 @@ pub(super) static FIELDS: &[Field] = &[
     bits("ip.flags.rb", (7, 1, 1), "IPv4 reserved bit"),
     bits("ip.hdr_len", (0, 15, 4), "length of the IPv4 header"),
     shaped("ip.version", Type::Number, Shape::VersionOfIp, "IP version, of IPv6 too"),
-    whole("ip.opt.type", Type::Presence, "an IPv4 option"),
+    shaped("ip.opt.type", Type::Number, Shape::First, "an IPv4 option: 7 record route, 148 router alert"),
     whole("ip.options", Type::Presence, "IPv4 options"),
     whole("ipv6.dstopts", Type::Presence, "IPv6 destination options"),
     bits("ipv6.flow", (0, 0xf_ffff, 1), "IPv6 flow label"),
@@ -94,7 +98,7 @@ pub(super) static FIELDS: &[Field] = &[
     whole("ipv6.hopopts", Type::Presence, "IPv6 hop-by-hop options"),
     whole("ipv6.hopopts.len", Type::Number, "length of the hop-by-hop options, in units of 8 bytes after the first"),
     whole("ipv6.hopopts.nxt", Type::Number, "what follows the hop-by-hop options"),
-    whole("ipv6.opt.type", Type::Presence, "an IPv6 option"),
+    shaped("ipv6.opt.type", Type::Number, Shape::First, "an IPv6 option: 5 router alert, 0xc2 jumbo payload"),
     whole("ipv6.routing", Type::Presence, "an IPv6 routing header"),
     whole("ipv6.routing.type", Type::Number, "type of an IPv6 routing header"),
     bits("ipv6.tclass", (4, 0xff, 1), "IPv6 traffic class"),
@@ -149,16 +153,23 @@ pub(super) static FIELDS: &[Field] = &[
 ];
 
 pub(super) const fn whole(name: &'static str, kind: Type, about: &'static str) -> Field {
-    Field { name, kind, about, values: Values::Tree(Shape::Whole), changes: false }
+    Field { name, kind, about, values: Values::Tree(Shape::Whole), changes: false, follows: false }
 }
 
 pub(super) const fn bits(name: &'static str, (shift, mask, unit): (u32, u64, u64), about: &'static str) -> Field {
-    Field { name, kind: Type::Number, about, values: Values::Tree(Shape::Bits(shift, mask, unit)), changes: false }
+    Field {
+        name,
+        kind: Type::Number,
+        about,
+        values: Values::Tree(Shape::Bits(shift, mask, unit)),
+        changes: false,
+        follows: false,
+    }
 }
 
 /// A field whose values are of another shape.
 pub(super) const fn shaped(name: &'static str, kind: Type, shape: Shape, about: &'static str) -> Field {
-    Field { name, kind, about, values: Values::Tree(shape), changes: false }
+    Field { name, kind, about, values: Values::Tree(shape), changes: false, follows: false }
 }
 
 /// Gives each value of a field that the tree shows.
@@ -179,14 +190,15 @@ pub(super) fn emit(field: &Field, shape: Shape, s: &Subject<'_>, out: &mut dyn F
         Err(known) => return known,
     };
     let link_type = s.interfaces.get(s.row.interface.0 as usize).map_or(0, |interface| interface.link_type);
-    let name = match shape {
-        Shape::Where(name) => name,
-        Shape::OptionKinds => "tcp.options",
-        Shape::UdpPayload => "udp.length",
-        _ => field.name,
+    let names: &[&str] = match shape {
+        Shape::Of(names) => names,
+        Shape::Where(name) => &[name],
+        Shape::OptionKinds => &["tcp.options"],
+        Shape::UdpPayload => &["udp.length"],
+        _ => &[field.name],
     };
     for node in dissect::tree(link_type, read.bytes, s.row.wire_len, None) {
-        visit(&node, (name, field.kind, shape), read.bytes, out);
+        visit(&node, (names, field.kind, shape), read.bytes, out);
     }
     Known::Yes
 }
@@ -199,15 +211,23 @@ pub(super) fn every(name: &str, kind: Type, s: &Subject<'_>, out: &mut dyn FnMut
     };
     let link_type = s.interfaces.get(s.row.interface.0 as usize).map_or(0, |interface| interface.link_type);
     for node in dissect::tree(link_type, read.bytes, s.row.wire_len, None) {
-        visit(&node, (name, kind, Shape::Whole), read.bytes, out);
+        visit(&node, (&[name], kind, Shape::Whole), read.bytes, out);
     }
     Known::Yes
 }
 
-/// How fields of IP and UDP headers, which elsewhere come from the dissected packet, stand in the tree: it has them of every
-/// layer of a tunnel, and of the packet an ICMP error quotes.
+/// How addresses, ports and fields of IP and UDP headers, which elsewhere come from the dissected packet, stand in the tree: it has
+/// them of every layer of a tunnel, and of the packet an ICMP error quotes.
 pub(super) fn of_every_layer(name: &str) -> Option<Shape> {
     Some(match name {
+        "ip.src" | "ip.dst" | "ipv6.src" | "ipv6.dst" | "eth.src" | "eth.dst" | "eth.type" => Shape::Whole,
+        "tcp.srcport" | "tcp.dstport" | "udp.srcport" | "udp.dstport" | "sctp.srcport" | "sctp.dstport" => Shape::Whole,
+        "ip.addr" => Shape::Of(&["ip.src", "ip.dst"]),
+        "ipv6.addr" => Shape::Of(&["ipv6.src", "ipv6.dst"]),
+        "eth.addr" => Shape::Of(&["eth.dst", "eth.src"]),
+        "tcp.port" => Shape::Of(&["tcp.srcport", "tcp.dstport"]),
+        "udp.port" => Shape::Of(&["udp.srcport", "udp.dstport"]),
+        "sctp.port" => Shape::Of(&["sctp.srcport", "sctp.dstport"]),
         "ip.len" | "ip.id" | "ip.ttl" | "ip.proto" | "ipv6.plen" | "ipv6.nxt" | "ipv6.hlim" | "udp.length" => Shape::Whole,
         "udp.payload" => Shape::UdpPayload,
         "ip.dsfield.dscp" => Shape::Bits(2, 0x3f, 1),
@@ -219,25 +239,25 @@ pub(super) fn of_every_layer(name: &str) -> Option<Shape> {
     })
 }
 
-/// The kinds of all TCP options, up to the end of the list or one whose length cannot be right.
+/// The kinds of all TCP options, padding after the end of the list among them, up to one whose length cannot be right.
 fn option_kinds(mut options: &[u8], out: &mut dyn FnMut(Value<'_>)) {
     while let Some(&kind) = options.first() {
-        out(Value::Number(u64::from(kind)));
         let len = match kind {
-            0 => return,
-            1 => 1,
+            0 | 1 => 1,
             _ => options.get(1).map_or(0, |len| usize::from(*len)),
         };
-        options = options.get(len..).filter(|_| len > 0).unwrap_or_default();
+        let Some(rest) = options.get(len..).filter(|_| len > 0) else { return };
+        out(Value::Number(u64::from(kind)));
+        options = rest;
     }
 }
 
 /// Seconds from 1900-01-01 to 1970-01-01.
 const SINCE_1900: i64 = 2_208_988_800;
 
-fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn FnMut(Value<'_>)) {
-    let (name, kind, shape) = wanted;
-    if node.field == name || (matches!(shape, Shape::VersionOfIp) && node.field == "ipv6.version") {
+fn visit(node: &Node, wanted: (&[&str], Type, Shape), bytes: &[u8], out: &mut dyn FnMut(Value<'_>)) {
+    let (names, kind, shape) = wanted;
+    if names.contains(&node.field.as_str()) || (matches!(shape, Shape::VersionOfIp) && node.field == "ipv6.version") {
         let (offset, len) = (node.at.0 as usize, node.at.1 as usize);
         let own = bytes.get(offset..offset + len).unwrap_or_default();
         let number = (1..=8).contains(&len).then(|| own.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
@@ -245,6 +265,7 @@ fn visit(node: &Node, wanted: (&str, Type, Shape), bytes: &[u8], out: &mut dyn F
             (Type::Presence, ..) => out(Value::Present(own)),
             (Type::Flag, Shape::Where(_), _) => out(Value::Number(1)),
             (Type::Text, ..) => out(Value::Text(&node.value)),
+            (_, Shape::First, _) => own.first().into_iter().for_each(|byte| out(Value::Number(u64::from(*byte)))),
             (_, Shape::OptionKinds, _) => option_kinds(own, out),
             (_, Shape::VersionOfIp, _) => own.iter().for_each(|byte| out(Value::Number(u64::from(byte >> 4)))),
             (_, Shape::Shown, _) => node.value.parse().into_iter().for_each(|number| out(Value::Number(number))),

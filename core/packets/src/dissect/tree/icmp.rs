@@ -152,6 +152,13 @@ pub(super) fn igmp(fields: &mut Fields<'_>) {
     if kind == 0x22 {
         fields.hex(2, 2, "Checksum", "igmp.checksum");
         fields.decimal(6, 2, "Num Group Records", "igmp.num_grp_recs");
+        // Group records (RFC 3376 section 4.2.4): type, length of auxiliary data in words, sources, group.
+        let mut at = 8;
+        for _ in 0..fields.u16(6).unwrap_or(0) {
+            let (Some(auxiliary), Some(sources)) = (fields.u8(at + 1), fields.u16(at + 2)) else { break };
+            fields.ipv4(at + 4, "Multicast Address", "igmp.maddr");
+            at += 8 + 4 * (usize::from(auxiliary) + usize::from(sources));
+        }
     } else {
         fields.decimal(1, 1, "Max Resp Time", "igmp.max_resp");
         fields.hex(2, 2, "Checksum", "igmp.checksum");

@@ -212,6 +212,7 @@ fn read_file_header(bytes: &[u8], order: ByteOrder, magic: Magic) -> Result<(Hea
 impl Header {
     fn interface(&self) -> Interface {
         Interface {
+            unnumbered: true,
             link_type: self.link_type,
             snaplen: self.snaplen,
             ticks_per_second: if self.nanoseconds_a_tick == 1 { 1_000_000_000 } else { 1_000_000 },
