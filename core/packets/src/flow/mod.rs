@@ -312,6 +312,8 @@ fn key_of(ip: &Ip, transport: &Transport<'_>) -> Option<(Key, u32)> {
         Transport::Icmp(icmp) => {
             (key(icmp.protocol, 0, 0, icmp.echo.map(|(identifier, _)| identifier)), above_ip.saturating_sub(8))
         }
+        // Cut before the end of its window: no number can be believed to place it, and Wireshark begins no stream either.
+        Transport::Ports { protocol: Protocol::Tcp, .. } => return None,
         Transport::Ports { protocol, src, dst } => (key(*protocol, *src, *dst, None), above_ip),
         Transport::Other(protocol) => (key(*protocol, 0, 0, None), above_ip),
         Transport::None => return None,
