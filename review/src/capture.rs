@@ -126,6 +126,8 @@ pub enum Format {
     Gzip,
     /// Zstandard, likewise.
     Zstd,
+    /// LZ4 frames, likewise.
+    Lz4,
     /// None of these.
     Unknown,
 }
@@ -140,6 +142,7 @@ impl Format {
             [0xd4, 0xc3, 0xb2, 0xa1, ..] | [0x4d, 0x3c, 0xb2, 0xa1, ..] | [0x34, 0xcd, 0xb2, 0xa1, ..] => Self::Pcap,
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
             _ => Self::Unknown,
         }
     }
@@ -157,6 +160,7 @@ impl Format {
             Self::Pcap => "application/vnd.tcpdump.pcap",
             Self::Gzip => "application/gzip",
             Self::Zstd => "application/zstd",
+            Self::Lz4 => "application/x-lz4",
             Self::Unknown => "application/octet-stream",
         }
     }
@@ -165,6 +169,13 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_that_the_page_reads_can_be_uploaded() {
+        let heads = [[0x1f, 0x8b, 8, 0], [0x28, 0xb5, 0x2f, 0xfd], [0x04, 0x22, 0x4d, 0x18], [0x0a, 0x0d, 0x0d, 0x0a]];
+        assert_eq!(heads.map(|head| Format::of(&head)), [Format::Gzip, Format::Zstd, Format::Lz4, Format::PcapNg]);
+        assert_eq!(Format::of(b"PK\x03\x04"), Format::Unknown);
+    }
 
     #[test]
     fn an_id_that_could_leave_its_folder_is_no_id() {

@@ -35,7 +35,7 @@ impl ApiError {
             "not_a_capture",
             match found.as_str() {
                 "" => "The file is empty.".to_owned(),
-                _ => format!("The file begins with the bytes{found}, as no pcap, pcapng, gzip or zstd file does."),
+                _ => format!("The file begins with the bytes{found}, as no pcap, pcapng, gzip, zstd or lz4 file does."),
             },
             "Send a capture as tcpdump, Wireshark or dropscope writes it.",
         )

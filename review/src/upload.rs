@@ -58,7 +58,7 @@ pub(crate) async fn upload(store: &Arc<Store>, name: &str, body: Body, limit: u6
 fn recognise(head: &[u8]) -> Result<(), ApiError> {
     match Format::of(head) {
         Format::Unknown => Err(ApiError::not_a_capture(head)),
-        Format::PcapNg | Format::Pcap | Format::Gzip | Format::Zstd => Ok(()),
+        Format::PcapNg | Format::Pcap | Format::Gzip | Format::Zstd | Format::Lz4 => Ok(()),
     }
 }
 
