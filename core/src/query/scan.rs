@@ -114,7 +114,7 @@ impl Scans {
             scan.retrace.iter_mut().for_each(|retrace| **retrace = Retrace::default());
         }
         let complete = match (&scan.retrace, ranges.last()) {
-            (Some(_), Some(last)) => scan.advance(known, &[0..last.end], source),
+            (Some(_), Some(last)) => scan.advance(known, std::slice::from_ref(&(0..last.end)), source),
             _ => scan.advance(known, &ranges, source),
         };
         Ok(Selected { ranges, passes: Some(&scan.passes), complete })
