@@ -1,7 +1,7 @@
 //! A column: values of one kind, one a packet, in blocks of fixed size.
 //!
 //! A block is never moved once it is full, so a growing capture costs no copying and never holds two copies of a column, as
-//! a growing vector does.
+//! a growing vector does. Only the first block grows to its size, for many a column stays short.
 
 /// Values in a block.
 pub(super) const BLOCK: usize = 1 << 14;
@@ -35,7 +35,8 @@ impl<T: Copy> Column<T> {
     #[inline]
     pub fn push(&mut self, value: T) {
         if self.len.is_multiple_of(BLOCK) {
-            self.blocks.push(Vec::with_capacity(BLOCK));
+            let first = self.blocks.is_empty();
+            self.blocks.push(if first { Vec::new() } else { Vec::with_capacity(BLOCK) });
         }
         if let Some(block) = self.blocks.last_mut() {
             block.push(value);
