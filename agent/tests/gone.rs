@@ -91,7 +91,10 @@ fn a_closed_terminal_ends_the_log_whole_and_nohup_goes_on() {
     let namespace = Namespace::new("hangup");
     let path = folder.path().join("a.pcapng");
     let args = ["record", "--netns", &namespace.0, "-i", "lo", "-o", "a.pcapng", "--user", "root", "udp"];
-    let mut dropscope = Dropscope::start(folder.path(), &args);
+    // Whoever runs the tests may be under `nohup` itself.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_dropscope")]);
+    let mut dropscope = Dropscope::start_by(command.args(args), folder.path());
     dropscope.hear("and nothing else.");
     dropscope.signal(Signal::SIGHUP);
     assert!(dropscope.child.wait().unwrap().success());
