@@ -149,9 +149,15 @@ impl Browser {
 
     /// Drops a file on the middle of the window, as a person does with the mouse: the browser itself makes the events.
     pub async fn drop_file(&self, path: &Path) -> Result<()> {
-        let path = path.canonicalize().with_context(|| format!("finding {}", path.display()))?;
+        self.drop_files(&[path]).await
+    }
+
+    /// Drops several at once.
+    pub async fn drop_files(&self, paths: &[&Path]) -> Result<()> {
+        let whole = |path: &&Path| path.canonicalize().with_context(|| format!("finding {}", path.display()));
+        let files = paths.iter().map(whole).collect::<Result<Vec<_>>>()?;
         for kind in ["dragEnter", "dragOver", "drop"] {
-            let data = json!({"items": [], "files": [path.to_string_lossy()], "dragOperationsMask": 1});
+            let data = json!({"items": [], "files": files, "dragOperationsMask": 1});
             self.devtools("Input.dispatchDragEvent", json!({"type": kind, "x": 600, "y": 400, "data": data})).await?;
         }
         Ok(())

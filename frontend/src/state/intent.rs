@@ -83,6 +83,8 @@ pub enum Intent {
     Navigated(Box<UrlState>),
     /// A source is to be opened from within the page.
     Open(Source),
+    /// So many files were dropped along with the one that is opened next.
+    LeftOut(u32),
     /// The same source is to be read anew.
     Reopen,
     /// Reading of a source has begun.

@@ -130,6 +130,8 @@ pub struct AppState {
     pub history: History,
     /// Grows with each wish to open a source, also the same one again.
     pub openings: u32,
+    /// How many files were dropped along with the one that is to be opened.
+    pub left_out: u32,
     /// The source that is open.
     pub session: Session,
     /// The server this page came from.

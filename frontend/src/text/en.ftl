@@ -257,6 +257,11 @@ copied = Copied.
 copied-short = copied
 copy = copy
 copy-refused = The browser did not allow copying; select the text and copy it by hand.
+files-left-out = { $n ->
+    [one] Only { $name } is shown: 1 more file was dropped with it.
+   *[other] Only { $name } is shown: { $files } more files were dropped with it.
+}
+files-left-out-what-to-do = Dropscope shows one capture at a time. Put those that belong together into one, with mergecap -w together.pcapng and their names, and drop that.
 nothing-readable = Nothing in it could be read. Drop a capture as tcpdump, Wireshark or dropscope write it: pcap or pcapng, also compressed.
 readable-kept = Findings are judged on these alone.
 restart-engine = Start the engine again

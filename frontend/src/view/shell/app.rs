@@ -272,7 +272,9 @@ fn use_files(dispatch: &Dispatch, held: &Held, dragging: UseStateSetter<bool>) {
             event.prevent_default();
             dragging.set(false);
             let files = event.dyn_ref::<web_sys::DragEvent>().and_then(|e| e.data_transfer()).and_then(|d| d.files());
-            if let Some(file) = files.and_then(|f| f.get(0)) {
+            let Some(files) = files else { return };
+            if let Some(file) = files.get(0) {
+                dispatch_drop.dispatch(Intent::LeftOut(files.length() - 1));
                 take(file, &held_by_drop, &dispatch_drop);
             }
         });

@@ -30,6 +30,9 @@ pub fn Bar(props: &Props) -> Html {
         let dispatch = dispatch.clone();
         Callback::from(move |_: MouseEvent| dispatch.dispatch(intent.clone()))
     };
+    // A capture that was whole when it was opened, its size known, never was live: that its bytes have come is no news.
+    let was_whole = session.size.is_some() && matches!(session.link, Link::Ended { .. });
+    let link = if was_whole { Link::None } else { session.link.clone() };
     let home = print(&UrlState { token: state.url.token.clone(), ..UrlState::default() });
     html! {
         <header class="bar">
@@ -38,7 +41,7 @@ pub fn Bar(props: &Props) -> Html {
                 <span class="bar__source" id="source" title={session.name.clone()}>{ &session.name }</span>
             }
             if session.has_content() {
-                <LinkState link={session.link.clone()} since={session.progress.span.map(|s| s.length())} />
+                <LinkState link={link} since={session.progress.span.map(|s| s.length())} />
                 { quality(state, &dispatch) }
                 { progress(state, &props.stop) }
             }
