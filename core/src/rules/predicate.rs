@@ -4,7 +4,7 @@
 //! does not know makes the rule match *perhaps* fewer packets than told here ([`Predicate::is_exact`]); it never makes it match more.
 
 use crate::dissect::Protocol;
-use crate::flow::Flow;
+use crate::flow::{Endpoint, Flow};
 use crate::ids::Direction;
 use crate::log::block::KernelDrop;
 use std::net::IpAddr;
@@ -203,7 +203,7 @@ impl Predicate {
 }
 
 /// What a rule asks of a dropped packet.
-struct Headers {
+pub(super) struct Headers {
     src: IpAddr,
     dst: IpAddr,
     protocol: Protocol,
@@ -211,7 +211,7 @@ struct Headers {
 }
 
 impl Headers {
-    fn of(drop: &KernelDrop) -> Option<Self> {
+    pub(super) fn of(drop: &KernelDrop) -> Option<Self> {
         let bytes = &drop.bytes[..];
         let v4 = |at: usize| Some(IpAddr::from(<[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok()?));
         let v6 = |at: usize| Some(IpAddr::from(<[u8; 16]>::try_from(bytes.get(at..at + 16)?).ok()?));
@@ -225,6 +225,12 @@ impl Headers {
         let has_ports = matches!(protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp);
         let ports = if has_ports { port(at).zip(port(at + 2)) } else { None };
         Some(Self { src, dst, protocol, ports })
+    }
+
+    /// What tells its conversation and direction: transport, sender, receiver.
+    pub(super) fn ends(&self) -> Option<(Protocol, Endpoint, Endpoint)> {
+        let (from, to) = self.ports?;
+        Some((self.protocol, Endpoint { address: self.src, port: from }, Endpoint { address: self.dst, port: to }))
     }
 }
 

@@ -58,7 +58,7 @@ impl Dropper<'_> {
             }),
             subject,
         };
-        let explains = if confidence >= Confidence::Strong { missing.flows.clone() } else { Vec::new() };
+        let explains = if confidence >= Confidence::Strong { missing.explained() } else { Vec::new() };
         (finding, explains)
     }
 
@@ -195,7 +195,7 @@ impl Dropper<'_> {
         let same_way = |other: &&Self| other.netns == self.netns && other.way() == self.way();
         let counted: u64 = counting.iter().filter(same_way).filter_map(|other| other.growth).map(|g| g.by).sum();
         let unaccounted = (drops.len() as u64).checked_sub(counted).filter(|n| *n > 0)?;
-        let missing = Missing::of(self, view, explained);
+        let missing = Missing::of(self, &drops, view, explained);
         let subject = self.subject();
         let at = |drop: &KernelDrop| Timestamp::from_nanos(drop.at_ns);
         let span = Span::new(at(drops.first()?.1), at(drops.last()?.1));
@@ -238,7 +238,7 @@ impl Dropper<'_> {
             picture: None,
             subject,
         };
-        Some((finding, missing.flows))
+        Some((finding, missing.explained()))
     }
 }
 

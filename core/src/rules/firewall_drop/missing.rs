@@ -1,11 +1,14 @@
 //! What went unanswered in the conversations that a rule matches.
 
 use super::dropper::{Dropper, Way};
+use super::weighed::Dropped;
 use crate::dissect::Protocol;
 use crate::flow::{Flow, Seen};
 use crate::ids::{Direction, FlowId};
+use crate::rules::predicate::Headers;
 use crate::rules::{Explained, View};
 use crate::time::Nanos;
+use std::collections::BTreeSet;
 
 /// What went unanswered in the conversations that a rule matches.
 #[derive(Default)]
@@ -15,15 +18,25 @@ pub(super) struct Missing {
     pub(super) seen: Vec<Seen>,
     /// Conversations that never opened.
     pub(super) failed: u64,
+    /// Conversations of which the kernel says that it dropped packets this rule matches, whatever the capture shows of them: a
+    /// lost ACK shows nowhere but in what the other side sends again.
+    pub(super) dropped: Vec<FlowId>,
 }
 
 impl Missing {
-    /// Packets that this rule may have dropped: they reached the capture point and had no effect, or never came out.
-    pub(super) fn of(dropper: &Dropper<'_>, view: &View<'_>, explained: &Explained) -> Self {
+    /// Packets that this rule may have dropped: they reached the capture point and had no effect, or never came out. `drops`
+    /// are those of the kernel's that it matches.
+    pub(super) fn of(dropper: &Dropper<'_>, drops: &[Dropped<'_>], view: &View<'_>, explained: &Explained) -> Self {
         let mut missing = Self::default();
+        let ends: BTreeSet<_> = drops.iter().filter_map(|(_, drop)| Headers::of(drop)?.ends()).collect();
         for flow in view.flows.iter() {
             if !dropper.window.contains(flow.first.at) || explained.has(flow.id) || !dropper.family(flow) {
                 continue;
+            }
+            let is_dropped =
+                |direction| ends.contains(&(flow.transport, flow.sender(direction), flow.sender(direction.reverse())));
+            if !ends.is_empty() && [Direction::AToB, Direction::BToA].into_iter().any(is_dropped) {
+                missing.dropped.push(flow.id);
             }
             let on = dropper.captured_on(view, flow);
             for direction in dropper.directions(view, flow) {
@@ -43,6 +56,11 @@ impl Missing {
             }
         }
         missing
+    }
+
+    /// The conversations whose trouble this rule accounts for.
+    pub(super) fn explained(&self) -> Vec<FlowId> {
+        self.flows.iter().chain(&self.dropped).copied().collect()
     }
 }
 

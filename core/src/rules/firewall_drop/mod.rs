@@ -61,8 +61,9 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let mut outcome = Outcome::default();
     let more = droppers.len().saturating_sub(MOST_FINDINGS) as u64;
     for dropper in droppers.iter().take(MOST_FINDINGS) {
-        let missing = Missing::of(dropper, view, explained);
-        let Some(weighed) = Weighed::new(dropper, &droppers, &dropped, view, &missing) else { continue };
+        let drops = dropper.of_it(&dropped);
+        let missing = Missing::of(dropper, &drops, view, explained);
+        let Some(weighed) = Weighed::new(dropper, &droppers, drops, view, &missing) else { continue };
         let (finding, explains) = dropper.finding(view, &droppers, &weighed);
         outcome.explains.flows.extend(explains);
         outcome.findings.push(finding);
@@ -145,6 +146,26 @@ interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
                  answer."
             ),
         );
+    }
+
+    /// The server sends its answer again for want of an ACK that the capture saw and the firewall dropped: only the kernel's word
+    /// ties the two together.
+    #[test]
+    fn what_is_sent_again_for_a_dropped_ack_has_its_cause() {
+        let opened = "14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 0, win 512, length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 0, ack 1, win 512, length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 1, win 512, length 0
+14:40:01.003 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [P.], seq 1:101, ack 1, win 512, length 100
+14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 101, win 512, length 0
+14:40:02.203 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [P.], seq 1:101, ack 1, win 512, length 100
+14:40:02.204 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 101, win 512, length 0
+";
+        let counters = "14:40:09 counters\n  firewall.rule.packets INPUT 1 8\n";
+        let symptom = "warning possible: 10.0.0.1 to 10.0.0.2 sent 1 of 3 segments again (33.3 %); the longest wait was 1.20 s.";
+        check("retransmission", &format!("{HOST}{opened}{counters}"), symptom);
+        let drop = "14:40:01.004 drop NETFILTER_DROP nft_do_chain+0x3e8 eth0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 101, win 512, length 0\n";
+        let known = "clear: The only retransmissions are those of 1 conversation whose cause is told.";
+        check("retransmission", &format!("{HOST}{opened}{drop}{counters}"), known);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl<'a> Weighed<'a> {
     pub(super) fn new(
         dropper: &'a Dropper<'a>,
         all: &'a [Dropper<'a>],
-        dropped: &[Dropped<'a>],
+        drops: Vec<Dropped<'a>>,
         view: &View<'_>,
         missing: &'a Missing,
     ) -> Option<Self> {
@@ -63,7 +63,7 @@ impl<'a> Weighed<'a> {
             growth,
             rivals,
             missing,
-            drops: dropper.of_it(dropped),
+            drops,
             passed,
             gap,
             missing_fits: missing.packets > 0 && agree(hits, missing.packets),
