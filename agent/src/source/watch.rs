@@ -73,7 +73,10 @@ pub struct Watch {
 enum Phase {
     Opened,
     Reading,
+    /// To end after one last reading, and be it the first: whoever stops before a thread has woken still learns what was there.
     Stopped,
+    /// To end without any: reading never began.
+    GivenUp,
 }
 
 impl Watch {
@@ -157,7 +160,7 @@ impl Watch {
             let may_read = confined.is_ok();
             // Whoever opens waits for this; if it is gone, so is everything.
             let _ = opened.send(confined.map(|()| scene.limits.take()));
-            if may_read && wait(&phase, Phase::Opened, None) == Phase::Reading {
+            if may_read && wait(&phase, Phase::Opened, None) != Phase::GivenUp {
                 runner.read_until_stopped(&phase, &to, unread);
             }
         };
@@ -168,7 +171,9 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.enter(Phase::Stopped);
+        let mut phase = self.phase.0.lock().expect("no thread panics while it holds the phase");
+        *phase = if *phase == Phase::Opened { Phase::GivenUp } else { Phase::Stopped };
+        self.phase.1.notify_all();
     }
 }
 
@@ -288,5 +293,36 @@ impl Runner {
         self.readings = sample.readings.len();
         sample.took_ns = began.elapsed().as_nanos() as u64;
         sample
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Target, Watch, WatchSettings};
+    use crate::source::{Event, SOURCES};
+    use std::sync::mpsc::sync_channel;
+
+    /// Reads nothing but the clock.
+    fn open(to: &crate::source::Sender) -> Watch {
+        let without = SOURCES.iter().map(|kind| kind.name.to_owned()).filter(|name| name != "clock").collect();
+        Watch::open(&[Target::host().unwrap()], &WatchSettings { without, ..WatchSettings::default() }, to).unwrap()
+    }
+
+    /// What a thread sees that has not woken between the beginning and the end.
+    #[test]
+    fn whoever_stops_at_once_has_one_reading() {
+        let (to, from) = sync_channel(8);
+        open(&to).stop();
+        let last = |event: &Event| matches!(event, Event::Sample(sample) if sample.is_last && !sample.is_empty());
+        let read: Vec<Event> = from.try_iter().collect();
+        assert!(matches!(read.as_slice(), [only] if last(only)), "{read:?}");
+    }
+
+    #[test]
+    fn what_never_began_reads_nothing() {
+        let (to, from) = sync_channel(8);
+        drop(open(&to));
+        drop(to);
+        assert!(from.recv().is_err(), "every thread is gone and has sent nothing");
     }
 }
