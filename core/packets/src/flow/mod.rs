@@ -52,18 +52,30 @@ const MOST_ICMP_ERRORS: usize = 8;
 /// TCP conversations whose state between packets is kept; the quietest beyond that keep their facts alone.
 const MOST_ACTIVE: usize = 1 << 19;
 
+/// Conversations told apart. What is kept of one is seldom less than 400 bytes, and a flood with forged senders makes one with each
+/// packet: a browser's tab has 4 GiB.
+const MOST_CONVERSATIONS: u32 = 6 << 20;
+
 /// Every conversation of a log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FlowTable {
     conversations: Conversations,
+    most: u32,
     /// State between packets, by `FlowId`; only TCP has any.
     tcp: Vec<Option<Box<Tcp>>>,
     /// TCP conversations with state, roughly the quietest first.
     active: VecDeque<(FlowId, Timestamp)>,
     streams: [u32; 9],
     evicted: u64,
+    beyond: u64,
     /// What the latest packet proved of earlier ones.
     amended: Vec<Amended>,
+}
+
+impl Default for FlowTable {
+    fn default() -> Self {
+        Self::of_at_most(MOST_CONVERSATIONS)
+    }
 }
 
 /// What a packet means for its conversation.
@@ -98,6 +110,19 @@ pub struct Observed {
 }
 
 impl FlowTable {
+    fn of_at_most(most: u32) -> Self {
+        Self {
+            conversations: Conversations::default(),
+            most,
+            tcp: Vec::new(),
+            active: VecDeque::new(),
+            streams: [0; 9],
+            evicted: 0,
+            beyond: 0,
+            amended: Vec::new(),
+        }
+    }
+
     /// One conversation.
     pub fn get(&self, id: FlowId) -> Option<&Flow> {
         self.conversations.get(id)
@@ -127,6 +152,11 @@ impl FlowTable {
     /// Conversations whose state was given up to stay within bounds: their later packets are judged as if seen anew.
     pub const fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// Packets of conversations beyond the first six million, which belong to none.
+    pub const fn beyond(&self) -> u64 {
+        self.beyond
     }
 
     /// What Wireshark shows of a TCP segment in its second pass over a capture, when the whole conversation is known: labels,
@@ -178,7 +208,10 @@ impl FlowTable {
         }
         let Some((key, payload)) = key_of(ip, &packet.transport) else { return Observed::default() };
         let hash = hash.unwrap_or_else(|| key.hash());
-        let (id, direction) = self.conversation(&key, hash, &packet.transport, taken);
+        let Some((id, direction)) = self.conversation(&key, hash, &packet.transport, taken) else {
+            self.beyond += 1;
+            return Observed::default();
+        };
         if matches!(packet.transport, Transport::Tcp(_)) && self.tcp[id.0 as usize].is_none() {
             self.begin_state(id, at);
         }
@@ -199,8 +232,8 @@ impl FlowTable {
         }
     }
 
-    /// The conversation of a packet, made if it is new.
-    fn conversation(&mut self, key: &Key, hash: KeyHash, transport: &Transport<'_>, taken: Taken) -> (FlowId, Direction) {
+    /// The conversation of a packet, made if it is new and there is room.
+    fn conversation(&mut self, key: &Key, hash: KeyHash, transport: &Transport<'_>, taken: Taken) -> Option<(FlowId, Direction)> {
         use crate::dissect::TcpFlags;
         let syn = match transport {
             Transport::Tcp(header) if header.flags.has(TcpFlags::SYN) => Some(header.flags.has(TcpFlags::ACK)),
@@ -214,8 +247,11 @@ impl FlowTable {
                 reopened = state.is_some_and(|tcp| tcp.analysis.is_new_life(direction, header.seq));
             }
             if !reopened {
-                return (id, direction);
+                return found;
             }
+        }
+        if self.conversations.len() >= self.most {
+            return found;
         }
         // A SYN-ACK is sent by the server.
         let direction = if syn == Some(true) { Direction::BToA } else { Direction::AToB };
@@ -244,7 +280,7 @@ impl FlowTable {
             rare: Default::default(),
         });
         self.tcp.push(None);
-        (id, direction)
+        Some((id, direction))
     }
 
     fn join_icmp_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, taken: Taken) -> Option<Observed> {
@@ -318,4 +354,29 @@ fn key_of(ip: &Ip, transport: &Transport<'_>) -> Option<(Key, u32)> {
         Transport::Other(protocol) => (key(*protocol, 0, 0, None), above_ip),
         Transport::None => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::dissect;
+
+    /// UDP from a port, on raw IP.
+    fn from_port(table: &mut FlowTable, no: u32, port: u16) -> Option<u32> {
+        let mut bytes =
+            *b"\x45\x00\x00\x1c\x00\x01\x00\x00\x40\x11\x00\x00\x0a\x00\x00\x01\x0a\x00\x00\x02\x00\x00\x00\x35\x00\x08\x00\x00";
+        bytes[20..22].copy_from_slice(&port.to_be_bytes());
+        let packet = dissect(101, &bytes, bytes.len() as u32);
+        let observed = table.observe(&packet, PacketNo(no), Timestamp::from_nanos(no.into()), InterfaceId(0), bytes.len() as u32);
+        observed.flow.map(|flow| flow.0)
+    }
+
+    #[test]
+    fn conversations_beyond_the_most_are_counted_and_those_before_go_on() {
+        let mut table = FlowTable::of_at_most(2);
+        let flows = [1, 2, 3, 1, 4, 3].map(|port| from_port(&mut table, u32::from(port), port));
+        assert_eq!(flows, [Some(0), Some(1), None, Some(0), None, None]);
+        assert_eq!((table.len(), table.beyond()), (2, 3));
+        assert_eq!(table.iter().map(|flow| flow.side(Direction::AToB).packets).collect::<Vec<_>>(), [2, 1]);
+    }
 }

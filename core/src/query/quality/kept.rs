@@ -1,6 +1,7 @@
 //! `evicted`: what was given up, or only counted, to stay within memory.
 
 use super::super::engine::Knowledge;
+use crate::rules::say;
 
 pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
     let recording = known.recording;
@@ -9,6 +10,13 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
         told.push(format!(
             "State of {} quiet conversations was given up to stay within memory: if they go on, they are judged anew.",
             recording.flows.evicted()
+        ));
+    }
+    if recording.flows.beyond() > 0 {
+        told.push(format!(
+            "{} belong to none of the first {}, and no more conversations are told apart: the packets are listed, but not followed.",
+            say::count(recording.flows.beyond(), "packet"),
+            say::count(recording.flows.len().into(), "conversation")
         ));
     }
     let drops = recording.drops.beyond().saturating_add(recording.drops.skipped());
