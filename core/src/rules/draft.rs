@@ -53,9 +53,26 @@ impl Draft {
     }
 }
 
+/// What is pointed at, at most: of millions the first show what the others are.
+const MOST_ANCHORS: usize = 16;
+
 /// A step of the argument.
 pub(super) fn reason(text: impl Into<String>, anchors: impl IntoIterator<Item = Anchor>) -> Reason {
-    Reason { text: text.into(), anchors: anchors.into_iter().take(16).collect() }
+    Reason { text: text.into(), anchors: anchors.into_iter().take(MOST_ANCHORS).collect() }
+}
+
+/// The evidence of a finding: the first of these, each once where the same ones follow each other.
+pub(super) fn evidence(anchors: impl IntoIterator<Item = Anchor>) -> Vec<Anchor> {
+    let mut kept: Vec<Anchor> = Vec::new();
+    for anchor in anchors {
+        if kept.len() == MOST_ANCHORS {
+            break;
+        }
+        if kept.last() != Some(&anchor) {
+            kept.push(anchor);
+        }
+    }
+    kept
 }
 
 /// A command.

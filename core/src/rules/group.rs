@@ -1,11 +1,12 @@
 //! Conversations with the same trouble, gathered so that a cause is one finding: by service, by a client that asked for many, and
 //! never more than a handful.
 
+use crate::dissect::Protocol;
 use crate::finding::Subject;
-use crate::flow::Flow;
+use crate::flow::{Endpoint, Flow};
 use crate::sort;
 use crate::time::Span;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// A client that fails at more services than this is scanning, or misconfigured; it is one finding.
@@ -21,6 +22,8 @@ pub(super) struct Group<'a> {
     pub(super) name: String,
     /// In order of their first packet.
     pub(super) flows: Vec<&'a Flow>,
+    /// How many clients asked.
+    pub(super) clients: u64,
     /// One client, many services.
     pub(super) scan: bool,
 }
@@ -32,37 +35,71 @@ impl Group<'_> {
 
     /// `10.0.0.2`, or `12 clients`.
     pub(super) fn clients(&self) -> String {
-        let clients = sort::set(self.flows.iter().map(|flow| flow.client.address));
-        match clients.first() {
-            Some(only) if clients.len() == 1 => only.to_string(),
-            _ => super::say::count(clients.len() as u64, "client"),
+        match self.clients {
+            1 => self.flows[0].client.address.to_string(),
+            n => super::say::count(n, "client"),
         }
     }
+}
+
+/// What conversations are grouped by.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    Service(Endpoint, Protocol),
+    Scan(IpAddr),
 }
 
 /// Groups by service; a client that fails at many services is one group of its own.
 pub(super) fn by_service<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<Group<'a>> {
     let flows: Vec<&Flow> = flows.into_iter().collect();
-    let mut asked: BTreeMap<IpAddr, BTreeSet<_>> = BTreeMap::new();
-    for flow in &flows {
-        asked.entry(flow.client.address).or_default().insert(flow.server);
+    // In a flood each of millions of conversations has a client of its own: a list of them is what fits into memory, a map does not.
+    let mut asked: Vec<_> = flows.iter().map(|flow| (flow.client.address, flow.server, flow.transport)).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let mut scans: BTreeMap<IpAddr, u64> = BTreeMap::new();
+    let mut clients: BTreeMap<Of, u64> = BTreeMap::new();
+    for services in asked.chunk_by(|a, b| a.0 == b.0) {
+        if services.len() > SCAN {
+            scans.insert(services[0].0, services.len() as u64);
+            continue;
+        }
+        for (_, server, transport) in services {
+            *clients.entry(Of::Service(*server, *transport)).or_default() += 1;
+        }
     }
-    let mut groups: BTreeMap<(bool, String), Group<'a>> = BTreeMap::new();
+    drop(asked);
+    let mut groups: BTreeMap<Of, Group<'a>> = BTreeMap::new();
     for flow in flows {
-        let transport = format!("{:?}", flow.transport).to_ascii_lowercase();
-        let services = asked[&flow.client.address].len();
-        let (key, name, subject) = if services > SCAN {
-            let address = flow.client.address.to_string();
-            let name = format!("{} that {address} asked", super::say::count(services as u64, "service"));
-            ((true, address.clone()), name, Subject::Host { address })
-        } else {
-            let server = flow.server.to_string();
-            ((false, format!("{server} {transport}")), server.clone(), Subject::Service { server, transport })
+        let address = flow.client.address;
+        let of = match scans.is_empty() || !scans.contains_key(&address) {
+            true => Of::Service(flow.server, flow.transport),
+            false => Of::Scan(address),
         };
-        let scan = key.0;
-        groups.entry(key).or_insert_with(|| Group { subject, name, flows: Vec::new(), scan }).flows.push(flow);
+        match groups.get_mut(&of) {
+            Some(group) => group.flows.push(flow),
+            None => {
+                let clients = clients.get(&of).copied().unwrap_or(1);
+                let group = Group { clients, ..group_of(&of, scans.get(&address).copied().unwrap_or_default(), flow) };
+                groups.insert(of, group);
+            }
+        }
     }
     fold(groups.into_values().collect())
+}
+
+/// A group with its first conversation.
+fn group_of<'a>(of: &Of, services: u64, first: &'a Flow) -> Group<'a> {
+    let (name, subject, scan) = match of {
+        Of::Scan(address) => {
+            let name = format!("{} that {address} asked", super::say::count(services, "service"));
+            (name, Subject::Host { address: address.to_string() }, true)
+        }
+        Of::Service(server, transport) => {
+            let (server, transport) = (server.to_string(), format!("{transport:?}").to_ascii_lowercase());
+            (server.clone(), Subject::Service { server, transport }, false)
+        }
+    };
+    Group { subject, name, flows: vec![first], clients: 1, scan }
 }
 
 fn fold(mut groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
@@ -73,7 +110,8 @@ fn fold(mut groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
         let mut flows: Vec<&Flow> = rest.into_iter().flat_map(|group| group.flows).collect();
         sort::by_key(&mut flows, |flow| flow.id);
         let subject = Subject::Path { from: "several clients".into(), to: "several services".into() };
-        groups.push(Group { subject, name, flows, scan: false });
+        let clients = sort::set(flows.iter().map(|flow| flow.client.address)).len() as u64;
+        groups.push(Group { subject, name, flows, clients, scan: false });
     }
     groups
 }

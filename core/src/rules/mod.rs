@@ -10,12 +10,10 @@
 use crate::counters::Counters;
 use crate::finding::{Checked, Finding, Quiet};
 use crate::flow::FlowTable;
-use crate::ids::FlowId;
 use crate::log::block::{KernelDrop, Mark};
 use crate::log::record::Interface;
 use crate::sort;
 use crate::time::Timestamp;
-use std::collections::BTreeSet;
 
 mod accept_queue_overflow;
 mod capture_loss;
@@ -24,6 +22,7 @@ mod case;
 mod chance;
 mod conntrack_full;
 mod draft;
+mod explained;
 mod firewall_drop;
 mod group;
 mod host;
@@ -46,6 +45,7 @@ mod zero_window;
 
 #[cfg(test)]
 pub(crate) use case::{OPEN, said};
+pub use explained::Explained;
 
 /// A rule of the catalogue.
 pub struct Rule {
@@ -78,22 +78,6 @@ impl Outcome {
     /// It could not look, because of `why`.
     pub fn cannot_tell(why: impl Into<String>) -> Self {
         Self { quiet: Some((Quiet::CannotTell, why.into())), ..Self::default() }
-    }
-}
-
-/// What the rules before this one account for.
-#[derive(Debug, Default)]
-pub struct Explained {
-    /// Conversations whose trouble has a cause.
-    pub flows: BTreeSet<FlowId>,
-    /// Interfaces whose drops have a cause: namespace and ifindex.
-    pub interfaces: BTreeSet<(u64, u32)>,
-}
-
-impl Explained {
-    /// Whether this conversation's trouble has a cause already.
-    pub fn has(&self, flow: FlowId) -> bool {
-        self.flows.contains(&flow)
     }
 }
 
@@ -202,8 +186,7 @@ fn ask(of_hosts: &[Rule], view: &View<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for rule in of_hosts.iter().chain(OF_PACKETS) {
         let outcome = (rule.judge)(view, &explained);
-        explained.flows.extend(outcome.explains.flows);
-        explained.interfaces.extend(outcome.explains.interfaces);
+        explained.add(outcome.explains);
         judgement.findings.extend(outcome.findings);
         if let Some((verdict, why)) = outcome.quiet {
             let (rule, title) = (rule.slug.to_owned(), rule.title.to_owned());

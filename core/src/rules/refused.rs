@@ -9,7 +9,7 @@
 //!
 //! **Sources.** RFC 9293 section 3.10.7.1; DIAGNOSIS H2; the lab `rst-closed`.
 
-use super::draft::{Draft, command, packet, reason};
+use super::draft::{Draft, command, evidence, packet, reason};
 use super::firewall_drop;
 use super::group::{self, Group};
 use super::host;
@@ -80,7 +80,7 @@ fn finding(view: &View<'_>, group: &Group<'_>, opened: u64) -> Finding {
         sentence: format!("{} refused {} of {}: {cause}.", say::capital(&group.name), say::count(attempts, "connection"), group.clients()),
         span: group.span(),
         count: attempts,
-        evidence: anchors().take(16).collect(),
+        evidence: evidence(anchors()),
         reasons,
         confidence_reason: match (&rule, here.is_some()) {
             (Some(_), _) => "The answer is in the capture, and a rule that sends it counted hits at the same time.".into(),

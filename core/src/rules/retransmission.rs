@@ -15,7 +15,7 @@
 //! what was needless (RFC 2883, RFC 3522, RFC 5682); DIAGNOSIS R1 to R5; `loss_model` for how it lies. The lab `tbf-overlimit`: the kernel counts 56 segments sent
 //! again (TcpRetransSegs), as does this.
 
-use super::draft::{Draft, command, packet, reason};
+use super::draft::{Draft, command, evidence, packet, reason};
 use super::group::{self, PathGroup};
 use super::{Explained, Outcome, View, loss_model, say};
 use crate::anchor::{Anchor, Place};
@@ -90,10 +90,8 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     let seen = |side: &Side| {
         [side.first_retransmission, side.last_retransmission].into_iter().flatten().map(packet).collect::<Vec<Anchor>>()
     };
-    let mut evidence = seen(worst_side);
-    evidence.extend(sides().flat_map(|side| side.first_retransmission).map(packet));
-    evidence.dedup();
-    evidence.truncate(16);
+    let firsts = sides().flat_map(|side| side.first_retransmission).map(packet);
+    let evidence = evidence(seen(worst_side).into_iter().chain(firsts));
     let waited = stall.map(|stall| format!("; the longest wait was {stall}")).unwrap_or_default();
     let vain = match stuck {
         Some((_, _, stuck)) => format!(", and {} never got through", say::bytes(stuck.first, stuck.last)),

@@ -10,7 +10,7 @@
 //!
 //! **Sources.** RFC 9293 section 3.5; DIAGNOSIS H4 (bcc tcpdrop's sample: SYN_SENT, SYN|ACK dropped by netfilter).
 
-use super::draft::{Draft, command, packet, reason};
+use super::draft::{Draft, command, evidence, packet, reason};
 use super::group;
 use super::host;
 use super::{Explained, Outcome, View, say};
@@ -55,8 +55,6 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         let here = host::captured_at(view, first).filter(|_| on_client);
         let anchors =
             || group.flows.iter().flat_map(|flow| [flow.handshake.syn_ack, flow.handshake.last_syn_ack]).flatten().map(packet);
-        let mut evidence: Vec<_> = anchors().take(16).collect();
-        evidence.dedup();
         let place = match here {
             Some(at) => format!("; they reached {}, so they were dropped on this host", at.name()),
             None => "; they are lost on the way back, or dropped by the client's host".to_owned(),
@@ -76,7 +74,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
                 ),
                 span: group.span(),
                 count: group.flows.len() as u64,
-                evidence,
+                evidence: evidence(anchors()),
                 reasons: vec![reason(
                     format!(
                         "The server sent its SYN-ACK again, {} in all: it got no ACK. The client sent nothing but SYNs.",

@@ -14,11 +14,10 @@
 //! **Sources.** RFC 9293 section 3.8.1, RFC 6298 section 2.1; Documentation/networking/ip-sysctl.rst; DIAGNOSIS H1; the labs
 //! `syn-blackhole` and `random-drop`, where a prober sends each SYN once and the capture ends soon after.
 
-use super::draft::{Draft, command, packet, reason};
+use super::draft::{Draft, command, evidence, packet, reason};
 use super::group::{self, Group};
 use super::host;
 use super::{Explained, Outcome, View, say};
-use crate::anchor::Anchor;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
 use crate::flow::Flow;
@@ -36,6 +35,9 @@ const PATIENCE_WITH_THE_PROMPT: Nanos = Nanos::from_secs(1);
 
 /// An answer within this time came at once.
 const AT_ONCE: Nanos = Nanos::from_millis(300);
+
+/// So many clients that ask once each may be forged ones.
+const FLOOD: u64 = 1_000;
 
 /// Judges every connection attempt.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
@@ -104,6 +106,8 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
     let syns: u64 = group.flows.iter().map(|flow| u64::from(flow.handshake.syn_count)).sum();
     let attempts = group.flows.len() as u64;
     let repeated = group.flows.iter().any(|flow| flow.handshake.syn_count > 1);
+    // Hardly anybody asks twice.
+    let is_flood = group.clients >= FLOOD && syns <= group.clients + group.clients / 10;
     let here = host::captured_at(view, first).filter(|_| host::inbound(view, first) == Some(Direction::AToB));
     let severity = match (group.scan, answered, repeated) {
         (true, ..) => Severity::Note,
@@ -111,9 +115,6 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
         _ => Severity::Warning,
     };
     let anchors = || group.flows.iter().flat_map(|flow| [flow.handshake.syn, flow.handshake.last_syn]).flatten().map(packet);
-    let mut evidence: Vec<Anchor> = anchors().collect();
-    evidence.dedup();
-    evidence.truncate(16);
     let place = match here {
         Some(at) => format!("; they reached {}, so they were dropped on this host", at.name()),
         None => String::new(),
@@ -158,16 +159,20 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
         },
         span: group.span(),
         count: attempts,
-        evidence,
+        evidence: evidence(anchors()),
         reasons,
         confidence_reason: if repeated {
             "The client itself had no answer, since it asked again; where the SYNs were lost is not told by this capture.".into()
         } else {
             "Each SYN was sent only once, as probers do: the answer may have taken another way.".into()
         },
-        rival: "The answer takes another way back and the client drops it, or this capture misses that direction: a capture on the other \
-                 host tells them apart."
-            .into(),
+        rival: if is_flood {
+            "A SYN flood: senders that are forged ask once and never again, and whoever answers them answers nobody.".into()
+        } else {
+            "The answer takes another way back and the client drops it, or this capture misses that direction: a capture on the other \
+             host tells them apart."
+                .into()
+        },
         confirm: match here {
             Some(at) => command(
                 "nstat -az TcpExtListenDrops TcpExtIPReversePathFilter; iptables -nvL; nft list ruleset",
@@ -208,7 +213,7 @@ fn late_finding(group: &Group<'_>) -> Finding {
         ),
         span: group.span(),
         count: attempts,
-        evidence: anchors().chain(group.flows.iter().filter_map(|flow| flow.handshake.syn).map(packet)).take(16).collect(),
+        evidence: evidence(anchors().chain(group.flows.iter().filter_map(|flow| flow.handshake.syn).map(packet))),
         reasons: vec![reason(
             format!("{} sent the same SYN {} before the answer came.", worst.client, say::count(worst.handshake.syn_count.into(), "time")),
             anchors(),
