@@ -47,10 +47,12 @@ pub fn paint_on(node: &NodeRef, width: f64, height: f64, palette: &Palette, ops:
     }
 }
 
+const LINE: f64 = 1.25;
+
 /// Draws.
 fn draw(context: &CanvasRenderingContext2d, palette: &Palette, ops: &[DrawOp]) {
     context.set_font("11px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans SC', sans-serif");
-    context.set_line_width(1.25);
+    context.set_line_width(LINE);
     for op in ops {
         match op {
             DrawOp::Fill { at: [x, y, w, h], ink, alpha } => {
@@ -74,6 +76,14 @@ fn draw(context: &CanvasRenderingContext2d, palette: &Palette, ops: &[DrawOp]) {
             DrawOp::Words { x, y, text, ink, right } => {
                 context.set_fill_style_str(palette.of(*ink));
                 context.set_text_align(if *right { "right" } else { "left" });
+                if *ink == Ink::Muted {
+                    // A scale's number may lie on the tallest of its bars.
+                    context.set_stroke_style_str(palette.of(Ink::Ground));
+                    context.set_line_width(3.0);
+                    context.set_line_join("round");
+                    let _ = context.stroke_text(text, *x, *y);
+                    context.set_line_width(LINE);
+                }
                 // Words that cannot be drawn are still in the table beside the canvas.
                 let _ = context.fill_text(text, *x, *y);
             }

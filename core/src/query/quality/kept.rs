@@ -8,8 +8,8 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
     let mut told = Vec::new();
     if recording.flows.evicted() > 0 {
         told.push(format!(
-            "State of {} quiet conversations was given up to stay within memory: if they go on, they are judged anew.",
-            recording.flows.evicted()
+            "State of {} was given up to stay within memory: if they go on, they are judged anew.",
+            say::count(recording.flows.evicted(), "quiet conversation")
         ));
     }
     if recording.flows.beyond() > 0 {
@@ -21,10 +21,10 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
     }
     let drops = recording.drops.beyond().saturating_add(recording.drops.skipped());
     if drops > 0 {
-        told.push(format!("{drops} packets dropped by the kernel were counted but not kept one by one."));
+        told.push(format!("{} packets dropped by the kernel were counted but not kept one by one.", say::number(drops)));
     }
     if recording.beyond > 0 {
-        told.push(format!("{} marks and comments beyond the first 10,000 are not listed.", recording.beyond));
+        told.push(format!("{} marks and comments beyond the first 10,000 are not listed.", say::number(recording.beyond)));
     }
     told
 }
