@@ -1,14 +1,12 @@
 //! Captures that commands read: files, folders of segments, and standard input for `-`; compressed ones are unpacked on the
 //! way.
 
-mod heap;
 mod mapped;
 
 use anyhow::{Context as _, Result, bail};
 use dropscope_core::log::record::{Record, Segment};
 use dropscope_core::log::{Decoder, UnpackError, Unpacker};
 use dropscope_core::query::{Batch, Engine, Parser};
-use heap::Heap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -116,9 +114,7 @@ impl Input {
                 hand_over(batch)?;
                 read
             });
-            let mut heap = Heap::in_large_steps();
             for mut batch in &batches {
-                heap.ask_for_large_pages();
                 engine.take(&mut batch);
                 // The parser may have come to its end.
                 let _ = give_back.send(batch);
