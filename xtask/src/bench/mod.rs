@@ -95,6 +95,8 @@ fn provide(shape: &Shape, megabytes: u64) -> Result<(PathBuf, u64)> {
     }
     say(&format!("generating {}", path.display()));
     let packets = generate::capture(&partial, megabytes * 1_000_000, SEED, shape)?;
+    // The system would write it to the disk while it is read.
+    std::fs::File::open(&partial)?.sync_all()?;
     std::fs::rename(&partial, &path)?;
     std::fs::write(&count, packets.to_string())?;
     Ok((path, packets))
