@@ -132,7 +132,7 @@ const EXPECTED: &[Expected] = &[
             "firewall_drop",
             "critical",
             "proved",
-            "Rule 1 of INPUT … dropped 4 packets of 4 (100 %): … SYN -j DROP`; 1 connection attempt got no answer",
+            "Rule 1 of INPUT … dropped … (100 %): … SYN -j DROP`; 1 connection attempt got no answer",
         )],
         counters: &[("srv", "firewall.rule.packets", ""), ("cli", "nstat.TcpExtTCPSynRetrans", "")],
         drops: &[("srv", "NETFILTER_DROP", "nft_do_chain", "eth0")],
@@ -464,7 +464,10 @@ fn packets_alone_tell_the_unanswered_syn(ran: &Ran) -> Vec<String> {
         return vec![format!("editcap (of Wireshark) cannot copy the packets: {copied:?}")];
     }
     match Ran::read(alone) {
-        Ok(ran) if ran.finding("syn_unanswered", "172.17.0.2:80 did not answer 4 SYNs from 192.168.0.2").is_some() => Vec::new(),
+        // How many there were in four seconds is the kernel's choice (net.ipv4.tcp_syn_linear_timeouts) and curl's.
+        Ok(ran) if ran.finding("syn_unanswered", "172.17.0.2:80 did not answer … SYNs from 192.168.0.2").is_some() => {
+            Vec::new()
+        }
         Ok(ran) => vec![format!("packets alone do not tell the unanswered SYN: {:?}", ran.findings())],
         Err(error) => vec![error],
     }

@@ -30,12 +30,13 @@ pub(crate) struct Told {
 }
 
 impl Watched {
-    /// Watches and waits for the first reading of each namespace.
+    /// Watches and waits until each source has been read once.
     pub(crate) fn start(namespaces: &[&Namespace]) -> Result<Self> {
         let targets = namespaces.iter().map(|one| Target::resolve(one.name())).collect::<Result<Vec<_>, _>>()?;
         let (to, events) = sync_channel(64);
-        let watch = Watch::open(&targets, &WatchSettings::default(), &to)?;
+        let mut watch = Watch::open(&targets, &WatchSettings::default(), &to)?;
         watch.start();
+        watch.wait_for_first_reading(PATIENCE);
         let mut watched = Self { watch, events, registry: Registry::new(host_identity::read()), told: Told::default() };
         for target in &targets {
             while watched.told.counters.of_namespace("link.mtu", target.netns).is_none() {
