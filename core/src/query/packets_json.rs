@@ -67,6 +67,12 @@ pub fn write_packet(
         let is_cut = (ip.offset + ip.total_len) as usize > record.data.len();
         ip.fragment.is_some() && reassembled.is_none() && (ip.src.is_ipv6() || !is_cut)
     });
+    // Where it judges checksums, it puts no fragments with a wrong one together.
+    let is_refused =
+        packet.ip.is_some_and(|ip| ip.fragment.is_some()) && packet.ip_checksums.last() == Some(&Some(Checksum::Bad));
+    if is_refused && packet.ip.is_some_and(|ip| ip.fragment.is_some_and(|fragment| fragment.offset == 0)) {
+        line.maybe_text("ck_l4", packet.transport.checksum().map(checksum_name));
+    }
     if !is_held && cut.is_none_or(|cut| cut.fragment.is_none()) {
         let carried = reassembled.unwrap_or(packet);
         // A datagram put together is on no wire: what its protocol is stands in each of its fragments.
@@ -76,6 +82,7 @@ pub fn write_packet(
         transport(&mut line, carried, data, observation);
         if let Some(checksum) = carried.transport.checksum()
             && (reassembled.is_some() || checksum_end(&carried.transport) <= record.data.len())
+            && !is_refused
         {
             line.text("ck_l4", checksum_name(checksum));
         }

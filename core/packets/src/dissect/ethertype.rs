@@ -21,12 +21,17 @@ const JUMBO_LLC: u16 = 0x8870;
 /// Tags of port extenders: Cisco's, and that of IEEE 802.1BR.
 const VN_TAG: u16 = 0x8926;
 const E_TAG: u16 = 0x893f;
-/// High-availability Seamless Redundancy (IEC 62439-3).
+/// High-availability Seamless Redundancy (IEC 62439-3), and the R-TAG of IEEE 802.1CB.
 const REDUNDANCY: u16 = 0x892f;
+const R_TAG: u16 = 0xf1c1;
 /// Frames in frames (IEEE 802.1ah): service, then the customer's addresses.
 const PROVIDER_BACKBONE: u16 = 0x88e7;
 /// RFC 6325.
 const TRILL: u16 = 0x22f3;
+/// A frame of Cisco's FabricPath, which carries one (packet-cisco-fp-mim.c).
+const FABRIC_PATH: u16 = 0x8903;
+/// What a tap of Arista's puts before a packet's own type.
+const ARISTA: u16 = 0xd28b;
 /// A security group tag before the packet's own type (Cisco TrustSec).
 const CISCO_META_DATA: u16 = 0x8909;
 pub(super) const SERVICE_VLAN: u16 = 0x88a8;
@@ -52,8 +57,11 @@ pub(super) fn next(ethertype: u16) -> Option<Next> {
         VN_TAG => |walk| tag(walk, "vntag", 4),
         E_TAG => |walk| tag(walk, "etag", 6),
         REDUNDANCY => |walk| tag(walk, "hsr", 4),
+        R_TAG => |walk| tag(walk, "ieee8021cb", 4),
         PROVIDER_BACKBONE => |walk| tag(walk, "ieee8021ah", 16),
         TRILL => trill,
+        FABRIC_PATH => fabric_path,
+        ARISTA => arista,
         _ => return None,
     }))
 }
@@ -110,6 +118,30 @@ fn trill(walk: &mut Walk<'_>) -> Option<Next> {
     let header = walk.header::<6>("trill")?;
     walk.at += 6 + 4 * (usize::from(header[0] & 7) << 2 | usize::from(header[1] >> 6));
     Some(Next(link::ethernet))
+}
+
+/// Two bytes of forwarding tag and hop count.
+fn fabric_path(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter_tunnel(Kind::Named("Cisco FabricPath", "cfp"), "FabricPath");
+    walk.header::<2>("cfp")?;
+    walk.at += 2;
+    Some(Next(link::ethernet))
+}
+
+/// When the tap saw the packet, as subtype 1 tells it: in 64 bits or in 48, TAI or UTC ("Overview of Arista Timestamps").
+fn arista(walk: &mut Walk<'_>) -> Option<Next> {
+    walk.enter(Kind::Named("Arista Vendor Specific Protocol", "avsp"));
+    let header = walk.header::<4>("avsp")?;
+    let len = match (u16::from_be_bytes([header[0], header[1]]), u16::from_be_bytes([header[2], header[3]])) {
+        (1, 0x0010 | 0x0110) => 8,
+        (1, 0x0020 | 0x0120) => 6,
+        _ => return None,
+    };
+    walk.take("avsp", 4 + len)?;
+    walk.at += 4 + len;
+    let protocol = walk.header::<2>("avsp")?;
+    walk.at += 2;
+    next(u16::from_be_bytes(*protocol))
 }
 
 fn cisco_meta_data(walk: &mut Walk<'_>) -> Option<Next> {

@@ -71,7 +71,7 @@ pub(crate) fn quote(bytes: &[u8]) -> Option<Quote> {
         // What a tunnel carries was not quoted: then it is the tunnel's packet.
         let Outer { src, dst, transport, ports } = packet.outer?;
         let transport = Some(transport);
-        return Some(Quote { src, dst, transport, ports, echo: None, seq: None, total_len: told_len(bytes) });
+        return Some(Quote { src, dst, transport, ports, echo: None, seq: None, is_numbered: false, total_len: told_len(bytes) });
     };
     let transport = packet.transport.protocol();
     let seq = bytes.get(ip.payload_offset as usize + 4..).and_then(|bytes| bytes.first_chunk());
@@ -85,6 +85,7 @@ pub(crate) fn quote(bytes: &[u8]) -> Option<Quote> {
             _ => None,
         },
         seq: seq.filter(|_| transport == Some(Protocol::Tcp)).map(|seq| u32::from_be_bytes(*seq)),
+        is_numbered: ip.fragment.is_none() && matches!(packet.transport, Transport::Tcp(_) | Transport::Udp(_)),
         total_len: ip.total_len,
     })
 }

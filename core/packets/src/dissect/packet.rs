@@ -33,7 +33,7 @@ pub struct Packet<'a> {
 }
 
 /// See [`Packet::ip_checksums`].
-pub type IpChecksums = ArrayVec<Option<Checksum>, 4>;
+pub type IpChecksums = ArrayVec<Option<Checksum>, 8>;
 
 /// Which network layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
@@ -425,6 +425,8 @@ pub struct Quote {
     pub echo: Option<u16>,
     /// Its raw TCP sequence number.
     pub seq: Option<u32>,
+    /// Whether enough of TCP or UDP is quoted for Wireshark to number a conversation by it.
+    pub is_numbered: bool,
     /// Whole length of the quoted IP packet, as its header tells it.
     pub total_len: u32,
 }

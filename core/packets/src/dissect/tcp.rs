@@ -1,7 +1,7 @@
 //! TCP (RFC 9293) and the options that analysis uses.
 
 use super::ip_protocol::TCP;
-use super::packet::{Protocol, Tcp, TcpFlags, TcpOptions, Transport, Why};
+use super::packet::{Checksum, Protocol, Tcp, TcpFlags, TcpOptions, Transport, Why};
 use super::ports;
 use super::walk::{Kind, Next, Walk};
 
@@ -29,7 +29,11 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         payload_len: told_len.saturating_sub(header_len.max(20)) as u32,
         payload: rest.get(header_len.max(20)..).unwrap_or_default(),
         options: read_options(options, options_len),
-        checksum: walk.checksum_to_end(TCP),
+        checksum: match walk.checksum_to_end(TCP) {
+            // The sum comes out with 0xffff in place of 0, too; no sender computes that (RFC 1624).
+            Checksum::Good if rest.get(16..18) == Some(&[0xff; 2]) => Checksum::Bad,
+            judged => judged,
+        },
         offset: walk.at as u32,
     };
     walk.packet.transport = Transport::Tcp(tcp);

@@ -5,9 +5,10 @@
 //!
 //! Conversations are told apart by protocol, addresses and ports, whatever the interface or VLAN, as Wireshark does by default.
 
-use crate::dissect::{Icmp, Ip, Packet, Protocol, Transport};
+use crate::dissect::{Icmp, Ip, Packet, Protocol, Quote, Transport};
 use crate::ids::{Direction, FlowId, InterfaceId, PacketNo};
 use crate::time::{Nanos, Timestamp};
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
 mod analysis;
@@ -56,6 +57,9 @@ const MOST_ACTIVE: usize = 1 << 19;
 /// packet: a browser's tab has 4 GiB.
 const MOST_CONVERSATIONS: u32 = 6 << 20;
 
+/// Conversations known by a quote alone whose numbers are kept.
+const MOST_QUOTED: usize = 1 << 16;
+
 /// Every conversation of a log.
 #[derive(Debug)]
 pub struct FlowTable {
@@ -66,6 +70,8 @@ pub struct FlowTable {
     /// TCP conversations with state, roughly the quietest first.
     active: VecDeque<(FlowId, Timestamp)>,
     streams: [u32; 9],
+    /// Numbers of conversations of which only an ICMP error has quoted a packet so far: Wireshark counts them, too.
+    quoted: FxHashMap<(Protocol, Endpoint, Endpoint), u32>,
     evicted: u64,
     beyond: u64,
     /// What the latest packet proved of earlier ones.
@@ -117,6 +123,7 @@ impl FlowTable {
             tcp: Vec::new(),
             active: VecDeque::new(),
             streams: [0; 9],
+            quoted: FxHashMap::default(),
             evicted: 0,
             beyond: 0,
             amended: Vec::new(),
@@ -198,10 +205,12 @@ impl FlowTable {
         let Some(ip) = &packet.ip else { return Observed::default() };
         let taken = Taken { seen: Seen { no, at }, interface };
         if let Transport::Icmp(icmp) = &packet.transport
-            && icmp.quote.is_some()
-            && let Some(observed) = self.join_icmp_error(ip, icmp, taken)
+            && let Some(quote) = &icmp.quote
         {
-            return observed;
+            if let Some(observed) = self.join_icmp_error(ip, icmp, quote, taken) {
+                return observed;
+            }
+            self.number_quoted(quote);
         }
         if ip.fragment.is_some() {
             return Observed::default();
@@ -259,9 +268,7 @@ impl FlowTable {
             Direction::AToB => (key.from, key.to),
             Direction::BToA => (key.to, key.from),
         };
-        let stream = &mut self.streams[key.transport as usize];
-        let number = *stream;
-        *stream += 1;
+        let number = self.number_of(key);
         let id = self.conversations.insert(key, hash, |id| Flow {
             id,
             transport: key.transport,
@@ -283,15 +290,35 @@ impl FlowTable {
         Some((id, direction))
     }
 
-    fn join_icmp_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, taken: Taken) -> Option<Observed> {
-        let quote = icmp.quote.as_ref()?;
-        let (from_port, to_port) = quote.ports.unwrap_or((0, 0));
-        let key = Key {
-            transport: quote.transport?,
-            from: Endpoint { address: quote.src, port: from_port },
-            to: Endpoint { address: quote.dst, port: to_port },
-            echo: quote.echo,
-        };
+    /// The number of a new conversation: the next, or what it was given when it was only quoted.
+    fn number_of(&mut self, key: &Key) -> u32 {
+        if !self.quoted.is_empty()
+            && let Some(number) = self.quoted.remove(&both_ways(key))
+        {
+            return number;
+        }
+        self.next_number(key.transport)
+    }
+
+    fn next_number(&mut self, transport: Protocol) -> u32 {
+        let next = &mut self.streams[transport as usize];
+        let number = *next;
+        *next += 1;
+        number
+    }
+
+    /// Numbers the conversation of a packet that is quoted and was not seen.
+    #[cold]
+    fn number_quoted(&mut self, quote: &Quote) {
+        let Some(key) = key_quoted(quote).filter(|_| quote.is_numbered && self.quoted.len() < MOST_QUOTED) else { return };
+        if !self.quoted.contains_key(&both_ways(&key)) {
+            let number = self.next_number(key.transport);
+            self.quoted.insert(both_ways(&key), number);
+        }
+    }
+
+    fn join_icmp_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, quote: &Quote, taken: Taken) -> Option<Observed> {
+        let key = key_quoted(quote)?;
         let (id, about) = self.conversations.find(&key, key.hash())?;
         let flow = self.conversations.get_mut(id)?;
         let rare = flow.rare.get_mut();
@@ -332,6 +359,22 @@ pub(crate) fn key_hash(ip: &Ip, transport: &Transport<'_>) -> Option<KeyHash> {
     key_of(ip, transport).map(|(key, _)| key.hash())
 }
 
+/// What the conversation of a quoted packet is told by.
+fn key_quoted(quote: &Quote) -> Option<Key> {
+    let (from, to) = quote.ports.unwrap_or((0, 0));
+    Some(Key {
+        transport: quote.transport?,
+        from: Endpoint { address: quote.src, port: from },
+        to: Endpoint { address: quote.dst, port: to },
+        echo: quote.echo,
+    })
+}
+
+/// The same for both directions.
+fn both_ways(key: &Key) -> (Protocol, Endpoint, Endpoint) {
+    (key.transport, key.from.min(key.to), key.from.max(key.to))
+}
+
 /// What a packet's conversation is told by, and its bytes of payload.
 #[inline]
 fn key_of(ip: &Ip, transport: &Transport<'_>) -> Option<(Key, u32)> {
@@ -362,13 +405,43 @@ mod tests {
     use crate::dissect::dissect;
 
     /// UDP from a port, on raw IP.
-    fn from_port(table: &mut FlowTable, no: u32, port: u16) -> Option<u32> {
+    fn udp(port: u16) -> [u8; 28] {
         let mut bytes =
             *b"\x45\x00\x00\x1c\x00\x01\x00\x00\x40\x11\x00\x00\x0a\x00\x00\x01\x0a\x00\x00\x02\x00\x00\x00\x35\x00\x08\x00\x00";
         bytes[20..22].copy_from_slice(&port.to_be_bytes());
-        let packet = dissect(101, &bytes, bytes.len() as u32);
+        bytes
+    }
+
+    fn observe(table: &mut FlowTable, no: u32, bytes: &[u8]) -> Option<u32> {
+        let packet = dissect(101, bytes, bytes.len() as u32);
         let observed = table.observe(&packet, PacketNo(no), Timestamp::from_nanos(no.into()), InterfaceId(0), bytes.len() as u32);
         observed.flow.map(|flow| flow.0)
+    }
+
+    fn from_port(table: &mut FlowTable, no: u32, port: u16) -> Option<u32> {
+        observe(table, no, &udp(port))
+    }
+
+    /// As TShark counts: a packet that is only quoted takes a number, and its conversation has that number when it is seen.
+    #[test]
+    fn a_conversation_that_an_error_quotes_first_is_numbered_then() {
+        let unreachable = |quoted: &[u8]| {
+            let mut bytes = *b"\x45\x00\x00\x38\x00\x01\x00\x00\x40\x01\x00\x00\x0a\x00\x00\x02\x0a\x00\x00\x01\x03\x03\x00\x00\x00\x00\x00\x00";
+            bytes[3] = 28 + quoted.len() as u8;
+            [&bytes, quoted].concat()
+        };
+        let mut table = FlowTable::default();
+        assert_eq!(observe(&mut table, 1, &unreachable(&udp(7))), Some(0), "a conversation of ICMP");
+        // Again, and one of which too little is quoted.
+        observe(&mut table, 2, &unreachable(&udp(7)));
+        observe(&mut table, 3, &unreachable(&udp(8)[..24]));
+        for (no, port) in [(4, 9), (5, 7), (6, 10)] {
+            from_port(&mut table, no, port);
+        }
+        let numbers = |table: &FlowTable| {
+            table.iter().filter(|flow| flow.transport == Protocol::Udp).map(|flow| flow.stream).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&table), [1, 0, 2]);
     }
 
     #[test]

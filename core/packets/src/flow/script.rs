@@ -152,6 +152,7 @@ impl Script {
             ports: Some((ports[from], ports[1 - from])),
             echo: None,
             seq: None,
+            is_numbered: true,
             total_len: 1500,
         };
         let icmp = Icmp {

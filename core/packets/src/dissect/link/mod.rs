@@ -7,6 +7,7 @@ mod ethernet;
 mod firewall;
 mod frame_relay;
 mod hdlc;
+mod infiniband;
 mod juniper;
 mod loopback;
 mod names;
@@ -21,7 +22,7 @@ mod wrapped;
 
 pub(super) use ethernet::read as ethernet;
 pub(super) use ppp::read as ppp;
-pub(super) use wifi::read as wifi;
+pub(super) use wifi::{read as wifi, read_swapped as wifi_swapped};
 
 use super::walk::Reader;
 
@@ -64,6 +65,7 @@ pub static LINKS: &[Link] = &[
     firewall::NFLOG,
     atm::RFC2684,
     atm::SUN,
+    infiniband::LINK,
     juniper::ETHERNET,
     firewall::ENC,
     ethernet::MPACKET,

@@ -51,7 +51,6 @@ pub(super) fn unread(number: u32) -> Option<&'static str> {
         236 => "MUX27010",
         237 => "STANAG 5066",
         240 | 241 => "netANALYZER Ethernet",
-        242 => "IP over InfiniBand",
         243 => "MPEG-2 transport stream",
         244 => "ng40",
         245 => "NFC LLCP",

@@ -6,9 +6,9 @@ use crate::dissect::walk::{Kind, Next, Walk};
 use crate::dissect::{ipv4, ipv6, tunnel};
 
 /// The direction byte of 204 is not part of the packet.
-pub(super) const LINK: Link = Link { numbers: &[9, 204], slug: "ppp", name: "PPP", read };
+pub(super) const LINK: Link = Link { numbers: &[9, 204], slug: "ppp", name: "PPP", read: read_or_hdlc };
 pub(super) const SERIAL: Link =
-    Link { numbers: &[50], slug: "ppp", name: "PPP over serial with HDLC framing", read: read_serial };
+    Link { numbers: &[50], slug: "ppp", name: "PPP over serial with HDLC framing", read: read_or_hdlc };
 pub(super) const ETHERNET: Link = Link { numbers: &[51], slug: "ppp-ether", name: "PPP over Ethernet", read: tunnel::pppoe };
 pub(super) const DIRECTION: Link = Link { numbers: &[166], slug: "ppp", name: "PPP with direction", read: read_direction };
 
@@ -49,7 +49,7 @@ pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
 }
 
 /// Cisco HDLC may stand where PPP is said (the list of link types allows it).
-fn read_serial(walk: &mut Walk<'_>) -> Option<Next> {
+fn read_or_hdlc(walk: &mut Walk<'_>) -> Option<Next> {
     match walk.rest().first() {
         Some(0x0f | 0x8f) => hdlc::read(walk),
         _ => read(walk),
@@ -59,5 +59,5 @@ fn read_serial(walk: &mut Walk<'_>) -> Option<Next> {
 fn read_direction(walk: &mut Walk<'_>) -> Option<Next> {
     walk.header::<1>("ppp")?;
     walk.at += 1;
-    read(walk)
+    read_or_hdlc(walk)
 }

@@ -1,5 +1,5 @@
 //! Tunnels over UDP, by port: VXLAN (RFC 7348) and its generic form, GENEVE (RFC 8926), GTP-U (3GPP TS 29.281), L2TP (RFC 2661),
-//! Teredo (RFC 4380), LISP (RFC 6830), MPLS (RFC 7510), GRE (RFC 8086), SCTP (RFC 6951), TZSP, AYIYA.
+//! Teredo (RFC 4380), LISP (RFC 6830), MPLS (RFC 7510), GRE (RFC 8086), CAPWAP (RFC 5415), SCTP (RFC 6951), TZSP, AYIYA.
 
 use super::{by_version, gre, mpls, network_service};
 use crate::dissect::ports::sctp;
@@ -27,6 +27,7 @@ fn by_port(port: u16) -> Option<Reader> {
         5072 => ayiya,
         6635 => mpls,
         4754 => gre,
+        5247 => capwap_data,
         9899 => sctp,
         37008 => tzsp,
         _ => return None,
@@ -97,6 +98,31 @@ fn gtp_u(walk: &mut Walk<'_>) -> Option<Next> {
             let kind = u16::from_be_bytes(*frame.get(12..)?.first_chunk()?);
             ethertype::next(kind).map(|_| Next(link::ethernet))
         }
+    }
+}
+
+/// What an access point carries to its controller: frames as they were in the air, or Ethernet's. DTLS, fragments and keep-alives
+/// cannot be read (RFC 5415 section 4.3).
+fn capwap_data(walk: &mut Walk<'_>) -> Option<Next> {
+    const PLAIN: u8 = 0;
+    const NATIVE: u8 = 0x01;
+    const FRAGMENT: u8 = 0x80;
+    const KEEP_ALIVE: u8 = 0x08;
+    const IEEE_802_11: u8 = 1;
+    walk.enter_tunnel(Kind::Named("Control And Provisioning of Wireless Access Points - Data", "capwap.data"), "CAPWAP");
+    let header = walk.header::<8>("capwap.data")?;
+    if header[0] & 0x0f != PLAIN || header[3] & (FRAGMENT | KEEP_ALIVE) != 0 {
+        return None;
+    }
+    // In units of 4 bytes.
+    let len = usize::from(header[1] >> 3) * 4;
+    let binding = header[2] >> 1 & 0x1f;
+    walk.take("capwap.data", len.max(8))?;
+    walk.at += len.max(8);
+    match (header[2] & NATIVE, binding) {
+        (NATIVE, IEEE_802_11) => Some(Next(link::wifi_swapped)),
+        (NATIVE, _) => None,
+        _ => Some(Next(link::ethernet)),
     }
 }
 
