@@ -150,7 +150,7 @@ mod tests {
     /// Each line must be in the tree of the sample.
     #[test]
     fn applications_and_tunnels_show_what_names_them() {
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 12] = [
             (
                 "TLS ClientHello",
                 &[
@@ -167,6 +167,9 @@ mod tests {
             ),
             ("HTTP response", &["Status Code: 404 (49, 3) http.response.code", "Server: test"]),
             ("DHCP Discover", &["DHCP Message Type: Discover (1)", "Host Name: host", "Client MAC address: 02:42:ac:11:00:01"]),
+            ("HTTP request with a line that is none", &["Request URI: /", "Host: example.org (66, 19) http.host"]),
+            ("DHCP ACK with two name servers", &["Domain Name Server: 10.0.0.53", "Domain Name Server: 10.0.0.54"]),
+            ("cooked without an address", &["Link-layer address length: 0 (4, 2) sll.halen\n  Protocol: IPv4 (0x0800)"]),
             ("NTP client", &["Network Time Protocol: version 4, client", "Transmit Timestamp: 3892314112.500000 s since 1900"]),
             ("QUIC Initial", &["QUIC IETF: Initial", "Destination Connection ID: abababababababab (34, 8) quic.dcid"]),
             ("DNS response", &["Answer: example.com. A 192.0.2.1", "Time to live (s): 60", "Recursion available: Set"]),

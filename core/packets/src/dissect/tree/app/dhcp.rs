@@ -41,7 +41,8 @@ fn option(fields: &mut Fields<'_>, at: usize, kind: u8, len: usize) {
         _ => None,
     };
     if let Some((name, field)) = address {
-        return fields.ipv4(at + 2, name, field);
+        // There may be several routers and name servers.
+        return (0..len / 4).for_each(|no| fields.ipv4(at + 2 + 4 * no, name, field));
     }
     match (kind, len) {
         (53, 1) => fields.decimal_named(at + 2, 1, "DHCP Message Type", "dhcp.option.dhcp", |number| match number {

@@ -2,11 +2,17 @@
 
 use super::Fields;
 use crate::dissect::tree::fields::text;
-use httparse::{EMPTY_HEADER, Request, Response};
+use httparse::{EMPTY_HEADER, ParserConfig, Request, Response};
+
+/// More than browsers send; of a longer header nothing is shown.
+const MOST_FIELDS: usize = 256;
 
 pub(super) fn http(fields: &mut Fields<'_>) -> Option<()> {
     let bytes = fields.rest(0);
-    let mut headers = [EMPTY_HEADER; 64];
+    let mut headers = [EMPTY_HEADER; MOST_FIELDS];
+    // A line that cannot be right is left out, as scanners send them, and what is around it shown.
+    let mut reading = ParserConfig::default();
+    reading.ignore_invalid_headers_in_requests(true).ignore_invalid_headers_in_responses(true);
     let is_response = bytes.starts_with(b"HTTP/");
     // A word of capitals must come first, so that no other protocol is tried in vain.
     if !is_response && !bytes.iter().take_while(|byte| **byte != b' ').all(u8::is_ascii_uppercase) {
@@ -15,7 +21,7 @@ pub(super) fn http(fields: &mut Fields<'_>) -> Option<()> {
     let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
     let count = if is_response {
         let mut response = Response::new(&mut headers);
-        response.parse(bytes).ok()?;
+        reading.parse_response(&mut response, bytes).ok()?;
         let (version, code) = (response.version?, response.code?);
         fields.named("Hypertext Transfer Protocol", "http", text(bytes[..line_end].trim_ascii()), bytes.len());
         fields.add(0, 8.min(line_end), "Response Version", "http.response.version", format_args!("HTTP/1.{version}"));
@@ -23,7 +29,7 @@ pub(super) fn http(fields: &mut Fields<'_>) -> Option<()> {
         response.headers.iter().filter(|header| !header.name.is_empty()).count()
     } else {
         let mut request = Request::new(&mut headers);
-        request.parse(bytes).ok()?;
+        reading.parse_request(&mut request, bytes).ok()?;
         let (method, path) = (request.method?, request.path?);
         // Without a version it may be anything.
         request.version?;
@@ -32,8 +38,8 @@ pub(super) fn http(fields: &mut Fields<'_>) -> Option<()> {
         fields.add(method.len() + 1, path.len(), "Request URI", "http.request.uri", text(path.as_bytes()));
         request.headers.iter().filter(|header| !header.name.is_empty()).count()
     };
-    let mut at = line_end;
     for header in &headers[..count] {
+        let at = header.name.as_ptr().addr() - bytes.as_ptr().addr();
         let rest = &bytes[at..];
         let len = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
         let field = match header.name.to_ascii_lowercase().as_str() {
@@ -47,7 +53,6 @@ pub(super) fn http(fields: &mut Fields<'_>) -> Option<()> {
             _ => "",
         };
         fields.add(at, len, header.name, field, text(header.value));
-        at += len;
     }
     Some(())
 }
