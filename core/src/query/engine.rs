@@ -290,6 +290,7 @@ impl Engine {
             interfaces: &recording.interfaces,
             marks: &recording.marks,
             watermark,
+            packets: recording.store.len().into(),
             capture_lost: recording.capture_lost(),
         });
         self.named = Named::new(&self.judgement.findings);

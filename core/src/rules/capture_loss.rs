@@ -25,9 +25,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     let one_way = group::is_one_way(view);
     let (mut gaps, mut bytes, mut flows, mut evidence) = (0u64, 0u64, 0u64, Vec::<Anchor>::new());
     let mut span: Option<Span> = None;
-    let mut packets = 0u64;
     for flow in view.flows.iter() {
-        packets += flow.sides.iter().map(|side| u64::from(side.packets)).sum::<u64>();
         if flow.transport != Protocol::Tcp || one_way {
             continue;
         }
@@ -49,7 +47,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     }
     let lost = view.capture_lost;
     if lost == 0 && gaps == 0 {
-        return if packets == 0 {
+        return if view.packets == 0 {
             Outcome::cannot_tell("No packet was captured.")
         } else if one_way {
             Outcome::cannot_tell("The capture shows one direction only, so acknowledged gaps would not be seen.")
@@ -89,14 +87,14 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
         (lost, _) => format!(
             "The capture lost {} itself ({} of what passed): what seems lost below may have arrived.",
             say::count(lost, "packet"),
-            say::percent(lost, lost.saturating_add(packets))
+            say::percent(lost, lost.saturating_add(view.packets))
         ),
     };
     let finding = Draft {
         rule: SLUG,
         subject: Subject::Interface { netns, ifindex, name },
         identity: Place::Interface { netns, ifindex }.into(),
-        severity: if lost > packets / 100 { Severity::Warning } else { Severity::Note },
+        severity: if lost > view.packets / 100 { Severity::Warning } else { Severity::Note },
         confidence: Confidence::Strong,
         sentence,
         span: span.unwrap_or(whole),

@@ -24,7 +24,7 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
     let mut counters = Counters::default();
     let (mut drops, mut marks, mut interfaces) = (Vec::new(), Vec::new(), Vec::new());
     let mut watermark = Timestamp::MIN;
-    let mut capture_lost = 0;
+    let (mut packets, mut capture_lost) = (0, 0);
     let mut reach = |at: i64| watermark = watermark.max(Timestamp::from_nanos(at));
     let mut decoder = Decoder::new();
     decoder.push(log, |record| match record {
@@ -45,6 +45,7 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
         Record::Packet(packet) => {
             let time = packet.time.unwrap_or_default();
             reach(time.nanos());
+            packets += 1;
             let dissected = dissect(packet.link_type, packet.data, packet.wire_len);
             flows.observe(&dissected, packet.no, time, packet.interface, packet.wire_len);
         }
@@ -57,6 +58,7 @@ pub(super) fn judged(log: &[u8]) -> Judgement {
         interfaces: &interfaces,
         marks: &marks,
         watermark,
+        packets,
         capture_lost,
     };
     let judgement = judge(&view);

@@ -96,6 +96,8 @@ pub struct View<'a> {
     pub marks: &'a [Mark],
     /// The time up to which everything is known: absence is judged against it.
     pub watermark: Timestamp,
+    /// Packets captured.
+    pub packets: u64,
     /// Packets the capture itself lost, as far as it was told.
     pub capture_lost: u64,
 }

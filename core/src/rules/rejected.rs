@@ -6,7 +6,8 @@
 //! **When.** ICMP type 3 codes 0, 1, 2, 3, 9, 10, 13, or ICMPv6 type 1, that quotes a packet of a conversation. Fragmentation needed
 //! (3/4) and packet too big are no rejection: see `pmtud_black_hole`.
 //!
-//! **Near misses.** Time exceeded. An error about a conversation that goes on undisturbed is still told, as a note.
+//! **Near misses.** Time exceeded. An error about a conversation that goes on undisturbed is still told, as a note; so is a client
+//! that has closed its port when an answer comes late, or a second time, as resolvers do that ask two servers.
 //!
 //! **Sources.** RFC 792, RFC 1812 section 5.2.7.1, RFC 4443 section 3.1; DIAGNOSIS H3; the lab `reject-icmp`.
 
@@ -17,6 +18,7 @@ use crate::anchor::Anchor;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Severity, Subject};
 use crate::flow::{Flow, IcmpError};
+use crate::ids::Direction;
 use crate::sort;
 use crate::time::Span;
 use std::collections::BTreeMap;
@@ -113,6 +115,15 @@ fn meaning(error: &IcmpError) -> Option<(&'static str, bool)> {
     })
 }
 
+/// Whether a datagram answers one of whoever rejects it.
+fn is_answer(flow: &Flow, error: &IcmpError) -> bool {
+    let asked = error.about.reverse();
+    flow.transport == Protocol::Udp
+        && asked == Direction::AToB
+        && flow.side(asked).packets > 0
+        && flow.client.address == error.from
+}
+
 fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpError)]) -> Finding {
     let (flow, error) = errors[0];
     let (words, policy) = meaning(error).expect("only errors with a meaning are grouped");
@@ -122,7 +133,9 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
     let firewall = policy || (tcp && port);
     let rule = if firewall { firewall_drop::rejecting(view, flow, "icmp") } else { None };
     let sender = flow.sender(error.about).address;
+    let late = port && errors.iter().all(|(flow, error)| is_answer(flow, error));
     let asked = match flow.transport {
+        _ if late => "answers",
         Protocol::Tcp => "connection attempts",
         Protocol::Udp => "datagrams",
         Protocol::Icmp | Protocol::Icmpv6 => "pings",
@@ -132,6 +145,7 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
         (Some(rule), ..) => format!("{} rejects them: `{}`", rule.name, rule.text),
         (None, true, true) => "a firewall rule rejects them, since a host without a listener would answer with RST".to_owned(),
         (None, true, false) => "a firewall's policy forbids them".to_owned(),
+        (None, false, true) if late => "it had closed the port before they came".to_owned(),
         (None, false, true) => "nothing listens on the port".to_owned(),
         (None, false, false) => "it knows no way there, or the host does not answer".to_owned(),
     };
@@ -156,6 +170,7 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
     let went_on = flow.handshake.ack.is_some();
     let severity = match (tcp, firewall, went_on) {
         (_, _, true) => Severity::Note,
+        _ if late => Severity::Note,
         (true, ..) | (false, true, _) => {
             if count >= 2 && tcp {
                 Severity::Critical
@@ -246,6 +261,20 @@ interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
 ",
             "warning strong: 10.0.0.1 rejected 1 of the datagrams of 10.0.0.2 to 10.0.0.1:53 with port unreachable (ICMP 3/3): nothing listens on the \
              port.",
+        );
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_any_more_is_a_note() {
+        check(
+            "rejected",
+            "date 2021-06-01
+14:40:01.0 IP 10.0.0.2.5353 > 10.0.0.1.53: UDP, length 30
+14:40:07.0 IP 10.0.0.1.53 > 10.0.0.2.5353: UDP, length 90
+14:40:07.1 IP 10.0.0.2 > 10.0.0.1: ICMP 3/3 quoting 2
+",
+            "note strong: 10.0.0.2 rejected 1 of the answers of 10.0.0.1 to 10.0.0.2:5353 with port unreachable (ICMP 3/3): it had closed the port \
+             before they came.",
         );
     }
 

@@ -4,7 +4,8 @@
 //! stall on the network and is none.
 //!
 //! **When.** Segments that announce window 0 without SYN, FIN or RST, told once for each service and the side that closed its window,
-//! with how long it stayed closed: from the first such segment to the next with a window above 0.
+//! with how long it stayed closed: from the first such segment to the next with a window above 0. A note where it was open again
+//! before anybody would have probed it (200 ms in all, Linux' least retransmission timeout).
 //!
 //! **Near misses.** A full but open window ("window full"); a RST, whose window is always 0.
 //!
@@ -21,6 +22,9 @@ use crate::ids::Direction;
 use crate::time::Nanos;
 
 const SLUG: &str = "zero_window";
+
+/// A sender that waits no longer has lost next to nothing.
+const UNFELT: Nanos = Nanos::new(200_000_000);
 
 /// Judges every TCP conversation.
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
@@ -85,7 +89,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
             Draft {
                 rule: SLUG,
                 identity: Place::Flow(first.id).into(),
-                severity: Severity::Warning,
+                severity: if unopened == 0 && probes == 0 && closed < UNFELT { Severity::Note } else { Severity::Warning },
                 confidence: Confidence::Strong,
                 sentence: format!(
                     "{} announced a full receive buffer {} in {}: its application reads too slowly, and {} had to wait{}.",
@@ -130,6 +134,20 @@ mod tests {
             &format!("{OPEN}{DATA}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0\n"),
             "warning strong: 10.0.0.2 announced a full receive buffer 1 time in 1 conversation: its application reads too slowly, and 10.0.0.1 had to \
              wait.",
+        );
+    }
+
+    #[test]
+    fn a_window_that_opens_at_once_is_a_note() {
+        check(
+            "zero_window",
+            &format!(
+                "{OPEN}{DATA}14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 0, length 0
+14:40:01.012 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1, ack 513, win 512, length 0
+"
+            ),
+            "note strong: 10.0.0.2 announced a full receive buffer 1 time in 1 conversation: its application reads too slowly, and 10.0.0.1 had to \
+             wait 8.00 ms.",
         );
     }
 
