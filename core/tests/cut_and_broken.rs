@@ -9,7 +9,7 @@
 #[macro_use]
 extern crate dropscope_wasm_test;
 
-use dropscope_core::query::{PacketLines, Survey};
+use dropscope_core::query::{Chosen, Engine, FieldLines, PacketLines, Survey};
 use serde_json::{Map, Value};
 
 const CASES: &str = include_str!("data/cut-and-broken.tsv");
@@ -82,8 +82,44 @@ fn a_header_cut_before_its_window_begins_no_stream() {
     assert_eq!(streams(50), [Some(0), Some(1), Some(0)]);
 }
 
+/// Snapshot lengths of 68 or 96 bytes leave no datagram whole; its first fragment is what is left of it, and no damage.
+#[test]
+fn the_first_fragment_of_a_datagram_that_was_cut_stands_for_it() {
+    let fragment = |flags: &str| hex(&format!("450005dc0001{flags}40110000c0a80001c0a80002"));
+    let first = [fragment("2000"), hex("138813890b900000"), vec![0; 1472]].concat();
+    let second = [fragment("00b9"), vec![0; 1480]].concat();
+    let streams = |kept: usize| {
+        let file = file(101, &[(&first[..kept], 1500), (&second[..kept], 1500)]);
+        let chosen = Chosen::fields("udp.stream,udp.srcport,_ws.malformed").expect("they are fields");
+        let mut engine = Engine::new();
+        engine.push(&file);
+        engine.finish();
+        let mut lines = FieldLines::new(chosen, engine);
+        let mut text = String::new();
+        lines.push(&file, &mut text);
+        lines.finish(&mut text).expect("the file is whole");
+        text
+    };
+    assert_eq!(streams(96), "0\t5000\t\n\t\t\n");
+    // Whole, they are one datagram: it has the stream of the fragment that completes it.
+    assert_eq!(streams(1500), "\t5000\t\n0\t\t\n");
+}
+
 /// The lines of packets that are all there is in a capture.
 fn shown(link: u32, packets: &[(&[u8], u32)]) -> Vec<Map<String, Value>> {
+    let file = file(link, packets);
+    let mut survey = Survey::new();
+    survey.push(&file);
+    let mut lines = PacketLines::new(survey.finish());
+    let mut text = String::new();
+    lines.push(&file, &mut text);
+    lines.finish(&mut text).expect("the file is whole");
+    // The last line is the trailer.
+    text.lines().take(packets.len()).map(|line| serde_json::from_str(line).expect("an object")).collect()
+}
+
+/// A pcap of these packets, each with its length on the wire.
+fn file(link: u32, packets: &[(&[u8], u32)]) -> Vec<u8> {
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, link] {
         file.extend(word.to_le_bytes());
@@ -94,14 +130,7 @@ fn shown(link: u32, packets: &[(&[u8], u32)]) -> Vec<Map<String, Value>> {
         }
         file.extend(*data);
     }
-    let mut survey = Survey::new();
-    survey.push(&file);
-    let mut lines = PacketLines::new(survey.finish());
-    let mut text = String::new();
-    lines.push(&file, &mut text);
-    lines.finish(&mut text).expect("the file is whole");
-    // The last line is the trailer.
-    text.lines().take(packets.len()).map(|line| serde_json::from_str(line).expect("an object")).collect()
+    file
 }
 
 /// The keys that are compared; a quoted sequence number is not, and null is nothing.

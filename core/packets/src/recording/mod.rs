@@ -1,7 +1,7 @@
 //! Everything that is known of a log: records go in, nothing is judged.
 
 use crate::counters::Counters;
-use crate::dissect::{self, Checksum, Icmp, Packet, Protocol, Stop, TcpFlags, Transport};
+use crate::dissect::{self, Checksum, Icmp, Ip, Packet, Protocol, Stop, TcpFlags, Transport};
 use crate::drops::Drops;
 use crate::flow::{FlowTable, KeyHash, Labels, Observed, Reassembly};
 use crate::ids::InterfaceId;
@@ -181,7 +181,8 @@ impl Recording {
             self.reassembly.complete_quoted(packet, record.data, time);
         }
         let reassembled = whole.as_ref().map(|whole| dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32));
-        let packet = reassembled.as_ref().unwrap_or(packet);
+        let alone = if reassembled.is_none() { first_of_cut(packet, record.data) } else { None };
+        let packet = reassembled.as_ref().or(alone.as_ref()).unwrap_or(packet);
         let seen = self.flows.observe_hashed(packet, hash, record.no, time, record.interface, record.wire_len);
         if record.time.is_some() {
             self.latest = time;
@@ -293,6 +294,15 @@ impl Recording {
 
 fn keep<T>(list: &mut Vec<T>, item: T, beyond: &mut u64) {
     if list.len() < MOST_KEPT { list.push(item) } else { *beyond += 1 }
+}
+
+/// The first fragment of a datagram that can never be whole, since the snapshot length cut it: it stands for the datagram, as in
+/// Wireshark. TCP's does not, as how much it carries is not known.
+fn first_of_cut<'a>(packet: &Packet<'a>, data: &[u8]) -> Option<Packet<'a>> {
+    let ip = packet.ip.filter(|ip| ip.src.is_ipv4() && ip.fragment.is_some_and(|fragment| fragment.offset == 0))?;
+    let is_cut = (ip.offset + ip.total_len) as usize > data.len();
+    let is_told = is_cut && !matches!(packet.transport, Transport::Tcp(_));
+    is_told.then(|| Packet { ip: Some(Ip { fragment: None, ..ip }), ..packet.clone() })
 }
 
 /// The small facts the store keeps of a packet.
