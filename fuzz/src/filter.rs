@@ -79,6 +79,7 @@ impl Packets {
             interfaces: &all.interfaces,
             marks: &[],
             watermark: all.store.time(PacketNo(all.store.len())).unwrap_or(Timestamp::MIN),
+            packets: all.store.len().into(),
             capture_lost: 0,
         })
         .findings;

@@ -54,6 +54,7 @@ fn run(input: &[u8]) {
         interfaces: &[],
         marks: &[],
         watermark: Timestamp::from_nanos(course.at),
+        packets: own,
         capture_lost: 0,
     });
     for finding in &judgement.findings {

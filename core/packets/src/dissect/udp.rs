@@ -35,8 +35,8 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         _ => walk.checksum_to_end(UDP),
     };
     set(walk, Protocol::Udp, header, len.saturating_sub(8), checksum);
-    // A fragment is shorter than its datagram, and an error need not quote a whole one.
-    if len > told_len && !walk.is_fragment() && !walk.is_quote {
+    // An error need not quote a whole datagram.
+    if len > told_len && !walk.is_quote {
         // What it carries tells its own length.
         walk.stop("udp", Why::HeaderLength { header: len as u32, total: told_len as u32 }, false);
     }

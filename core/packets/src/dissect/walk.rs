@@ -130,6 +130,13 @@ impl<'a> Walk<'a> {
         if self.packet.ip_depth > 0 && !self.is_fragment() && self.packet.transport == Transport::None {
             self.packet.transport = Transport::Other(Protocol::Other);
         }
+        // What a fragment carries goes on in the next.
+        if let (Some(stop), Some(ip)) = (&self.packet.stop, &self.packet.ip)
+            && ip.fragment.is_some()
+            && stop.at >= ip.payload_offset
+        {
+            self.packet.stop = None;
+        }
         self.packet
     }
 
