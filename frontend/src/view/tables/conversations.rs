@@ -75,8 +75,11 @@ pub fn Conversations(props: &ViewProps) -> Html {
 }
 
 fn cells(row: &FlowRow) -> Html {
-    let two = |pair: [String; 2]| html! { <span role="gridcell" class="num">{ &pair[0] }<i>{ " / " }</i>{ &pair[1] }</span> };
     let sum = |pair: [u64; 2]| pair[0].saturating_add(pair[1]);
+    let two = |pair: [u64; 2], text: fn(u64) -> String| {
+        let both = html! { <span class="flow__both">{ text(pair[0]) }<i>{ " / " }</i>{ text(pair[1]) }</span> };
+        html! { <span role="gridcell" class="num">{ both }<span class="flow__sum">{ text(sum(pair)) }</span></span> }
+    };
     let retransmissions = sum(row.retransmissions.map(u64::from));
     let missing = sum(row.missing_bytes);
     // One packet lasts no time, which is not the same as a conversation that was over at once.
@@ -88,8 +91,8 @@ fn cells(row: &FlowRow) -> Html {
                 <i>{ &row.transport }</i>{ ends(&row.client, &row.server) }
             </span>
             <span role="gridcell">{ &row.state }</span>
-            { two(row.packets.map(|n| format::count(n.into()))) }
-            { two(row.bytes.map(format::bytes)) }
+            { two(row.packets.map(u64::from), format::count) }
+            { two(row.bytes, format::bytes) }
             <span role="gridcell" class="num">{ format::length(duration) }</span>
             <span role="gridcell" class="num">{ format::length(row.rtt) }</span>
             <span role="gridcell" class={classes!("num", (retransmissions > 0).then_some("is-warning"))}>{ format::count(retransmissions) }</span>

@@ -193,13 +193,19 @@ pub fn paint_head(scene: &Scene<'_>) -> Vec<DrawOp> {
     let bottom = OVERVIEW_PX + RULER_PX;
     ops.push(fill(0.0, OVERVIEW_PX, width, 1.0, Ink::Line, 1.0));
     let (times, step) = scene.scale.ruler(110.0);
+    let mut taken = f64::MIN;
     for t in times {
         let x = scene.scale.px_from_time(t).round();
         ops.push(fill(x, bottom - 6.0, 1.0, 6.0, Ink::Line, 1.0));
         let text = format::time_of_day(t, decimals(step));
-        // What would be cut at the edge stands before its tick.
-        let right = x + 4.0 + 7.0 * text.len() as f64 > width;
-        ops.push(DrawOp::Words { x: if right { x - 4.0 } else { x + 4.0 }, y: bottom - 6.0, text, ink: Ink::Muted, right });
+        // What would be cut at the edge stands before its tick, where it does not touch the one before.
+        let room = 7.0 * text.len() as f64;
+        let right = x + 4.0 + room > width;
+        let from = if right { x - 4.0 - room } else { x + 4.0 };
+        if from > taken + 8.0 {
+            taken = from + room;
+            ops.push(DrawOp::Words { x: if right { x - 4.0 } else { from }, y: bottom - 6.0, text, ink: Ink::Muted, right });
+        }
     }
     if let Some(selected) = scene.selected {
         let (a, b) = edges(&scene.scale, selected);
@@ -268,7 +274,9 @@ pub fn ink_of(severity: Severity) -> Ink {
 
 fn findings(ops: &mut Vec<DrawOp>, scene: &Scene<'_>, spans: &[FindingSpan], lane: Lane) {
     let rows = rows_of(spans);
-    for (i, (s, row)) in spans.iter().zip(&rows).enumerate() {
+    // In the last row bars may overlap: a name stands where no other bar begins and no other name stands.
+    let mut named: Vec<(u32, f64, f64)> = vec![];
+    for (s, row) in spans.iter().zip(&rows) {
         let (a, b) = edges(&scene.scale, s.span);
         if b < 0.0 || a > scene.scale.width {
             continue;
@@ -284,13 +292,14 @@ fn findings(ops: &mut Vec<DrawOp>, scene: &Scene<'_>, spans: &[FindingSpan], lan
         };
         let text = format!("{sign} {}", s.rule);
         let room = 8.0 * text.len() as f64;
-        let x = a.max(0.0) + 7.0;
-        let next = spans.iter().zip(&rows).skip(i + 1).find(|(_, other)| *other == row);
-        let free = next.map_or(scene.scale.width, |(next, _)| edges(&scene.scale, next.span).0.min(scene.scale.width));
-        if w > room {
+        let x = if w > room { a.max(0.0) + 7.0 } else { a + w + 4.0 };
+        let others = spans.iter().zip(&rows).filter(|(_, other)| *other == row);
+        let mut begin = others.map(|(other, _)| edges(&scene.scale, other.span).0);
+        let is_free = !begin.any(|at| at > a && at < x + room)
+            && !named.iter().any(|(other, from, to)| other == row && *from < x + room && x < *to);
+        if is_free && x + room <= scene.scale.width + 4.0 {
+            named.push((*row, x, x + room));
             ops.push(DrawOp::Words { x, y: top + 11.0, text, ink: Ink::Text, right: false });
-        } else if a + w + room < free {
-            ops.push(DrawOp::Words { x: a + w + 4.0, y: top + 11.0, text, ink: Ink::Text, right: false });
         }
     }
 }
@@ -480,14 +489,26 @@ mod tests {
         );
     }
 
-    #[test]
-    fn findings_that_overlap_lie_below_each_other() {
-        let finding = |rule: &str, a: f64, b: f64| FindingSpan {
+    fn finding(rule: &str, a: f64, b: f64) -> FindingSpan {
+        FindingSpan {
             id: FindingId::new(rule, &Subject::Host { address: "10.0.0.1".into() }, &Span::at(at(a)).into_anchor()),
             rule: rule.into(),
             severity: Severity::Critical,
             span: Span::new(at(a), at(b)),
-        };
+        }
+    }
+
+    #[test]
+    fn names_of_findings_never_lie_upon_each_other() {
+        // More at a time than there are rows: the last three share one.
+        let spans =
+            ["a", "b", "c", "d", "e", "f"].iter().enumerate().map(|(no, rule)| finding(rule, no as f64 / 2.0, 10.0)).collect();
+        let words: Vec<String> = drawn(TrackMarks::Spans { spans }).into_iter().filter(|op| op.starts_with("words")).collect();
+        assert_eq!(words, ["words 7 ■ a", "words 12 ■ b", "words 17 ■ c", "words 32 ■ f"]);
+    }
+
+    #[test]
+    fn findings_that_overlap_lie_below_each_other() {
         let spans = vec![finding("a", 0.0, 5.0), finding("b", 4.0, 6.0), finding("c", 5.5, 9.0)];
         assert_eq!(rows_of(&spans), [0, 1, 0]);
         assert_eq!(lanes(&[track(TrackMarks::Spans { spans })])[0].height, 40.0);
