@@ -19,14 +19,13 @@ pub(super) fn http(fields: &mut Fields<'_>) -> Option<()> {
         return None;
     }
     let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-    let count = if is_response {
+    if is_response {
         let mut response = Response::new(&mut headers);
         reading.parse_response(&mut response, bytes).ok()?;
         let (version, code) = (response.version?, response.code?);
         fields.named("Hypertext Transfer Protocol", "http", text(bytes[..line_end].trim_ascii()), bytes.len());
         fields.add(0, 8.min(line_end), "Response Version", "http.response.version", format_args!("HTTP/1.{version}"));
         fields.add(9, 3, "Status Code", "http.response.code", code);
-        response.headers.iter().filter(|header| !header.name.is_empty()).count()
     } else {
         let mut request = Request::new(&mut headers);
         reading.parse_request(&mut request, bytes).ok()?;
@@ -36,11 +35,11 @@ pub(super) fn http(fields: &mut Fields<'_>) -> Option<()> {
         fields.named("Hypertext Transfer Protocol", "http", text(bytes[..line_end].trim_ascii()), bytes.len());
         fields.add(0, method.len(), "Request Method", "http.request.method", method);
         fields.add(method.len() + 1, path.len(), "Request URI", "http.request.uri", text(path.as_bytes()));
-        request.headers.iter().filter(|header| !header.name.is_empty()).count()
-    };
-    for header in &headers[..count] {
-        let at = header.name.as_ptr().addr() - bytes.as_ptr().addr();
-        let rest = &bytes[at..];
+    }
+    for header in headers.iter().take_while(|header| !header.name.is_empty()) {
+        // A name is a part of `bytes`.
+        let at = header.name.as_ptr().addr().saturating_sub(bytes.as_ptr().addr());
+        let rest = bytes.get(at..).unwrap_or_default();
         let len = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
         let field = match header.name.to_ascii_lowercase().as_str() {
             "host" => "http.host",
