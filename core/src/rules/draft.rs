@@ -58,17 +58,17 @@ const MOST_ANCHORS: usize = 16;
 
 /// A step of the argument.
 pub(super) fn reason(text: impl Into<String>, anchors: impl IntoIterator<Item = Anchor>) -> Reason {
-    Reason { text: text.into(), anchors: anchors.into_iter().take(MOST_ANCHORS).collect() }
+    Reason { text: text.into(), anchors: evidence(anchors) }
 }
 
-/// The evidence of a finding: the first of these, each once where the same ones follow each other.
+/// What is pointed at: the first of these, each once.
 pub(super) fn evidence(anchors: impl IntoIterator<Item = Anchor>) -> Vec<Anchor> {
     let mut kept: Vec<Anchor> = Vec::new();
     for anchor in anchors {
         if kept.len() == MOST_ANCHORS {
             break;
         }
-        if kept.last() != Some(&anchor) {
+        if !kept.contains(&anchor) {
             kept.push(anchor);
         }
     }

@@ -12,7 +12,7 @@
 //!
 //! **Sources.** RFC 1191, RFC 8201; DIAGNOSIS M3; the lab `pmtud-ok`.
 
-use super::draft::{Draft, command, packet, reason};
+use super::draft::{Draft, command, evidence, packet, reason};
 use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
 use crate::dissect::Protocol;
@@ -172,7 +172,7 @@ fn finding(router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
         sentence: format!("{router} {fits} on the way to {to}, and said so with ICMP: {what_then}."),
         span: span.reduce(Span::union).unwrap_or(first.flow.span()),
         count: errors().count() as u64,
-        evidence: errors().map(|error| packet(error.seen)).chain(met.iter().map(|met| Place::Flow(met.flow.id).into())).take(16).collect(),
+        evidence: evidence(errors().map(|error| packet(error.seen)).chain(met.iter().map(|met| Place::Flow(met.flow.id).into()))),
         reasons,
         confidence_reason: if obeyed {
             "The router says so itself, and what it dropped was sent again and acknowledged.".into()

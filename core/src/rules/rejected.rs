@@ -11,10 +11,9 @@
 //!
 //! **Sources.** RFC 792, RFC 1812 section 5.2.7.1, RFC 4443 section 3.1; DIAGNOSIS H3; the lab `reject-icmp`.
 
-use super::draft::{Draft, command, packet, reason};
+use super::draft::{Draft, command, evidence, packet, reason};
 use super::firewall_drop;
 use super::{Explained, Outcome, View, say};
-use crate::anchor::Anchor;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Severity, Subject};
 use crate::flow::{Flow, IcmpError};
@@ -195,7 +194,7 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
         sentence: format!("{from} rejected {} of {sender} to {target} with {words} ({code}): {cause}.", match count { 1 => format!("1 of the {asked}"), n => format!("{} {asked}", say::number(n)) }),
         span: errors.iter().map(|(flow, error)| Span::new(flow.first.at, error.seen.at)).reduce(Span::union).unwrap_or(flow.span()),
         count,
-        evidence: anchors().chain(errors.iter().map(|(flow, _)| Anchor::from(crate::anchor::Place::Packet(flow.first.no)))).take(16).collect(),
+        evidence: evidence(anchors().chain(errors.iter().map(|(flow, _)| packet(flow.first)))),
         reasons,
         confidence_reason: match (&rule, firewall) {
             (Some(_), _) => "The error is in the capture, and a rule that sends it counted hits at the same time.".into(),

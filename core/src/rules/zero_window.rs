@@ -11,7 +11,7 @@
 //!
 //! **Sources.** RFC 9293 section 3.8.6.1; Wireshark `tcp.analysis.zero_window`; DIAGNOSIS R7; the lab `zero-window`.
 
-use super::draft::{Draft, command, reason};
+use super::draft::{Draft, command, evidence, reason};
 use super::group;
 use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
@@ -101,7 +101,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
                 ),
                 span: group.span(),
                 count: times,
-                evidence: anchors().take(16).collect(),
+                evidence: evidence(anchors()),
                 reasons,
                 confidence_reason: "The receiver itself says that it has no room.".into(),
                 rival: "Loss at the same time: then segments would be sent again that are not probes of one byte.".into(),
