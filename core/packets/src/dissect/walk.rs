@@ -130,13 +130,6 @@ impl<'a> Walk<'a> {
         if self.packet.ip_depth > 0 && !self.is_fragment() && self.packet.transport == Transport::None {
             self.packet.transport = Transport::Other(Protocol::Other);
         }
-        // What a fragment carries goes on in the next.
-        if let (Some(stop), Some(ip)) = (&self.packet.stop, &self.packet.ip)
-            && ip.fragment.is_some()
-            && stop.at >= ip.payload_offset
-        {
-            self.packet.stop = None;
-        }
         self.packet
     }
 
@@ -203,6 +196,10 @@ impl<'a> Walk<'a> {
     /// Notes why the walk ends here. The last reason stays: what did not end it matters less.
     #[cold]
     pub(super) fn stop(&mut self, layer: &'static str, why: Why, cut: bool) {
+        // What a fragment carries goes on in the next.
+        if self.is_fragment() {
+            return;
+        }
         let at = self.at.min(self.bytes.len()) as u32;
         self.packet.stop = Some(Stop { at, layer, why, cut });
     }

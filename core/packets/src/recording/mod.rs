@@ -175,14 +175,43 @@ impl Recording {
         witness: &mut dyn Witness,
     ) {
         let time = record.time.unwrap_or(self.latest);
-        let mut whole = None;
         if Reassembly::wants(packet) {
-            whole = self.reassembly.complete(packet, record.data, time);
-            self.reassembly.complete_quoted(packet, record.data, time);
+            self.put_together(record, cap_len, packet, hash, time, witness);
+        } else {
+            self.enter(record, cap_len, packet, hash, time, witness);
         }
-        let reassembled = whole.as_ref().map(|whole| dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32));
-        let alone = if reassembled.is_none() { first_of_cut(packet, record.data) } else { None };
-        let packet = reassembled.as_ref().or(alone.as_ref()).unwrap_or(packet);
+    }
+
+    /// Enters a fragment as the datagram that it completes, or stands for, and an error with what it quotes.
+    #[cold]
+    fn put_together(
+        &mut self,
+        record: &PacketRecord<'_>,
+        cap_len: u32,
+        packet: &mut Packet<'_>,
+        hash: Option<KeyHash>,
+        time: Timestamp,
+        witness: &mut dyn Witness,
+    ) {
+        let whole = self.reassembly.complete(packet, record.data, time);
+        self.reassembly.complete_quoted(packet, record.data, time);
+        let carried = match &whole {
+            Some(whole) => Some(dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32)),
+            None => first_of_cut(packet, record.data),
+        };
+        self.enter(record, cap_len, carried.as_ref().unwrap_or(packet), hash, time, witness);
+    }
+
+    /// Enters a packet whose transport is read as far as it can be.
+    fn enter(
+        &mut self,
+        record: &PacketRecord<'_>,
+        cap_len: u32,
+        packet: &Packet<'_>,
+        hash: Option<KeyHash>,
+        time: Timestamp,
+        witness: &mut dyn Witness,
+    ) {
         let seen = self.flows.observe_hashed(packet, hash, record.no, time, record.interface, record.wire_len);
         if record.time.is_some() {
             self.latest = time;
