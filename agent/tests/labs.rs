@@ -456,6 +456,13 @@ fn the_lost_request_is_shown(ran: &Ran) -> Vec<String> {
 
 /// Without what the host told, the same packets still say that nobody answered, though not why.
 fn packets_alone_tell_the_unanswered_syn(ran: &Ran) -> Vec<String> {
+    // How many there are in four seconds is the kernel's choice (net.ipv4.tcp_syn_linear_timeouts) and curl's: as many as were dropped.
+    let count = ran.log.drops.iter().filter(|drop| ran.log.is(drop, "srv", "NETFILTER_DROP", "nft_do_chain", "eth0")).count();
+    let by_rule = format!("dropped {count} packets of {count} (100 %)");
+    if count < 2 || ran.finding("firewall_drop", &by_rule).is_none() {
+        return vec![format!("no firewall_drop with `{by_rule}`")];
+    }
+    let alone_words = format!("172.17.0.2:80 did not answer {count} SYNs from 192.168.0.2");
     let alone = ran.folder.join("alone");
     let mut editcap = Command::new("editcap");
     editcap.arg(ran.folder.join("lab.pcapng")).arg(alone.join("lab.pcapng"));
@@ -464,10 +471,7 @@ fn packets_alone_tell_the_unanswered_syn(ran: &Ran) -> Vec<String> {
         return vec![format!("editcap (of Wireshark) cannot copy the packets: {copied:?}")];
     }
     match Ran::read(alone) {
-        // How many there were in four seconds is the kernel's choice (net.ipv4.tcp_syn_linear_timeouts) and curl's.
-        Ok(ran) if ran.finding("syn_unanswered", "172.17.0.2:80 did not answer … SYNs from 192.168.0.2").is_some() => {
-            Vec::new()
-        }
+        Ok(ran) if ran.finding("syn_unanswered", &alone_words).is_some() => Vec::new(),
         Ok(ran) => vec![format!("packets alone do not tell the unanswered SYN: {:?}", ran.findings())],
         Err(error) => vec![error],
     }

@@ -90,7 +90,7 @@ fn the_first_fragment_of_a_datagram_that_was_cut_stands_for_it() {
     let second = [fragment("00b9"), vec![0; 1480]].concat();
     let streams = |kept: usize| {
         let file = file(101, &[(&first[..kept], 1500), (&second[..kept], 1500)]);
-        let chosen = Chosen::fields("udp.stream,udp.srcport,_ws.malformed").expect("they are fields");
+        let chosen = Chosen::fields("udp.stream,udp.srcport,_ws.malformed,_ws.short").expect("they are fields");
         let mut engine = Engine::new();
         engine.push(&file);
         engine.finish();
@@ -100,9 +100,11 @@ fn the_first_fragment_of_a_datagram_that_was_cut_stands_for_it() {
         lines.finish(&mut text).expect("the file is whole");
         text
     };
-    assert_eq!(streams(96), "0\t5000\t\n\t\t\n");
+    assert_eq!(streams(96), "0\t5000\t\t\n\t\t\t\n");
+    // Cut within its header it says so.
+    assert_eq!(streams(26), "0\t5000\t\t1\n\t\t\t\n");
     // Whole, they are one datagram: it has the stream of the fragment that completes it.
-    assert_eq!(streams(1500), "\t5000\t\n0\t\t\n");
+    assert_eq!(streams(1500), "\t5000\t\t\n0\t\t\t\n");
 }
 
 /// The lines of packets that are all there is in a capture.

@@ -196,8 +196,8 @@ impl<'a> Walk<'a> {
     /// Notes why the walk ends here. The last reason stays: what did not end it matters less.
     #[cold]
     pub(super) fn stop(&mut self, layer: &'static str, why: Why, cut: bool) {
-        // What a fragment carries goes on in the next.
-        if self.is_fragment() {
+        // What a fragment carries goes on in the next, unless the capture cut it.
+        if !cut && self.is_fragment() {
             return;
         }
         let at = self.at.min(self.bytes.len()) as u32;

@@ -176,7 +176,7 @@ impl Recording {
     ) {
         let time = record.time.unwrap_or(self.latest);
         if Reassembly::wants(packet) {
-            self.put_together(record, cap_len, packet, hash, time, witness);
+            self.put_together(record, cap_len, packet, time, witness);
         } else {
             self.enter(record, cap_len, packet, hash, time, witness);
         }
@@ -189,7 +189,6 @@ impl Recording {
         record: &PacketRecord<'_>,
         cap_len: u32,
         packet: &mut Packet<'_>,
-        hash: Option<KeyHash>,
         time: Timestamp,
         witness: &mut dyn Witness,
     ) {
@@ -199,7 +198,7 @@ impl Recording {
             Some(whole) => Some(dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32)),
             None => first_of_cut(packet, record.data),
         };
-        self.enter(record, cap_len, carried.as_ref().unwrap_or(packet), hash, time, witness);
+        self.enter(record, cap_len, carried.as_ref().unwrap_or(packet), None, time, witness);
     }
 
     /// Enters a packet whose transport is read as far as it can be.

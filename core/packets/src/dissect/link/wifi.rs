@@ -13,23 +13,22 @@ pub(super) const PPI: Link = Link { numbers: &[192], slug: "ppi", name: "Per-Pac
 
 /// An 802.11 frame (IEEE 802.11 clause 9.2).
 pub(in crate::dissect) fn read(walk: &mut Walk<'_>) -> Option<Next> {
-    let control = *walk.rest().first_chunk().unwrap_or(&[0; 2]);
-    frame(walk, control, false)
+    frame(walk, false, false)
 }
 
 /// One whose Frame Control stands the other way round, as in CAPWAP.
 pub(in crate::dissect) fn read_swapped(walk: &mut Walk<'_>) -> Option<Next> {
-    let [flags, kind] = *walk.rest().first_chunk().unwrap_or(&[0; 2]);
-    frame(walk, [kind, flags], false)
+    frame(walk, true, false)
 }
 
-fn frame(walk: &mut Walk<'_>, control: [u8; 2], is_padded: bool) -> Option<Next> {
+fn frame(walk: &mut Walk<'_>, is_swapped: bool, is_padded: bool) -> Option<Next> {
     walk.enter(Kind::Named("IEEE 802.11", "wlan"));
-    walk.header::<2>("wlan")?;
-    let (kind, subtype, flags) = (control[0] >> 2 & 3, control[0] >> 4, control[1]);
+    let [first, second] = *walk.header::<2>("wlan")?;
+    let (control, flags) = if is_swapped { (second, first) } else { (first, second) };
+    let (kind, subtype) = (control >> 2 & 3, control >> 4);
     let is_qos = subtype & 8 != 0;
     // Data frames of version 0 but those without data; encrypted ones and fragments cannot be read.
-    if control[0] & 3 != 0 || kind != 2 || subtype & 4 != 0 || flags & 0x44 != 0 {
+    if control & 3 != 0 || kind != 2 || subtype & 4 != 0 || flags & 0x44 != 0 {
         return None;
     }
     let mut len = 24;
@@ -103,8 +102,7 @@ fn radiotap(walk: &mut Walk<'_>) -> Option<Next> {
 }
 
 fn padded_frame(walk: &mut Walk<'_>) -> Option<Next> {
-    let control = *walk.rest().first_chunk().unwrap_or(&[0; 2]);
-    frame(walk, control, true)
+    frame(walk, false, true)
 }
 
 /// The Flags field: bit 1 of the first presence word, after TSFT, which is aligned to 8 bytes.

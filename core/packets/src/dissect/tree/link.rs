@@ -71,7 +71,10 @@ pub(super) fn cooked(fields: &mut Fields<'_>) {
     fields.decimal_named(0, 2, "Packet type", "sll.pkttype", packet_type);
     fields.decimal(2, 2, "Link-layer address type", "sll.hatype");
     fields.decimal(4, 2, "Link-layer address length", "sll.halen");
-    source(fields, fields.u16(4) == Some(6), 6);
+    // Tunnels have no address, and other links have longer ones.
+    if fields.u16(4) == Some(6) {
+        fields.mac(6, "Source", "sll.src.eth");
+    }
     type_field(fields, 14, "Protocol", "sll.etype");
 }
 
@@ -82,13 +85,8 @@ pub(super) fn cooked2(fields: &mut Fields<'_>) {
     fields.decimal(8, 2, "Link-layer address type", "sll.hatype");
     fields.decimal_named(10, 1, "Packet type", "sll.pkttype", packet_type);
     fields.decimal(11, 1, "Link-layer address length", "sll.halen");
-    source(fields, fields.u8(11) == Some(6), 12);
-}
-
-/// An address as long as Ethernet's is one; tunnels have none, or others.
-fn source(fields: &mut Fields<'_>, is_like_ethernets: bool, at: usize) {
-    if is_like_ethernets {
-        fields.mac(at, "Source", "sll.src.eth");
+    if fields.u8(11) == Some(6) {
+        fields.mac(12, "Source", "sll.src.eth");
     }
 }
 
