@@ -385,3 +385,10 @@ fn the_detail_tells_our_judgement_and_why() {
 ";
     assert_eq!(said, probe);
 }
+
+#[test]
+fn what_a_capture_counted_about_itself_never_stretches_the_time_axis() {
+    let engine = read(&capture("dumpcap-statistics.pcapng"), usize::MAX);
+    let span = engine.progress().span.expect("its packets have times");
+    assert_eq!((span.start.nanos(), span.length().to_string().as_str()), (1_700_000_000_000_000_000, "3.04 s"));
+}

@@ -14,7 +14,7 @@ use crate::log::record::End;
 use crate::recording::{Recording, Witness};
 use crate::rules::{self, Judgement, View};
 use crate::store::Row;
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// Reads one log and answers questions about it, also while it grows.
 ///
@@ -280,19 +280,8 @@ impl Engine {
 
     /// Runs the rules over all there is so far.
     pub fn judge(&mut self) {
-        let recording = &mut self.recording;
-        recording.drops.join(recording.flows.iter());
-        let watermark = recording.span.map_or(Timestamp::MIN, |span| span.end);
-        self.judgement = (self.ways.judge)(&View {
-            flows: &recording.flows,
-            counters: &recording.counters,
-            drops: recording.drops.kept(),
-            interfaces: &recording.interfaces,
-            marks: &recording.marks,
-            watermark,
-            packets: recording.store.len().into(),
-            capture_lost: recording.capture_lost(),
-        });
+        self.judgement = (self.ways.judge)(&View::of(&mut self.recording));
+        let recording = &self.recording;
         self.named = Named::new(&self.judgement.findings);
         self.sums = quality::Sums::of(&recording.flows);
         self.offload.look_on(recording);

@@ -87,14 +87,14 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
         (lost, _) => format!(
             "The capture lost {} itself ({} of what passed): what seems lost below may have arrived.",
             say::count(lost, "packet"),
-            say::percent(lost, lost.saturating_add(view.packets))
+            say::percent(lost, view.capture_offered)
         ),
     };
     let finding = Draft {
         rule: SLUG,
         subject: Subject::Interface { netns, ifindex, name },
         identity: Place::Interface { netns, ifindex }.into(),
-        severity: if lost > view.packets / 100 { Severity::Warning } else { Severity::Note },
+        severity: if lost > view.capture_offered / 100 { Severity::Warning } else { Severity::Note },
         confidence: Confidence::Strong,
         sentence,
         span: span.unwrap_or(whole),
@@ -122,8 +122,8 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
 mod tests {
     use super::SLUG;
     use crate::ids::InterfaceId;
-    use crate::log::Encoder;
-    use crate::log::record::{Section, Statistics};
+    use crate::log::record::{Interface, Section, Statistics};
+    use crate::log::{Encoder, PacketToWrite};
     use crate::rules::case::{OPEN, check, said_of};
     use crate::script::Script;
 
@@ -155,8 +155,30 @@ mod tests {
     fn what_the_capture_counted_as_lost_is_told() {
         assert_eq!(
             said_with(counted(Some(2), Some(7))),
-            "warning strong capture_loss: The capture lost 9 packets itself (75 % of what passed): what seems lost below may have arrived.\n"
+            "warning strong capture_loss: The capture lost 9 packets itself (18 % of what passed): what seems lost below may have arrived.\n"
         );
+    }
+
+    /// A file from which packets were taken holds few of those that came.
+    #[test]
+    fn the_share_is_of_what_came_to_the_capture_and_not_of_what_the_file_holds() {
+        let lost = |application: &str, received, lost| {
+            let section = Section { application: Some(application.into()), ..Section::default() };
+            let mut log = Vec::new();
+            let mut encoder = Encoder::begin(&section, &mut log);
+            let interface = encoder.interface(&Interface { link_type: 1, ..Interface::default() }, &mut log);
+            let packet = PacketToWrite { interface, data: &[0; 60], wire_len: 60, ..PacketToWrite::default() };
+            encoder.packet(&packet, &mut log);
+            encoder.statistics(&Statistics { interface, received, if_dropped: Some(lost), ..Statistics::default() }, &mut log);
+            said_of(&log, &[SLUG]).split(['(', ')']).nth(1).map(str::to_owned)
+        };
+        // libpcap counts what it lost among what it received.
+        assert_eq!(lost("tcpdump", Some(35_000), 33_985).as_deref(), Some("97.1 % of what passed"));
+        // Dumpcap does not, and neither does whoever says that less came than was lost.
+        assert_eq!(lost("Dumpcap (Wireshark) 4.0.17", Some(1_015), 33_985).as_deref(), Some("97.1 % of what passed"));
+        assert_eq!(lost("some program", Some(1_015), 33_985).as_deref(), Some("97.1 % of what passed"));
+        // Without the count all that is known to have come is what the file holds.
+        assert_eq!(lost("tcpdump", None, 3).as_deref(), Some("75 % of what passed"));
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Cases of the rules: a script in, findings as text out. The script goes the whole way: encoded as a log, decoded, dissected.
+//! Cases of the rules: a script in, findings as text out. The script goes the whole way: encoded as a log, decoded, dissected,
+//! put together and joined by a [`Recording`].
 
 use super::{Judgement, View, judge, judge_capture};
-use crate::counters::Counters;
-use crate::dissect::dissect;
+use crate::dissect::Packet;
 use crate::finding::Quiet;
-use crate::flow::FlowTable;
+use crate::flow::{FlowTable, Observed};
 use crate::log::Decoder;
-use crate::log::record::Record;
+use crate::recording::{Recording, Witness};
 use crate::script::Script;
-use crate::time::Timestamp;
+use crate::store::{Row, Store};
 use std::fmt::Write as _;
 
 /// Host 2 connects to port 80 of host 1: the three packets with which most cases begin.
@@ -18,51 +18,23 @@ pub(crate) const OPEN: &str = "date 2021-06-01
 14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
 ";
 
-/// What the rules say about a log.
+/// Packets need no second look here.
+struct Unwatched;
+
+impl Witness for Unwatched {
+    fn note(&mut self, _: &Packet<'_>, _: &Observed, _: &Row, _: &FlowTable, _: &Store) {}
+}
+
+/// What the rules say about a log, read as the engine reads it.
 pub(super) fn judged(log: &[u8]) -> Judgement {
-    let mut flows = FlowTable::default();
-    let mut counters = Counters::default();
-    let (mut drops, mut marks, mut interfaces) = (Vec::new(), Vec::new(), Vec::new());
-    let mut watermark = Timestamp::MIN;
-    let (mut packets, mut capture_lost) = (0, 0);
-    let mut reach = |at: i64| watermark = watermark.max(Timestamp::from_nanos(at));
+    let mut recording = Recording::default();
     let mut decoder = Decoder::new();
-    decoder.push(log, |record| match record {
-        Record::Interface(interface) => interfaces.push(interface),
-        Record::Host(host) => counters.learn_host(*host),
-        Record::Catalogue(catalogue) => counters.describe(catalogue),
-        Record::Snapshot(snapshot) => {
-            reach(snapshot.at_ns);
-            counters.record(&snapshot);
-        }
-        Record::RuleSet(rules) => counters.learn_rules(*rules),
-        Record::Mark(mark) => {
-            reach(mark.at_ns);
-            marks.push(mark);
-        }
-        Record::KernelDrop(drop) => drops.push(*drop),
-        Record::Statistics(told) => capture_lost = told.if_dropped.unwrap_or(0) + told.os_dropped.unwrap_or(0),
-        Record::Packet(packet) => {
-            let time = packet.time.unwrap_or_default();
-            reach(time.nanos());
-            packets += 1;
-            let dissected = dissect(packet.link_type, packet.data, packet.wire_len);
-            flows.observe(&dissected, packet.no, time, packet.interface, packet.wire_len);
-        }
-        _ => {}
-    });
-    let view = View {
-        flows: &flows,
-        counters: &counters,
-        drops: &drops,
-        interfaces: &interfaces,
-        marks: &marks,
-        watermark,
-        packets,
-        capture_lost,
-    };
+    recording.read::<true>(&mut decoder, log, &mut Unwatched);
+    recording.finish::<true>(&mut decoder, &mut Unwatched);
+    let view = View::of(&mut recording);
     let judgement = judge(&view);
-    if counters.namespaces().next().is_none() && drops.is_empty() && counters.rule_sets().next().is_none() {
+    let is_plain = view.counters.namespaces().next().is_none() && view.counters.rule_sets().next().is_none();
+    if is_plain && view.drops.is_empty() {
         assert_eq!(judgement, judge_capture(&view), "a log without hosts says the same without what judges hosts");
     }
     judgement

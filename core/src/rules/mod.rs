@@ -12,6 +12,7 @@ use crate::finding::{Checked, Finding, Quiet};
 use crate::flow::FlowTable;
 use crate::log::block::{KernelDrop, Mark};
 use crate::log::record::Interface;
+use crate::recording::Recording;
 use crate::sort;
 use crate::time::Timestamp;
 
@@ -100,6 +101,27 @@ pub struct View<'a> {
     pub packets: u64,
     /// Packets the capture itself lost, as far as it was told.
     pub capture_lost: u64,
+    /// Packets that came to the capture, lost ones among them.
+    pub capture_offered: u64,
+}
+
+impl<'a> View<'a> {
+    /// What a recording says by now; its kernel drops are joined to its conversations first.
+    pub fn of(recording: &'a mut Recording) -> Self {
+        recording.drops.join(recording.flows.iter());
+        let recording = &*recording;
+        Self {
+            flows: &recording.flows,
+            counters: &recording.counters,
+            drops: recording.drops.kept(),
+            interfaces: &recording.interfaces,
+            marks: &recording.marks,
+            watermark: recording.span.map_or(Timestamp::MIN, |span| span.end),
+            packets: recording.store.len().into(),
+            capture_lost: recording.capture_lost(),
+            capture_offered: recording.capture_offered(),
+        }
+    }
 }
 
 /// The catalogue: causes come before what they cause, and these come first. What they judge only a watched host can show.

@@ -11,7 +11,7 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &[u8])] = files! {
-    "mtu-100-srv.pcap" "nft-drop-cli.pcap" "packets.pcapng"
+    "dumpcap-statistics.pcapng" "mtu-100-srv.pcap" "nft-drop-cli.pcap" "packets.pcapng"
     "labs/conntrack-full.pcap" "labs/conntrack-full.txt" "labs/healthy.pcap" "labs/healthy.txt"
     "labs/listen-overflow.pcap" "labs/listen-overflow.txt" "labs/mtu-100.pcap" "labs/mtu-100.txt"
     "labs/nft-drop.pcap" "labs/nft-drop.txt" "labs/pmtud-blackhole.pcap" "labs/pmtud-blackhole.txt"

@@ -35,15 +35,17 @@ pub struct Tap {
     pub unknown_link: bool,
     /// Lost by the capture, by its Interface Statistics Blocks.
     pub lost_by_statistics: u64,
-    /// Its count in the latest of them, and the last counts before it began anew: a recorder that was started again counts
-    /// from zero.
-    counted: u64,
-    counted_before: u64,
+    /// Packets that came to the capture, by the same blocks (`isb_ifrecv`): more than are in a file from which some were taken.
+    received: Total,
+    /// Whether those that were lost are not among them: Dumpcap counts what it wrote, libpcap what came.
+    received_leaves_out_lost: bool,
+    counted: Total,
     /// Lost by the capture, by what packets say of those before them.
     pub lost_by_packets: u64,
     /// When losses were noticed: from the time before to the time of noticing.
     pub losses: Vec<Span>,
-    /// The latest time on it.
+    /// The first time on it, and the latest.
+    first: Option<Timestamp>,
     latest: Option<Timestamp>,
     /// When the last statistics were read.
     counted_at: Option<Timestamp>,
@@ -51,10 +53,39 @@ pub struct Tap {
     pub went_back: Option<(Timestamp, Nanos)>,
 }
 
+/// A count that a recorder begins at zero when it is started again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    latest: u64,
+    /// The last counts before it began anew.
+    before: u64,
+}
+
+impl Total {
+    fn count(&mut self, latest: u64) -> u64 {
+        if latest < self.latest {
+            self.before = self.before.saturating_add(self.latest);
+        }
+        self.latest = latest;
+        self.get()
+    }
+
+    fn get(self) -> u64 {
+        self.before.saturating_add(self.latest)
+    }
+}
+
 impl Tap {
     /// Packets the capture lost here.
     pub fn lost(&self) -> u64 {
         self.lost_by_statistics.max(self.lost_by_packets)
+    }
+
+    /// Packets that came to the capture here, those among them that it lost.
+    pub fn offered(&self) -> u64 {
+        let (lost, received) = (self.lost(), self.received.get());
+        let all = if self.received_leaves_out_lost || received < lost { received.saturating_add(lost) } else { received };
+        all.max(lost.saturating_add(self.packets.into()))
     }
 
     fn note_loss(&mut self, from: Option<Timestamp>, to: Timestamp) {
@@ -99,7 +130,7 @@ pub struct Recording {
     pub clock_steps: Vec<(Timestamp, Nanos)>,
     /// Bytes of all packets on the wire.
     pub wire_bytes: u64,
-    /// From the first to the last time of any record.
+    /// From the first to the last time of any record, but for the capture's own statistics.
     pub span: Option<Span>,
     /// Marks, probes and comments that are more than are kept.
     pub beyond: u64,
@@ -263,24 +294,27 @@ impl Recording {
                     tap.went_back = Some((time, back));
                 }
             }
+            tap.first.get_or_insert(time);
             tap.latest = Some(time);
         }
     }
 
+    /// Takes what the capture counted. When that was written is no time of the recording: Dumpcap gives it in microseconds
+    /// whatever the interface's resolution is, and some writers not at all.
     fn take_statistics(&mut self, statistics: &Statistics) {
-        self.saw(statistics.time);
         let Some(tap) = self.taps.get_mut(statistics.interface.0 as usize) else { return };
-        let counted = statistics.if_dropped.unwrap_or(0).saturating_add(statistics.os_dropped.unwrap_or(0));
-        if counted < tap.counted {
-            tap.counted_before = tap.counted_before.saturating_add(tap.counted);
+        let application = self.sections.last().and_then(|section| section.application.as_deref());
+        tap.received_leaves_out_lost = application.is_some_and(|name| name.starts_with("Dumpcap"));
+        if let Some(received) = statistics.received {
+            tap.received.count(received);
         }
-        tap.counted = counted;
-        let lost = counted.saturating_add(tap.counted_before);
+        let lost = tap.counted.count(statistics.if_dropped.unwrap_or(0).saturating_add(statistics.os_dropped.unwrap_or(0)));
+        let at = tap.latest.map_or(statistics.time, |latest| statistics.time.max(latest));
         if lost > tap.lost_by_statistics {
-            tap.note_loss(tap.counted_at, statistics.time);
+            tap.note_loss(tap.counted_at.or(tap.first), at);
         }
         tap.lost_by_statistics = tap.lost_by_statistics.max(lost);
-        tap.counted_at = Some(statistics.time);
+        tap.counted_at = Some(at);
     }
 
     fn take_clock(&mut self, clock: Clock) {
@@ -311,6 +345,11 @@ impl Recording {
     /// Packets the capture itself lost.
     pub fn capture_lost(&self) -> u64 {
         self.taps.iter().map(Tap::lost).fold(0, u64::saturating_add)
+    }
+
+    /// Packets that came to the capture, those among them that it lost.
+    pub fn capture_offered(&self) -> u64 {
+        self.taps.iter().map(Tap::offered).fold(0, u64::saturating_add)
     }
 
     /// The name of a capture interface: `eth0`, or `interface 0`.

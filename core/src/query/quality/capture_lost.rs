@@ -6,7 +6,7 @@ use crate::ids::InterfaceId;
 pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
     let recording = known.recording;
     let told = recording.taps.iter().enumerate().filter(|(_, tap)| tap.lost() > 0).map(|(place, tap)| {
-        let (lost, of) = (tap.lost(), tap.lost().saturating_add(tap.packets.into()));
+        let (lost, of) = (tap.lost(), tap.offered());
         let share = lost as f64 * 100.0 / of as f64;
         let name = recording.interface_name(InterfaceId(place as u32));
         format!("The capture itself lost {lost} of {of} packets on {name} ({share:.1} %): what is missing here may have arrived.")
