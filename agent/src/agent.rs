@@ -51,10 +51,6 @@ pub(crate) struct AgentArgs {
 /// Records and sends.
 pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
     let folder = args.spool.clone().map_or_else(|| serve::data_folder().map(|data| data.join("spool")), Ok)?;
-    let saved = Saved::read(&folder, &args.push);
-    if saved.is_none() && args.push.token.is_empty() {
-        bail!("the link in --push has no token (k=…): take the one that `dropscope serve` printed");
-    }
     if args.push_ca.is_some() && !args.push.tls {
         bail!("--push-ca is for a link with https://; what is sent to {} is not encrypted", args.push);
     }
@@ -76,7 +72,13 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         freeze: args.freezing.freeze,
         most_frozen: args.freezing.most_frozen,
     };
+    rights.drop_here(&[])?;
+    // Only now: the spool may be somebody else's, and so may be what lies in it.
     let mut segments = Segments::open(&folder, bounds)?;
+    let saved = Saved::read(segments.folder(), &args.push);
+    if saved.is_none() && args.push.token.is_empty() {
+        bail!("the link in --push has no token (k=…): take the one that `dropscope serve` printed");
+    }
     let sent = Arc::new(Sent::default());
     if let Some(saved) = &saved {
         sent.acknowledged.store(saved.acknowledged, Ordering::Release);
@@ -84,12 +86,12 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
     }
     segments.guard(Arc::clone(&sent));
     let progress = segments.progress();
-    rights.drop_here(&[])?;
+    let spool = segments.folder().clone();
     runtime()?.block_on(async {
         let stop = serve::asked_to_stop();
         let limits = opened.limits().to_vec();
         let recording = opened.begin(LogFile::in_segments(segments), Pace::watched())?;
-        let tally = Arc::new(Tally::new(folder.clone(), Arc::clone(&sent)));
+        let tally = Arc::new(Tally::new(spool.clone(), Arc::clone(&sent)));
         recording.metrics().tell_of(Arc::clone(&tally));
         say_what_is_recorded(&plan, &limits, &folder);
         say_what_is_held(&rights);
@@ -101,7 +103,7 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
             address: args.push.clone(),
             trust,
             name: plan.name(),
-            folder: folder.clone(),
+            folder: spool,
             progress,
             sent,
             tally,

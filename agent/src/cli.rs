@@ -4,16 +4,18 @@
 
 use crate::agent::{AgentArgs, agent};
 use crate::check::{CheckArgs, check};
-use crate::input::{by_recording, files_of};
+use crate::input::{self, by_recording, files_of};
 use crate::lab::{LabArgs, lab};
 use crate::live::{LiveArgs, live};
 use crate::manual::{self, CompletionsArgs, ManArgs};
 use crate::packets::{PacketsArgs, packets};
 use crate::probe::{ProbeArgs, probe};
-use crate::record::{self, RecordArgs};
+use crate::record::{self, RecordArgs, say_what_is_held};
+use crate::rights::Rights;
 use crate::serve::{self, Browser, Server};
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use dropscope_review::open_named;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -155,6 +157,10 @@ struct OpenArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
+    /// User to go on as once everything is open, when started by root. Without it, whoever called sudo; without sudo, the
+    /// user dropscope or nobody.
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
 }
 
 #[derive(Args)]
@@ -191,6 +197,10 @@ struct ServeArgs {
     /// Largest upload, with K, M or G.
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = size)]
     max_upload: u64,
+    /// User to go on as once port and data folder are open, when started by root. Without it, whoever called sudo; without
+    /// sudo, the user dropscope or nobody.
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
 }
 
 impl ServerArgs {
@@ -240,40 +250,66 @@ pub(crate) fn command() -> clap::Command {
 }
 
 fn reference_page(args: &ServerArgs) -> Result<ExitCode> {
+    let (browser, mut rights) = (args.browser(), Rights::choose(None)?);
+    let server = Server::open(args.settings(), &mut rights)?;
+    say_what_root_holds(&rights);
     runtime()?.block_on(async {
-        let server = Server::open(args.settings())?;
+        let stop = serve::asked_to_stop();
         let link = server.link(None).replacen("#/?", "#/reference?", 1);
-        announce(&server, "The reference case, ready to explore, and a place to drop a capture:", &[link], &args.browser());
+        announce(&server, "The reference case, ready to explore, and a place to drop a capture:", &[link], &browser);
         eprintln!("To go live: sudo dropscope live -i INTERFACE");
-        server.run(serve::asked_to_stop()).await
+        server.run(stop).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn open(args: &OpenArgs) -> Result<ExitCode> {
-    runtime()?.block_on(async {
-        let server = Server::open(args.server.settings())?;
-        let mut links = Vec::new();
-        for files in by_recording(&args.files) {
-            let Some(file) = files.first() else { continue };
-            let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-            let mut paths = Vec::new();
-            for file in files.iter().map(|file| files_of(file)) {
-                paths.extend(file?.iter().map(std::path::absolute));
-            }
-            let paths: Vec<PathBuf> = paths.into_iter().collect::<Result<_, _>>().context("this folder cannot be found")?;
-            match server.store().add_files(&name, &paths) {
-                Ok(id) => links.push(server.link(Some(&id))),
-                Err(error) => {
-                    eprintln!("dropscope: {} cannot be read: {error}", file.display());
-                    return Ok(UNREADABLE.into());
+    let (browser, mut rights) = (args.server.browser(), Rights::choose(args.user.as_deref())?);
+    // Opened now, for whoever this goes on as may not get there; a recording may have more segments than files are usually open.
+    input::allow_many_open_files();
+    let mut captures = Vec::new();
+    for files in by_recording(&args.files) {
+        let Some(file) = files.first() else { continue };
+        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+        let mut opened = Vec::new();
+        for one in &files {
+            for path in files_of(one)? {
+                match open_named(&path) {
+                    Ok(file) => opened.push(file),
+                    Err(error) => {
+                        eprintln!("dropscope: {} cannot be read: {error}", path.display());
+                        return Ok(UNREADABLE.into());
+                    }
                 }
             }
         }
-        announce(&server, "Dropscope shows what you opened. Ctrl-C ends it.", &links, &args.server.browser());
-        server.run(serve::asked_to_stop()).await?;
+        captures.push((file.clone(), name, opened));
+    }
+    let server = Server::open(args.server.settings(), &mut rights)?;
+    say_what_root_holds(&rights);
+    let mut links = Vec::new();
+    for (file, name, opened) in captures {
+        match server.store().add_files(&name, opened) {
+            Ok(id) => links.push(server.link(Some(&id))),
+            Err(error) => {
+                eprintln!("dropscope: {} cannot be read: {error}", file.display());
+                return Ok(UNREADABLE.into());
+            }
+        }
+    }
+    runtime()?.block_on(async {
+        let stop = serve::asked_to_stop();
+        announce(&server, "Dropscope shows what you opened. Ctrl-C ends it.", &links, &browser);
+        server.run(stop).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Says what is held, where there was something to give up.
+fn say_what_root_holds(rights: &Rights) {
+    if rights.person().is_some() {
+        say_what_is_held(rights);
+    }
 }
 
 fn reference(args: &ReferenceArgs) -> Result<ExitCode> {
@@ -287,17 +323,15 @@ fn reference(args: &ReferenceArgs) -> Result<ExitCode> {
 }
 
 fn review_server(args: &ServeArgs) -> Result<ExitCode> {
+    let (browser, mut rights) = (args.server.browser(), Rights::choose(args.user.as_deref())?);
+    let settings = serve::Settings { max_upload: Some(args.max_upload), ..args.server.settings() };
+    let server = Server::open(settings, &mut rights)?;
+    say_what_is_held(&rights);
     runtime()?.block_on(async {
-        let settings = serve::Settings { max_upload: Some(args.max_upload), ..args.server.settings() };
-        let server = Server::open(settings)?;
+        let stop = serve::asked_to_stop();
         let link = server.link(None);
-        announce(
-            &server,
-            "Dropscope keeps captures for review. Whoever has this link may do everything:",
-            &[link],
-            &args.server.browser(),
-        );
-        server.run(serve::asked_to_stop()).await
+        announce(&server, "Dropscope keeps captures for review. Whoever has this link may do everything:", &[link], &browser);
+        server.run(stop).await
     })?;
     Ok(ExitCode::SUCCESS)
 }

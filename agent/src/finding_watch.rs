@@ -3,15 +3,14 @@
 //! It reads files and holds up nobody. Its memory is bounded by beginning anew with a segment, each of which can be judged
 //! alone. When it falls behind what is kept, it goes on with the oldest segment there is.
 
-use crate::segments::{Progress, list};
+use crate::segments::{Progress, list_in};
 use crate::trigger::{Fired, Trigger};
 use dropscope_core::finding::Finding;
 use dropscope_core::query::Engine;
+use dropscope_review::Folder;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -29,13 +28,13 @@ const CHUNK: usize = 1 << 20;
 /// # Errors
 /// When no thread can be had.
 pub(crate) fn start(
-    folder: &Path,
+    folder: &Folder,
     triggers: Vec<Trigger>,
     progress: watch::Receiver<Progress>,
     tell: SyncSender<Fired>,
 ) -> io::Result<()> {
     let mut judge = Judge {
-        folder: folder.to_owned(),
+        folder: folder.clone(),
         triggers,
         engine: Engine::new(),
         generation: 0,
@@ -64,7 +63,7 @@ pub(crate) fn start(
 }
 
 struct Judge {
-    folder: PathBuf,
+    folder: Folder,
     triggers: Vec<Trigger>,
     engine: Engine,
     /// How often it began anew.
@@ -80,14 +79,14 @@ impl Judge {
     /// Reads what is new.
     fn catch_up(&mut self, now: &Progress) -> io::Result<()> {
         while self.number <= now.number {
-            let stored = list(&self.folder)?;
+            let stored = list_in(&self.folder)?;
             let Some(segment) = stored.iter().find(|one| one.number >= self.number) else { return Ok(()) };
             if segment.number != self.number {
                 self.begin_anew(segment.number);
             }
             let is_current = segment.number >= now.number;
             let end = if is_current { now.bytes } else { segment.bytes };
-            let file = match File::open(&segment.path) {
+            let file = match self.folder.open_file(&segment.name) {
                 Ok(file) => file,
                 // It was just removed: the next turn finds the oldest that is left.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -6,11 +6,11 @@ use crate::metrics::Endpoint;
 use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
 use crate::recording::{Opened, Plan, Recording};
 use crate::rights::Rights;
-use crate::rights::user::Person;
 use crate::serve::{self, Browser, Server};
 use crate::source::Pace;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use dropscope_review::LOG;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,19 +88,10 @@ impl Ready {
         browser: Browser,
         except: &[&str],
     ) -> Result<Self> {
-        let mut path = None;
-        if let Some(output) = output {
-            let absolute = std::path::absolute(output).with_context(|| format!("{} cannot be found", output.display()))?;
-            // Viewers read it there.
-            rights.will_write(absolute.parent().unwrap_or(Path::new("/")));
-            path = Some(absolute);
-        }
-        // Whose captures they will be is known only now.
-        let usual = || rights.person().and_then(Person::data_folder).map_or_else(serve::data_folder, Ok);
-        let data = settings.data.take().map_or_else(usual, Ok)?;
+        let data = settings.take_data(&rights)?;
         rights.will_keep_captures(&data)?;
         let opened = plan.open(&rights)?;
-        let own_place = path.map(|path| LogFile::create(&path, &rights).map(|log| (path, log))).transpose()?;
+        let own_place = output.map(|path| LogFile::create(path, &rights).map(|log| (path.to_owned(), log))).transpose()?;
         rights.drop_here(&[except, &[Browser::THREAD]].concat())?;
         let server = Server::over(listener, serve::Settings { data: Some(data), ..settings })?;
         Ok(Self { server, plan, opened, rights, own_place, browser })
@@ -130,13 +121,15 @@ impl Live {
         let pace = Pace::watched_while(move || review.viewers() > 0);
         let (id, recording, path) = match own_place {
             Some((path, log)) => {
+                let read = log.reader()?.context("viewers read the log from its file")?;
                 let recording = opened.begin(log, pace)?;
-                (server.store().add_live(&name, &path, recording.growth())?, recording, path)
+                (server.store().add_live(&name, read, recording.growth())?, recording, path)
             }
             None => {
-                let reserved = server.store().reserve(&name).context("the data folder cannot be written")?;
-                let path = reserved.log.clone();
-                let recording = opened.begin(LogFile::create(&path, &rights)?, pace)?;
+                let written = "the data folder cannot be written";
+                let reserved = server.store().reserve(&name).context(written)?;
+                let path = reserved.home.at(LOG);
+                let recording = opened.begin(LogFile::of(reserved.home.create_file(LOG).context(written)?), pace)?;
                 (server.store().begin(reserved, recording.growth())?, recording, path)
             }
         };

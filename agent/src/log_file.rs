@@ -3,10 +3,10 @@
 use crate::rights::Rights;
 use crate::segments::Segments;
 use crate::sync::Syncer;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,23 +26,38 @@ enum Sink {
 }
 
 impl LogFile {
-    /// Begins a log at `path`, or on standard output for `-`; a file is handed over as `rights` say. What was in the file is gone, as with `tcpdump -w`.
+    /// Begins a log at `path`, or on standard output for `-`. A file that is there is neither written over nor given away: the
+    /// command may run with rights that whoever chose the name does not have.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file is there, or cannot be written.
     pub(crate) fn create(path: &Path, rights: &Rights) -> Result<Self> {
         if path.as_os_str() == "-" {
             return Ok(Self { sink: Sink::Pipe(io::stdout()), length: 0 });
         }
-        let open = || -> io::Result<Sink> {
-            // Packets are nobody else's business.
-            let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-            if let Err(error) = rights.hand_over(&file, path) {
-                tracing::debug!("the log stays root's: {error}");
+        match rights.create_file(path) {
+            Ok(file) => Ok(Self::of(file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                bail!("{} is there already, and is not written over: name another file, or remove it", path.display())
             }
-            Ok(Sink::File { file: Arc::new(file), sync: Syncer::default() })
-        };
-        Ok(Self { sink: open().with_context(|| format!("the log {} cannot be written", path.display()))?, length: 0 })
+            Err(error) => Err(error).with_context(|| format!("the log {} cannot be written", path.display())),
+        }
+    }
+
+    /// Begins a log in a file that was just made.
+    pub(crate) fn of(file: File) -> Self {
+        Self { sink: Sink::File { file: Arc::new(file), sync: Syncer::default() }, length: 0 }
+    }
+
+    /// The file for reading, of a log that is one.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub(crate) fn reader(&self) -> io::Result<Option<File>> {
+        match &self.sink {
+            Sink::File { file, .. } => file.try_clone().map(Some),
+            Sink::Segments(_) | Sink::Pipe(_) => Ok(None),
+        }
     }
 
     /// A log in segments.
@@ -127,7 +142,7 @@ mod tests {
     #[test]
     fn a_full_disk_leaves_the_log_as_it_was() {
         // /dev/full is the kernel's own full disk; it is no regular file, so only the answer can be looked at here.
-        let mut log = LogFile::create(Path::new("/dev/full"), &Rights::unchanged()).unwrap();
+        let mut log = LogFile::of(File::options().write(true).open("/dev/full").unwrap());
         let error = log.append(b"block").unwrap_err();
         assert_eq!((error.kind(), log.length()), (io::ErrorKind::StorageFull, 0));
     }
@@ -136,5 +151,18 @@ mod tests {
     fn a_log_that_cannot_be_written_is_named() {
         let error = LogFile::create(Path::new("/no/such/folder/x.pcapng"), &Rights::unchanged()).unwrap_err();
         assert!(format!("{error:#}").starts_with("the log /no/such/folder/x.pcapng cannot be written: "), "{error:#}");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("sudoers"), folder.path().join("link"));
+        std::fs::write(&file, "root ALL").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for path in [&file, &link] {
+            let error = LogFile::create(path, &Rights::unchanged()).unwrap_err().to_string();
+            assert!(error.ends_with("is there already, and is not written over: name another file, or remove it"), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "root ALL");
     }
 }

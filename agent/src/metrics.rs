@@ -280,7 +280,9 @@ dropscope_log_written_bytes_total 4096
     #[test]
     fn every_value_follows_its_help_and_type_and_is_documented() {
         let metrics = Metrics::new(BTreeMap::new(), &[(NetnsId(7), "eth0")]);
-        metrics.tell_of(Arc::new(Tally::new("/nowhere".into(), Arc::default())));
+        let spool = tempfile::tempdir().unwrap();
+        let folder = dropscope_review::Folder::open(spool.path()).unwrap();
+        metrics.tell_of(Arc::new(Tally::new(folder, Arc::default())));
         let text = metrics.text(&Growth::default(), None);
         let documented = include_str!("../../docs/metrics.md");
         let mut family = String::new();

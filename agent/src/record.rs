@@ -106,12 +106,14 @@ pub(crate) fn record(args: &RecordArgs) -> Result<ExitCode> {
     }
     let endpoint = args.capture.endpoint()?;
     let opened = plan.open(&rights)?;
-    let log = match bounds {
-        Some(bounds) => LogFile::in_segments(Segments::open(&path, bounds)?),
-        None => LogFile::create(&path, &rights)?,
-    };
+    let file = bounds.is_none().then(|| LogFile::create(&path, &rights)).transpose()?;
     // Every thread that is started from here on holds nothing.
     rights.drop_here(&[])?;
+    // Only now: the folder may be somebody else's, and so may be what lies in it.
+    let log = match (file, bounds) {
+        (None, Some(bounds)) => LogFile::in_segments(Segments::open(&path, bounds)?),
+        (file, _) => file.context("a log is a file or has bounds")?,
+    };
     runtime()?.block_on(async {
         // From here on a signal ends the recording instead of the process.
         let stop = serve::asked_to_stop();

@@ -1,6 +1,8 @@
 //! The server that `open`, `live`, `serve` and the bare command share: page and captures on one port.
 
 use crate::connections::{self, Bounds};
+use crate::rights::Rights;
+use crate::rights::user::Person;
 use crate::web;
 use anyhow::{Context as _, Result};
 use dropscope_review::{CaptureId, Guard, Limits, Review, Store, Token};
@@ -43,6 +45,12 @@ pub(crate) struct Server {
 }
 
 impl Settings {
+    /// The data folder: the one that was named, else that of whoever goes on.
+    pub(crate) fn take_data(&mut self, rights: &Rights) -> Result<PathBuf> {
+        let usual = || rights.person().and_then(Person::data_folder).map_or_else(data_folder, Ok);
+        self.data.take().map_or_else(usual, Ok)
+    }
+
     /// Opens the port.
     pub(crate) fn listen(&self) -> Result<TcpListener> {
         let ip = self.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -56,10 +64,14 @@ impl Settings {
 }
 
 impl Server {
-    /// Opens the port and the data folder.
-    pub(crate) fn open(settings: Settings) -> Result<Self> {
+    /// Opens the port and the data folder, and gives up what is not needed any more: threads that are started from here on hold
+    /// nothing.
+    pub(crate) fn open(mut settings: Settings, rights: &mut Rights) -> Result<Self> {
         let listener = settings.listen()?;
-        Self::over(listener, settings)
+        let data = settings.take_data(rights)?;
+        rights.will_keep_captures(&data)?;
+        rights.drop_here(&[Browser::THREAD])?;
+        Self::over(listener, Settings { data: Some(data), ..settings })
     }
 
     /// Opens the data folder, for a port that is open already: opening that may take rights which are gone by now.

@@ -312,6 +312,161 @@ fn with_sudo_the_log_belongs_to_whoever_called_it() {
     assert_eq!((log.uid(), log.gid(), log.mode() & 0o777), (4242, 4243, 0o600));
 }
 
+/// A server that was started by root.
+struct Served(Dropscope);
+
+impl Served {
+    fn start(scene: &Scene, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(scene.folder.path().join("dropscope"));
+        command.args(args).args(["--port", "0", "--no-browser"]).envs(environment.iter().copied());
+        Self(Dropscope::start_by(&mut command, scene.folder.path()))
+    }
+
+    /// What the kernel says of each thread: user, effective and bounding capabilities, no_new_privs, seccomp.
+    fn confinement(&self) -> Vec<[String; 5]> {
+        let of_thread = |entry: fs::DirEntry| {
+            let text = fs::read_to_string(entry.path().join("status")).ok()?;
+            let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+            let uid = line("Uid:").split_whitespace().next().unwrap_or_default().to_owned();
+            Some([uid, line("CapEff:"), line("CapBnd:"), line("NoNewPrivs:"), line("Seccomp:")])
+        };
+        fs::read_dir(format!("/proc/{}/task", self.0.child.id())).unwrap().flatten().filter_map(of_thread).collect()
+    }
+
+    /// What `GET` of a capture's bytes answers to whoever has the link.
+    fn download(&self, link: &str) -> Vec<u8> {
+        let (server, rest) = link.trim().split_once("/#/c/").unwrap();
+        let (id, token) = rest.split_once("?k=").unwrap();
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-H", &format!("Authorization: Bearer {token}"), &format!("{server}/api/captures/{id}/log")]);
+        curl.output().unwrap().stdout
+    }
+}
+
+#[test]
+fn serving_as_root_holds_no_capability_and_runs_under_seccomp() {
+    if !can_run("serving_as_root_holds_no_capability_and_runs_under_seccomp") {
+        return;
+    }
+    let scene = Scene::new("serve");
+    let capture = scene.folder.path().join("secret.pcap");
+    fs::write(&capture, b"\xd4\xc3\xb2\xa1 and so on").unwrap();
+    fs::set_permissions(&capture, fs::Permissions::from_mode(0o600)).unwrap();
+    for args in [&["serve"][..], &["open", "secret.pcap"], &[]] {
+        let mut served = Served::start(&scene, args, &[]);
+        let link = served.0.hear("http://");
+        let zero = "0000000000000000".to_owned();
+        let expected = [NOBODY.to_string(), zero.clone(), zero, "1".into(), "2".into()];
+        let threads = served.confinement();
+        assert!(threads.len() > 1 && threads.iter().all(|one| *one == expected), "{args:?}: {threads:?}");
+        if args.first() == Some(&"open") {
+            assert_eq!(served.download(&link), b"\xd4\xc3\xb2\xa1 and so on", "it was opened before");
+        }
+        assert!(served.0.end().success(), "{:?}", served.0.heard);
+    }
+}
+
+#[test]
+fn a_server_of_root_is_led_nowhere_by_links_that_the_folders_owner_planted() {
+    if !can_run("a_server_of_root_is_led_nowhere_by_links_that_the_folders_owner_planted") {
+        return;
+    }
+    let scene = Scene::new("planted");
+    let secret = scene.folder.path().join("shadow");
+    fs::write(&secret, "root:$6$").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let home = scene.folder.path().join("data/captures/0123456789ab");
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("capture.json"), r#"{"version":1,"name":"x","created_ns":0,"readers":[]}"#).unwrap();
+    for name in ["log", "capture.json.new"] {
+        std::os::unix::fs::symlink(&secret, home.join(name)).unwrap();
+    }
+    run("chown", &["-hR", "nobody", scene.folder.path().join("data").to_str().unwrap()]);
+    let mut served = Served::start(&scene, &["serve"], &[]);
+    let link = served.0.hear("http://");
+    assert!(served.0.heard.iter().any(|line| line.contains("captures/0123456789ab is left out")), "{:?}", served.0.heard);
+    let asked = link.replacen("#/?", "#/c/0123456789ab?", 1);
+    assert!(!served.download(&asked).windows(5).any(|part| part == b"root:"));
+    assert!(served.0.end().success());
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "root:$6$");
+}
+
+/// Owners of everything below a folder, itself included, by path.
+fn owners(folder: &Path) -> BTreeMap<PathBuf, u32> {
+    let mut found = BTreeMap::from([(folder.to_owned(), fs::symlink_metadata(folder).unwrap().uid())]);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(owners(&entry.path()));
+        } else {
+            found.insert(entry.path(), entry.metadata().unwrap().uid());
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_that_was_there_changes_hands() {
+    if !can_run("nothing_that_was_there_changes_hands") {
+        return;
+    }
+    let scene = Scene::new("hands");
+    let data = scene.folder.path().join("srv");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("notes"), "mine").unwrap();
+    fs::create_dir(data.join("other")).unwrap();
+    fs::write(data.join("other/keys"), "mine").unwrap();
+    let before = owners(&data);
+    let live = |data: &Path| {
+        let args = ["live", "-i", "lo", "--data", data.to_str().unwrap(), "--without", "kernel_drops", "--user", "nobody"];
+        let mut live = Served::start(&scene, &args, &[]);
+        live.0.hear("http://");
+        assert!(live.0.end().success(), "{:?}", live.0.heard);
+    };
+    live(&data);
+    let mut after = owners(&data);
+    let made: BTreeMap<_, _> = after.extract_if(.., |path, _| path.starts_with(data.join("captures"))).collect();
+    assert_eq!(after, before, "the folder and what lies beside the captures");
+    assert!(made.len() == 4 && made.values().all(|uid| *uid == NOBODY), "{made:?}");
+
+    // Captures that root kept there before: root goes on with them, without its powers.
+    for path in made.keys() {
+        std::os::unix::fs::chown(path, Some(0), Some(0)).unwrap();
+    }
+    let before = owners(&data);
+    live(&data);
+    let after = owners(&data);
+    assert!(after.len() == before.len() + 3 && after.values().all(|uid| *uid == 0), "{after:?}");
+}
+
+#[test]
+fn a_file_that_is_there_is_neither_written_over_nor_given_away() {
+    if !can_run("a_file_that_is_there_is_neither_written_over_nor_given_away") {
+        return;
+    }
+    let scene = Scene::new("over");
+    let folder = scene.folder.path();
+    fs::write(folder.join("sudoers"), "root ALL").unwrap();
+    std::os::unix::fs::symlink(folder.join("sudoers"), folder.join("link")).unwrap();
+    let closed = folder.join("closed");
+    fs::create_dir(&closed).unwrap();
+    let record = |output: &str| {
+        let mut command = Command::new(folder.join("dropscope"));
+        command.args(["record", "-i", "lo", "--duration", "1", "--without", "kernel_drops", "-o", output]);
+        let output = command.current_dir(folder).envs([("SUDO_UID", "4242"), ("SUDO_GID", "4243")]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for output in ["sudoers", "link"] {
+        let (code, said) = record(output);
+        assert!(code == Some(1) && said.contains("is there already, and is not written over"), "{said}");
+    }
+    let left = fs::metadata(folder.join("sudoers")).unwrap();
+    assert_eq!((left.uid(), fs::read_to_string(folder.join("sudoers")).unwrap().as_str()), (0, "root ALL"));
+    assert_eq!(record("closed/a.pcapng").0, Some(0));
+    let made = fs::metadata(closed.join("a.pcapng")).unwrap();
+    assert_eq!((made.uid(), made.mode() & 0o777), (0, 0o600), "where only root may make a file it stays root's");
+    assert_eq!(owners(&closed).len(), 2);
+}
+
 #[test]
 fn segments_where_only_root_gets_are_roots_and_a_folder_nobody_can_write_is_refused_at_the_start() {
     if !can_run("segments_where_only_root_gets_are_roots_and_a_folder_nobody_can_write_is_refused_at_the_start") {
@@ -339,8 +494,8 @@ fn segments_where_only_root_gets_are_roots_and_a_folder_nobody_can_write_is_refu
 }
 
 #[test]
-fn beside_a_log_where_only_root_gets_captures_are_kept_in_roots_home() {
-    if !can_run("beside_a_log_where_only_root_gets_captures_are_kept_in_roots_home") {
+fn a_log_where_only_root_gets_is_shown_to_viewers_by_a_user_who_does_not_get_there() {
+    if !can_run("a_log_where_only_root_gets_is_shown_to_viewers_by_a_user_who_does_not_get_there") {
         return;
     }
     let scene = Scene::new("home");
@@ -348,16 +503,25 @@ fn beside_a_log_where_only_root_gets_captures_are_kept_in_roots_home() {
     let closed = folder.join("closed");
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    // The usual folder is nobody's, as a recording that nobody made leaves it: root without its powers does not get there.
+    // The usual folder is nobody's, as a recording that nobody made leaves it.
     let line = format!(
-        "mount -t tmpfs none /var/lib && install -d -m 700 -o {NOBODY} /var/lib/dropscope && mount -t tmpfs none ~root && \
+        "mount -t tmpfs none /var/lib && install -d -m 700 -o {NOBODY} /var/lib/dropscope && \
          unset DROPSCOPE_DATA && exec {0}/dropscope live -i lo -o {0}/closed/a.pcapng --user nobody --port 0 --no-browser",
         folder.display()
     );
     let mut command = Command::new("ip");
     command.args(["netns", "exec", &scene.netns, "bash", "-c", &line]);
     let mut live = Dropscope::start_by(&mut command, folder);
-    live.hear("http://");
+    let link = live.hear("http://");
+    let (server, rest) = link.trim().split_once("/#/c/").unwrap();
+    let (id, token) = rest.split_once("?k=").unwrap();
+    wait_until("the log is shown", || {
+        let mut curl = Command::new("ip");
+        curl.args(["netns", "exec", &scene.netns, "curl", "-s", "-H", &format!("Authorization: Bearer {token}")]);
+        curl.arg(format!("{server}/api/captures/{id}/log")).output().unwrap().stdout.starts_with(b"\x0a\x0d\x0d\x0a")
+    });
     assert!(live.end().success(), "{:?}", live.heard);
-    assert!(length(&closed.join("a.pcapng")) > 0);
+    assert!(live.heard.iter().any(|line| line.contains("runs on as the user nobody")), "{:?}", live.heard);
+    let log = fs::metadata(closed.join("a.pcapng")).unwrap();
+    assert!(log.len() > 0 && (log.uid(), log.mode() & 0o777) == (0, 0o600));
 }

@@ -3,7 +3,6 @@
 use crate::files::Files;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 /// A capture's name in links: 12 hexadecimal digits. Not a secret; the token beside it is.
@@ -80,13 +79,12 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Files that nobody writes any more: one, or the segments of one log in their order.
+    /// Files that nobody writes any more, `bytes` in all: one, or the segments of one log in their order.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn finished(id: CaptureId, name: String, paths: &[PathBuf], created_ns: i64) -> std::io::Result<Self> {
-        let (files, bytes) = Files::all(paths)?;
-        let format = Format::of_file(files.first().ok_or(std::io::ErrorKind::NotFound)?)?;
+    pub(crate) fn finished(id: CaptureId, name: String, files: Files, bytes: u64, created_ns: i64) -> std::io::Result<Self> {
+        let format = Format::of(&files.open()?.read_at(0, 4)?);
         let ended = Some("This is all of the file.".to_owned());
         // The sender is gone at once: `changed` then never fires, and the value stays readable.
         let (_, growth) = watch::channel(Growth { bytes, ended });
@@ -94,8 +92,8 @@ impl Capture {
     }
 
     /// A pcapng log that is being written; whoever writes it tells by `growth` how far it is on disk.
-    pub fn live(id: CaptureId, name: String, path: &Path, created_ns: i64, growth: watch::Receiver<Growth>) -> Self {
-        Self { id, name, files: Files::one(path), created_ns, format: Format::PcapNg, growth }
+    pub(crate) fn live(id: CaptureId, name: String, files: Files, created_ns: i64, growth: watch::Receiver<Growth>) -> Self {
+        Self { id, name, files, created_ns, format: Format::PcapNg, growth }
     }
 
     /// How far it is now.
@@ -147,12 +145,6 @@ impl Format {
         }
     }
 
-    fn of_file(path: &Path) -> std::io::Result<Self> {
-        let mut head = Vec::with_capacity(4);
-        std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::open(path)?, 4), &mut head)?;
-        Ok(Self::of(&head))
-    }
-
     /// Its media type.
     pub fn media_type(self) -> &'static str {
         match self {
@@ -189,7 +181,8 @@ mod tests {
     #[test]
     fn a_capture_whose_writer_vanished_is_no_longer_live() {
         let (tell, growth) = watch::channel(Growth::default());
-        let capture = Capture::live(CaptureId::random().unwrap(), "eth0".into(), Path::new("/x"), 0, growth);
+        let files = Files::held(tempfile::tempfile().unwrap());
+        let capture = Capture::live(CaptureId::random().unwrap(), "eth0".into(), files, 0, growth);
         assert!(capture.is_live());
         drop(tell);
         assert!(!capture.is_live());

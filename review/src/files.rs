@@ -1,9 +1,9 @@
 //! The bytes of a capture: one file, or several that are one log when put one after the other.
 
+use crate::folder::Folder;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a capture's bytes are.
@@ -12,33 +12,54 @@ pub(crate) struct Files(Arc<[Part]>);
 
 #[derive(Debug)]
 struct Part {
-    path: PathBuf,
+    place: Place,
     begins_at: u64,
 }
 
+#[derive(Debug)]
+enum Place {
+    /// Opened by whoever named it, and held: it may lie where this process no longer gets.
+    Held(Arc<File>),
+    /// A file in the store's own folder, opened when somebody reads it: there may be thousands.
+    In(Folder, &'static str),
+}
+
+impl Place {
+    fn open(&self) -> io::Result<Arc<File>> {
+        match self {
+            Self::Held(file) => Ok(Arc::clone(file)),
+            Self::In(folder, name) => folder.open_file(name).map(Arc::new),
+        }
+    }
+}
+
 impl Files {
-    /// One file, which may still grow.
-    pub(crate) fn one(path: &Path) -> Self {
-        Self(Arc::new([Part { path: path.to_owned(), begins_at: 0 }]))
+    /// One open file, which may still grow.
+    pub(crate) fn held(file: File) -> Self {
+        Self(Arc::new([Part { place: Place::Held(Arc::new(file)), begins_at: 0 }]))
+    }
+
+    /// One file in the store's folder, which may still grow.
+    pub(crate) fn one(folder: &Folder, name: &'static str) -> Self {
+        Self(Arc::new([Part { place: Place::In(folder.clone(), name), begins_at: 0 }]))
     }
 
     /// Finished files in their order, and how many bytes they are in all.
     ///
     /// # Errors
-    /// When one of them is not there.
-    pub(crate) fn all(paths: &[PathBuf]) -> io::Result<(Self, u64)> {
+    /// When one of them is no regular file.
+    pub(crate) fn all(files: Vec<File>) -> io::Result<(Self, u64)> {
         let mut bytes = 0;
         let mut parts = Vec::new();
-        for path in paths {
-            parts.push(Part { path: path.clone(), begins_at: bytes });
-            bytes += std::fs::metadata(path)?.len();
+        for file in files {
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(io::Error::other("it is no regular file"));
+            }
+            parts.push(Part { place: Place::Held(Arc::new(file)), begins_at: bytes });
+            bytes += metadata.len();
         }
         Ok((Self(parts.into()), bytes))
-    }
-
-    /// The first.
-    pub(crate) fn first(&self) -> Option<&Path> {
-        self.0.first().map(|part| part.path.as_path())
     }
 
     /// Opens them for reading.
@@ -46,12 +67,12 @@ impl Files {
     /// # Errors
     /// When the first is not there.
     pub(crate) fn open(&self) -> io::Result<Reader> {
-        let first = File::open(self.first().ok_or(io::ErrorKind::NotFound)?)?;
-        Ok(Reader { files: self.clone(), open: Mutex::new((0, Arc::new(first))) })
+        let first = self.0.first().ok_or(io::ErrorKind::NotFound)?.place.open()?;
+        Ok(Reader { files: self.clone(), open: Mutex::new((0, first)) })
     }
 }
 
-/// Reads a capture's bytes by their place in the whole. One file is open at a time: there may be thousands.
+/// Reads a capture's bytes by their place in the whole.
 #[derive(Debug)]
 pub(crate) struct Reader {
     files: Files,
@@ -86,7 +107,7 @@ impl Reader {
     fn file(&self, nth: usize) -> io::Result<Arc<File>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.0 != nth {
-            *open = (nth, Arc::new(File::open(&self.files.0[nth].path)?));
+            *open = (nth, self.files.0[nth].place.open()?);
         }
         Ok(Arc::clone(&open.1))
     }
@@ -100,11 +121,12 @@ mod tests {
     fn several_files_are_read_as_if_they_were_one() {
         let folder = tempfile::tempdir().unwrap();
         let contents: [&[u8]; 4] = [b"abc", b"", b"defgh", b"i"];
-        let paths: Vec<PathBuf> = (0..contents.len()).map(|nth| folder.path().join(nth.to_string())).collect();
-        for (path, content) in paths.iter().zip(contents) {
-            std::fs::write(path, content).unwrap();
-        }
-        let (files, bytes) = Files::all(&paths).unwrap();
+        let written = |(nth, content): (usize, &[u8])| {
+            let path = folder.path().join(nth.to_string());
+            std::fs::write(&path, content).unwrap();
+            File::open(path).unwrap()
+        };
+        let (files, bytes) = Files::all(contents.into_iter().enumerate().map(written).collect()).unwrap();
         assert_eq!(bytes, 9);
         let whole = contents.concat();
         let reader = files.open().unwrap();

@@ -3,7 +3,7 @@
 //! It promises: bytes are handed out as they stand on disk; a viewer never costs whoever writes the capture anything, since
 //! each is read from the file at its own offset; nothing is readable without a token; nobody's browser can be made to use
 //! this server for another site (Host and Origin are checked). It knows nothing of packets: what a capture means is worked
-//! out where it is looked at.
+//! out where it is looked at. Nothing below its folder is believed: links are not followed there, other users' files not read.
 
 mod api;
 mod block;
@@ -11,6 +11,7 @@ mod capture;
 mod download;
 mod error;
 mod files;
+mod folder;
 mod follow;
 mod guard;
 mod push;
@@ -20,6 +21,7 @@ mod upload;
 
 pub use api::{Limits, Review, Rights};
 pub use capture::{Capture, CaptureId, Format, Growth};
+pub use folder::{Entry, Folder};
 pub use guard::Guard;
-pub use store::{Reserved, Store};
+pub use store::{LOG, Reserved, Store, open_named};
 pub use token::{Token, TokenHash};

@@ -10,13 +10,14 @@
 
 use crate::capture::{Capture, Growth};
 use crate::download::blocking;
+use crate::folder::Folder;
+use crate::store::{LARGEST_JSON, LOG};
 use crate::token::{Token, TokenHash};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -69,7 +70,7 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Pushed {
     token: TokenHash,
-    home: PathBuf,
+    home: Folder,
     tell: watch::Sender<Growth>,
     /// Raised by each connection that comes: the one before gives way.
     turn: watch::Sender<u64>,
@@ -90,9 +91,9 @@ impl Pushed {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn create(home: &Path) -> io::Result<(Self, Token)> {
+    pub(crate) fn create(home: &Folder) -> io::Result<(Self, Token)> {
         let token = Token::random()?;
-        File::create_new(home.join("log"))?;
+        home.create_file(LOG)?;
         let kept = Kept { version: 1, token: token.hash(), segment: 0, begins_at: 0, ended: false };
         write(home, &kept)?;
         Ok((Self::with(home, kept, 0, "The agent was not here yet."), token))
@@ -102,21 +103,21 @@ impl Pushed {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(crate) fn open(home: &Path) -> io::Result<Option<Self>> {
-        let kept: Kept = match std::fs::read(home.join("push.json")) {
+    pub(crate) fn open(home: &Folder) -> io::Result<Option<Self>> {
+        let kept: Kept = match home.read("push.json", LARGEST_JSON) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => serde_json::from_slice(&read?).map_err(io::Error::other)?,
         };
-        let length = std::fs::metadata(home.join("log"))?.len();
+        let length = home.open_file(LOG)?.metadata()?.len();
         let why = if kept.ended { "The recording ended." } else { "The agent has not come back since this server was started." };
         Ok(Some(Self::with(home, kept, length, why)))
     }
 
-    fn with(home: &Path, kept: Kept, length: u64, ended: &str) -> Self {
+    fn with(home: &Folder, kept: Kept, length: u64, ended: &str) -> Self {
         let growth = Growth { bytes: length, ended: Some(ended.to_owned()) };
         Self {
             token: kept.token,
-            home: home.to_owned(),
+            home: home.clone(),
             tell: watch::channel(growth).0,
             turn: watch::channel(0).0,
             state: Mutex::new(State { kept, length }),
@@ -151,8 +152,8 @@ pub(crate) async fn receive(
     let mut turn = pushed.turn.subscribe();
     // The connection before sees the turn and lets go.
     let mut state = pushed.state.lock().await;
-    let log = pushed.home.join("log");
-    let Ok(file) = blocking(move || File::options().write(true).open(log)).await else {
+    let home = pushed.home.clone();
+    let Ok(file) = blocking(move || home.open_file_for_writing(LOG)).await else {
         let message = "The capture's file is no longer where it was.".to_owned();
         let _ = refuse(&mut socket, "not_found", message, "Push it as a new one.").await;
         return true;
@@ -309,14 +310,8 @@ fn refusal(error: &io::Error) -> Refusal {
     }
 }
 
-/// Writes `push.json` beside itself first and then into its place.
-fn write(home: &Path, kept: &Kept) -> io::Result<()> {
-    let (new, place) = (home.join("push.json.new"), home.join("push.json"));
-    let mut file = File::create(&new)?;
-    io::Write::write_all(&mut file, &serde_json::to_vec_pretty(kept).map_err(io::Error::other)?)?;
-    file.sync_all()?;
-    std::fs::rename(new, place)?;
-    File::open(home)?.sync_all()
+fn write(home: &Folder, kept: &Kept) -> io::Result<()> {
+    home.replace_file("push.json", &serde_json::to_vec_pretty(kept).map_err(io::Error::other)?)
 }
 
 async fn say(socket: &mut WebSocket, word: &Word<'_>) -> Result<(), Gone> {

@@ -7,26 +7,35 @@
 //! DATA/captures/.5f2c41d09a77.part/         one on its way here; renamed when it is whole
 //! ```
 //! A capture's folder appears, and its JSON changes, by a rename: whoever looks sees the old state or the new one. A file that
-//! is opened from its own place is not copied, and its tokens live as long as the server.
+//! is opened from its own place is not copied, and its tokens live as long as the server. Everything in the folder is reached
+//! through [`Folder`]: somebody else may own it, and have put links there.
 
 use crate::capture::{Capture, CaptureId, Growth};
+use crate::files::Files;
+use crate::folder::Folder;
 use crate::push::Pushed;
 use crate::token::{Token, TokenHash};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// An upload that was left half done by a killed server is removed when it is older than this.
 const STALE: Duration = Duration::from_secs(24 * 3600);
+/// What `capture.json` and `push.json` hold at most: some thousand readers.
+pub(crate) const LARGEST_JSON: u64 = 1 << 20;
+/// A capture's bytes in its folder.
+pub const LOG: &str = "log";
 
 /// The captures of this server.
 #[derive(Debug)]
 pub struct Store {
-    folder: PathBuf,
+    /// `DATA/captures`.
+    captures: Folder,
     entries: RwLock<BTreeMap<CaptureId, Entry>>,
 }
 
@@ -54,8 +63,8 @@ struct Kept {
 pub struct Reserved {
     /// What it will be called in links.
     pub id: CaptureId,
-    /// Where to write it.
-    pub log: PathBuf,
+    /// Its folder.
+    pub home: Folder,
     name: String,
 }
 
@@ -65,24 +74,20 @@ impl Store {
     /// # Errors
     /// When the folder cannot be made or read. A capture in it that cannot be read is left out and told.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let captures = folder.join("captures");
-        make_private(&captures)?;
+        let captures = Folder::make(folder)?.make_subfolder("captures")?;
         let mut entries = BTreeMap::new();
-        for item in std::fs::read_dir(&captures)? {
-            let item = item?;
-            let file_name = item.file_name();
-            let Some(file_name) = file_name.to_str() else { continue };
+        for file_name in captures.names()? {
             if file_name.starts_with('.') && file_name.ends_with(".part") {
-                discard_stale(&item.path());
+                discard_stale(&captures, &file_name);
                 continue;
             }
-            let Some(id) = CaptureId::parse(file_name) else { continue };
-            match read_kept(&item.path(), &id) {
+            let Some(id) = CaptureId::parse(&file_name) else { continue };
+            match captures.subfolder(&file_name).and_then(|home| read_kept(&home, &id)) {
                 Ok(entry) => drop(entries.insert(id, entry)),
-                Err(error) => tracing::warn!("{} is left out: {error}", item.path().display()),
+                Err(error) => tracing::warn!("{} is left out: {error}", captures.at(&file_name).display()),
             }
         }
-        Ok(Self { folder: folder.to_owned(), entries: RwLock::new(entries) })
+        Ok(Self { captures, entries: RwLock::new(entries) })
     }
 
     /// Shows a finished file from its own place, without copying it.
@@ -90,27 +95,29 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn add_file(&self, name: &str, path: &Path) -> io::Result<CaptureId> {
-        self.add_files(name, &[path.to_owned()])
+        self.add_files(name, vec![open_named(path)?])
     }
 
-    /// Shows finished files, which are one log when put one after the other, from their own places.
+    /// Shows finished files, which are one log when put one after the other. They stay open, so that they may lie where this
+    /// process no longer gets.
     ///
     /// # Errors
-    /// When one of them cannot be read.
-    pub fn add_files(&self, name: &str, paths: &[PathBuf]) -> io::Result<CaptureId> {
+    /// When one of them cannot be read, or is no regular file.
+    pub fn add_files(&self, name: &str, files: Vec<File>) -> io::Result<CaptureId> {
         let id = CaptureId::random()?;
-        let capture = Capture::finished(id.clone(), name.to_owned(), paths, now_ns())?;
+        let (files, bytes) = Files::all(files)?;
+        let capture = Capture::finished(id.clone(), name.to_owned(), files, bytes, now_ns())?;
         self.insert(capture, Vec::new(), false);
         Ok(id)
     }
 
-    /// Shows a log that is being written at a place of its own.
+    /// Shows a log that is being written at a place of its own, by a file that is open for reading.
     ///
     /// # Errors
     /// When the operating system has no randomness to give.
-    pub fn add_live(&self, name: &str, path: &Path, growth: watch::Receiver<Growth>) -> io::Result<CaptureId> {
+    pub fn add_live(&self, name: &str, log: File, growth: watch::Receiver<Growth>) -> io::Result<CaptureId> {
         let id = CaptureId::random()?;
-        self.insert(Capture::live(id.clone(), name.to_owned(), path, now_ns(), growth), Vec::new(), false);
+        self.insert(Capture::live(id.clone(), name.to_owned(), Files::held(log), now_ns(), growth), Vec::new(), false);
         Ok(id)
     }
 
@@ -120,9 +127,8 @@ impl Store {
     /// When its folder cannot be made.
     pub fn reserve(&self, name: &str) -> io::Result<Reserved> {
         let id = CaptureId::random()?;
-        let home = self.home(&id);
-        make_private(&home)?;
-        Ok(Reserved { id, log: home.join("log"), name: name.to_owned() })
+        let home = self.captures.make_subfolder(id.as_str())?;
+        Ok(Reserved { id, home, name: name.to_owned() })
     }
 
     /// Shows the log for which room was made, now that it is being written.
@@ -130,10 +136,10 @@ impl Store {
     /// # Errors
     /// When its JSON cannot be written.
     pub fn begin(&self, reserved: Reserved, growth: watch::Receiver<Growth>) -> io::Result<CaptureId> {
-        let id = reserved.id;
+        let Reserved { id, home, name } = reserved;
         let created_ns = now_ns();
-        write_kept(&self.home(&id), &Kept { version: 1, name: reserved.name.clone(), created_ns, readers: Vec::new() })?;
-        self.insert(Capture::live(id.clone(), reserved.name, &reserved.log, created_ns, growth), Vec::new(), true);
+        write_kept(&home, &Kept { version: 1, name: name.clone(), created_ns, readers: Vec::new() })?;
+        self.insert(Capture::live(id.clone(), name, Files::one(&home, LOG), created_ns, growth), Vec::new(), true);
         Ok(id)
     }
 
@@ -142,13 +148,12 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn begin_push(&self, name: &str) -> io::Result<(CaptureId, Token)> {
-        let Reserved { id, log, name } = self.reserve(name)?;
-        let home = self.home(&id);
+        let Reserved { id, home, name } = self.reserve(name)?;
         let (pushed, token) = Pushed::create(&home)?;
         let created_ns = now_ns();
         write_kept(&home, &Kept { version: 1, name: name.clone(), created_ns, readers: Vec::new() })?;
-        sync_folder(&self.folder.join("captures"))?;
-        let capture = Arc::new(Capture::live(id.clone(), name, &log, created_ns, pushed.growth()));
+        self.captures.sync()?;
+        let capture = Arc::new(Capture::live(id.clone(), name, Files::one(&home, LOG), created_ns, pushed.growth()));
         let entry = Entry { capture, readers: Vec::new(), kept: true, pushed: Some(Arc::new(pushed)) };
         self.write().insert(id.clone(), entry);
         Ok((id, token))
@@ -163,22 +168,25 @@ impl Store {
     }
 
     /// Where an upload is written until it is whole.
-    pub(crate) fn part(&self, id: &CaptureId) -> io::Result<PathBuf> {
-        let part = self.folder.join("captures").join(format!(".{id}.part"));
-        make_private(&part)?;
-        Ok(part)
+    pub(crate) fn part(&self, id: &CaptureId) -> io::Result<Folder> {
+        self.captures.make_subfolder(&part_name(id))
+    }
+
+    /// Removes what is there of an upload that failed.
+    pub(crate) fn remove_part(&self, id: &CaptureId) -> io::Result<()> {
+        self.captures.remove_subfolder(&part_name(id))
     }
 
     /// Takes over an upload that is whole, with a reader's token.
-    pub(crate) fn take(&self, id: CaptureId, name: &str, part: &Path) -> io::Result<Token> {
+    pub(crate) fn take(&self, id: CaptureId, name: &str, part: &Folder) -> io::Result<Token> {
         let token = Token::random()?;
         let created_ns = now_ns();
         let readers = vec![token.hash()];
         write_kept(part, &Kept { version: 1, name: name.to_owned(), created_ns, readers: readers.clone() })?;
-        let home = self.home(&id);
-        std::fs::rename(part, &home)?;
-        sync_folder(&self.folder.join("captures"))?;
-        self.insert(Capture::finished(id, name.to_owned(), &[home.join("log")], created_ns)?, readers, true);
+        self.captures.rename(&part_name(&id), id.as_str())?;
+        self.captures.sync()?;
+        let home = self.captures.subfolder(id.as_str())?;
+        self.insert(finished(&home, id, name.to_owned(), created_ns)?, readers, true);
         Ok(token)
     }
 
@@ -220,7 +228,7 @@ impl Store {
         readers.push(token.hash());
         if entry.kept {
             let (name, created_ns) = (entry.capture.name.clone(), entry.capture.created_ns);
-            write_kept(&self.home(id), &Kept { version: 1, name, created_ns, readers: readers.clone() })?;
+            write_kept(&self.captures.subfolder(id.as_str())?, &Kept { version: 1, name, created_ns, readers: readers.clone() })?;
         }
         entry.readers = readers;
         Ok(Some(token))
@@ -234,9 +242,9 @@ impl Store {
         let Some(entry) = self.write().remove(id) else { return Ok(false) };
         if entry.kept {
             // Renamed first: what a crash leaves behind is then told from a capture.
-            let doomed = self.folder.join("captures").join(format!(".{id}.part"));
-            std::fs::rename(self.home(id), &doomed)?;
-            std::fs::remove_dir_all(doomed)?;
+            let doomed = part_name(id);
+            self.captures.rename(id.as_str(), &doomed)?;
+            self.captures.remove_subfolder(&doomed)?;
         }
         Ok(true)
     }
@@ -244,10 +252,6 @@ impl Store {
     fn insert(&self, capture: Capture, readers: Vec<TokenHash>, kept: bool) {
         let id = capture.id.clone();
         self.write().insert(id, Entry { capture: Arc::new(capture), readers, kept, pushed: None });
-    }
-
-    fn home(&self, id: &CaptureId) -> PathBuf {
-        self.folder.join("captures").join(id.as_str())
     }
 
     // A panic while the lock was held leaves the map as it was before or after one insertion: both are good.
@@ -260,43 +264,46 @@ impl Store {
     }
 }
 
-fn read_kept(home: &Path, id: &CaptureId) -> io::Result<Entry> {
-    let kept: Kept = serde_json::from_slice(&std::fs::read(home.join("capture.json"))?).map_err(io::Error::other)?;
-    let (log, pushed) = (home.join("log"), Pushed::open(home)?.map(Arc::new));
+/// Opens a file that whoever runs the command named, to read it. A FIFO is not waited for.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open_named(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path)
+}
+
+fn part_name(id: &CaptureId) -> String {
+    format!(".{id}.part")
+}
+
+fn read_kept(home: &Folder, id: &CaptureId) -> io::Result<Entry> {
+    let kept: Kept = serde_json::from_slice(&home.read("capture.json", LARGEST_JSON)?).map_err(io::Error::other)?;
+    let pushed = Pushed::open(home)?.map(Arc::new);
     let capture = match &pushed {
-        Some(pushed) => Capture::live(id.clone(), kept.name, &log, kept.created_ns, pushed.growth()),
-        None => Capture::finished(id.clone(), kept.name, &[log], kept.created_ns)?,
+        Some(pushed) => Capture::live(id.clone(), kept.name, Files::one(home, LOG), kept.created_ns, pushed.growth()),
+        None => finished(home, id.clone(), kept.name, kept.created_ns)?,
     };
     Ok(Entry { capture: Arc::new(capture), readers: kept.readers, kept: true, pushed })
 }
 
-/// Writes `capture.json` beside itself first and then into its place.
-fn write_kept(home: &Path, kept: &Kept) -> io::Result<()> {
-    let (new, place) = (home.join("capture.json.new"), home.join("capture.json"));
-    let mut file = std::fs::File::create(&new)?;
-    io::Write::write_all(&mut file, &serde_json::to_vec_pretty(kept).map_err(io::Error::other)?)?;
-    file.sync_all()?;
-    std::fs::rename(new, place)?;
-    sync_folder(home)
+/// A whole capture in its folder.
+fn finished(home: &Folder, id: CaptureId, name: String, created_ns: i64) -> io::Result<Capture> {
+    let bytes = home.open_file(LOG)?.metadata()?.len();
+    Capture::finished(id, name, Files::one(home, LOG), bytes, created_ns)
 }
 
-/// Captures hold what people sent over the network: the folder is for its owner alone.
-fn make_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+fn write_kept(home: &Folder, kept: &Kept) -> io::Result<()> {
+    home.replace_file("capture.json", &serde_json::to_vec_pretty(kept).map_err(io::Error::other)?)
 }
 
-/// A rename survives a power cut only once its folder is on disk.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
-}
-
-fn discard_stale(part: &Path) {
-    let age = std::fs::metadata(part).and_then(|meta| meta.modified()).map(|at| at.elapsed().unwrap_or_default());
+fn discard_stale(captures: &Folder, part: &str) {
+    let modified = captures.subfolder(part).and_then(|folder| folder.metadata()?.modified());
+    let age = modified.map(|at| at.elapsed().unwrap_or_default());
     if age.is_ok_and(|age| age > STALE)
-        && let Err(error) = std::fs::remove_dir_all(part)
+        && let Err(error) = captures.remove_subfolder(part)
     {
-        tracing::warn!("{}, left by an upload that was broken off, cannot be removed: {error}", part.display());
+        tracing::warn!("{}, left by an upload that was broken off, cannot be removed: {error}", captures.at(part).display());
     }
 }
 
@@ -308,13 +315,14 @@ fn now_ns() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn what_is_kept_is_there_again_after_a_restart_with_its_readers() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let reserved = store.reserve("eth0").unwrap();
-        std::fs::write(&reserved.log, b"\x0a\x0d\x0d\x0a and so on").unwrap();
+        std::fs::write(reserved.home.at(LOG), b"\x0a\x0d\x0d\x0a and so on").unwrap();
         let (tell, growth) = watch::channel(Growth::default());
         let id = store.begin(reserved, growth).unwrap();
         assert!(store.get(&id).unwrap().is_live());
@@ -352,5 +360,57 @@ mod tests {
         std::fs::write(broken.join("capture.json"), "{").unwrap();
         assert!(Store::open(folder.path()).unwrap().all().is_empty());
         assert!(broken.exists());
+    }
+
+    /// A store with one capture in it, and a secret beside it that no name may lead to.
+    fn with_secret() -> (tempfile::TempDir, CaptureId, PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::open(&place.path().join("data")).unwrap();
+        let reserved = store.reserve("eth0").unwrap();
+        std::fs::write(reserved.home.at(LOG), b"\x0a\x0d\x0d\x0a and so on").unwrap();
+        let id = store.begin(reserved, watch::channel(Growth::default()).1).unwrap();
+        let secret = place.path().join("secret");
+        std::fs::write(&secret, "root:$6$").unwrap();
+        (place, id, secret)
+    }
+
+    #[test]
+    fn a_capture_in_which_a_link_was_planted_is_left_out() {
+        for name in [LOG, "capture.json", "push.json"] {
+            let (place, id, secret) = with_secret();
+            let path = place.path().join("data/captures").join(id.as_str()).join(name);
+            // What it leads to is as good as the file that was there.
+            let _ = std::fs::rename(&path, &secret);
+            std::os::unix::fs::symlink(&secret, &path).unwrap();
+            assert!(Store::open(&place.path().join("data")).unwrap().all().is_empty(), "{name}");
+        }
+        let (place, id, _) = with_secret();
+        let captures = place.path().join("data/captures");
+        std::fs::rename(captures.join(id.as_str()), place.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(place.path().join("elsewhere"), captures.join(id.as_str())).unwrap();
+        assert!(Store::open(&place.path().join("data")).unwrap().all().is_empty(), "a capture's folder");
+        std::fs::rename(&captures, place.path().join("other")).unwrap();
+        std::os::unix::fs::symlink(place.path().join("other"), &captures).unwrap();
+        assert!(Store::open(&place.path().join("data")).is_err(), "the folder of captures");
+    }
+
+    #[test]
+    fn a_link_planted_where_something_is_written_is_not_written_through() {
+        let (place, id, secret) = with_secret();
+        let home = place.path().join("data/captures").join(id.as_str());
+        std::os::unix::fs::symlink(&secret, home.join("capture.json.new")).unwrap();
+        let store = Store::open(&place.path().join("data")).unwrap();
+        store.share(&id).unwrap();
+        let folder = store.captures.subfolder(id.as_str()).unwrap();
+        std::fs::remove_file(home.join(LOG)).unwrap();
+        std::os::unix::fs::symlink(&secret, home.join(LOG)).unwrap();
+        assert!(Pushed::create(&folder).is_err(), "a log is made anew");
+        std::fs::remove_file(home.join(LOG)).unwrap();
+        std::os::unix::fs::symlink(&secret, home.join("push.json.new")).unwrap();
+        Pushed::create(&folder).unwrap();
+        let part = place.path().join("data/captures").join(part_name(&id));
+        std::os::unix::fs::symlink(place.path(), &part).unwrap();
+        assert!(store.part(&id).is_err() && store.remove_part(&id).is_err(), "an upload's folder");
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "root:$6$");
     }
 }

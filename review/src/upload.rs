@@ -3,13 +3,13 @@
 use crate::capture::{CaptureId, Format};
 use crate::download::blocking;
 use crate::error::ApiError;
-use crate::store::Store;
+use crate::folder::Folder;
+use crate::store::{LOG, Store};
 use crate::token::Token;
 use axum::body::{Body, Bytes};
 use futures_util::StreamExt as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) async fn upload(store: &Arc<Store>, name: &str, body: Body, limit: u64) -> Result<(CaptureId, Token), ApiError> {
     let keeping = |error| ApiError::io("Keeping the upload", &error);
     let id = CaptureId::random().map_err(keeping)?;
-    let part = Part { folder: store.part(&id).map_err(keeping)? };
-    let log = part.folder.join("log");
-    let mut file = blocking(move || File::create_new(log)).await.map_err(keeping)?;
+    let mut part = Part { folder: store.part(&id).map_err(keeping)?, store: Arc::clone(store), id: id.clone(), is_taken: false };
+    let folder = part.folder.clone();
+    let mut file = blocking(move || folder.create_file(LOG)).await.map_err(keeping)?;
 
     let mut head = Vec::with_capacity(4);
     let mut size: u64 = 0;
@@ -73,21 +73,26 @@ fn broken_off(size: u64, why: &str) -> ApiError {
 
 /// The folder of an upload on its way: removed unless it was handed over.
 struct Part {
-    folder: PathBuf,
+    folder: Folder,
+    store: Arc<Store>,
+    id: CaptureId,
+    is_taken: bool,
 }
 
 impl Part {
-    fn hand_over<T>(self, take: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
+    fn hand_over<T>(&mut self, take: impl FnOnce(&Folder) -> std::io::Result<T>) -> std::io::Result<T> {
         let taken = take(&self.folder)?;
-        std::mem::forget(self);
+        self.is_taken = true;
         Ok(taken)
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            tracing::warn!("{}, of an upload that failed, cannot be removed: {error}", self.folder.display());
+        if !self.is_taken
+            && let Err(error) = self.store.remove_part(&self.id)
+        {
+            tracing::warn!("{}, of an upload that failed, cannot be removed: {error}", self.folder.path().display());
         }
     }
 }

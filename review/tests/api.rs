@@ -215,7 +215,7 @@ async fn of_a_growing_capture_only_what_was_flushed_is_handed_out() {
     let path = server.folder.path().join("live.pcapng");
     std::fs::write(&path, b"flushed, and not yet").unwrap();
     let (tell, growth) = watch::channel(Growth { bytes: 7, ended: None });
-    let id = server.store.add_live("eth0", &path, growth).unwrap();
+    let id = server.store.add_live("eth0", std::fs::File::open(&path).unwrap(), growth).unwrap();
     let log = format!("/api/captures/{id}/log");
     assert_eq!(server.with(&server.owner, "GET", &log, Body::empty()).await.body, "flushed");
     tell.send_modify(|growth| growth.bytes = 20);
@@ -276,7 +276,7 @@ async fn a_capture_that_is_being_written_is_not_deleted() {
     let path = server.folder.path().join("live.pcapng");
     std::fs::write(&path, b"").unwrap();
     let (tell, growth) = watch::channel(Growth::default());
-    let id = server.store.add_live("eth0", &path, growth).unwrap();
+    let id = server.store.add_live("eth0", std::fs::File::open(&path).unwrap(), growth).unwrap();
     let call = format!("/api/captures/{id}");
     assert_eq!(server.with(&server.owner, "DELETE", &call, Body::empty()).await.verdict(), "409 still_recording");
     tell.send_modify(|growth| growth.ended = Some("It ended.".into()));

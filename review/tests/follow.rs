@@ -44,7 +44,7 @@ impl Live {
         let path = folder.path().join("live.pcapng");
         let file = std::fs::File::create(&path).unwrap();
         let (tell, growth) = watch::channel(Growth::default());
-        let id = store.add_live("eth0", &path, growth).unwrap();
+        let id = store.add_live("eth0", std::fs::File::open(&path).unwrap(), growth).unwrap();
         let owner = Token::random().unwrap();
         let review = Review::new(Arc::clone(&store), &owner, limits);
         let router = review.clone().router(Router::new(), Guard::default());

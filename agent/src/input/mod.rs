@@ -159,6 +159,16 @@ impl Input {
     }
 }
 
+/// Has as many files open at one time as the system lets this process.
+pub(crate) fn allow_many_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most)
+    {
+        tracing::debug!("no more files than usual can be open: {error}");
+    }
+}
+
 /// Whether what is read from it is gone then, as from a pipe.
 fn is_stream(path: &Path) -> bool {
     path.metadata().is_ok_and(|kind| !kind.is_file() && !kind.is_dir())
@@ -179,7 +189,7 @@ pub(crate) fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
             path.display()
         );
     }
-    Ok(segments.into_iter().map(|segment| segment.path).collect())
+    Ok(segments.into_iter().map(|segment| path.join(segment.name)).collect())
 }
 
 /// Puts files that follow one another as segments of one recording together; each other file stands for itself.

@@ -17,8 +17,9 @@ pub(crate) use address::Address;
 pub(crate) use state::Saved;
 pub(crate) use tally::Tally;
 
-use crate::segments::{Progress, Sent, list};
+use crate::segments::{Progress, Sent, list_in};
 use crate::tls;
+use dropscope_review::Folder;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::ClientConfig;
@@ -28,7 +29,6 @@ use serde_json::json;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub(crate) struct Pusher {
     /// What the capture is called there.
     pub(crate) name: String,
     /// The spool.
-    pub(crate) folder: PathBuf,
+    pub(crate) folder: Folder,
     /// How far the recorder is.
     pub(crate) progress: watch::Receiver<Progress>,
     /// What the recorder is told of what was sent.
@@ -265,8 +265,8 @@ impl Outlet<'_> {
     /// Sends what is missing of the segment up to `end`, or to the end of its file.
     async fn send_segment(&mut self, end: Option<u64>) -> Result<(), Cut> {
         let (number, mut at) = self.at;
-        let Some(path) = path_of(&self.pusher.folder, number)? else { return Ok(()) };
-        let file = Arc::new(File::open(path)?);
+        let Some(name) = name_of(&self.pusher.folder, number)? else { return Ok(()) };
+        let file = Arc::new(self.pusher.folder.open_file(&name)?);
         let end = match end {
             Some(end) => end,
             None => file.metadata()?.len(),
@@ -286,14 +286,14 @@ impl Outlet<'_> {
 
     /// Names the next segment there is.
     async fn begin_next(&mut self, now: &Progress) -> Result<(), Cut> {
-        let next = list(&self.pusher.folder)?.into_iter().map(|one| one.number).find(|number| *number > self.at.0);
+        let next = list_in(&self.pusher.folder)?.into_iter().map(|one| one.number).find(|number| *number > self.at.0);
         let Some(number) = next.filter(|number| *number <= now.number) else {
             // Removed under our hands: the one being written is always there soon.
             return self.pusher.progress.changed().await.map_err(|_| Cut::Closed);
         };
         // From here on it is not removed; if it just was, the next turn finds the one after it.
         self.pusher.sent.sending.store(number, Ordering::Release);
-        if path_of(&self.pusher.folder, number)?.is_none() {
+        if name_of(&self.pusher.folder, number)?.is_none() {
             return Ok(());
         }
         let acknowledged = self.pusher.sent.acknowledged.load(Ordering::Acquire);
@@ -368,8 +368,8 @@ fn refused(heard: Heard) -> Cut {
     }
 }
 
-fn path_of(folder: &Path, number: u64) -> io::Result<Option<PathBuf>> {
-    Ok(list(folder)?.into_iter().find(|one| one.number == number).map(|one| one.path))
+fn name_of(folder: &Folder, number: u64) -> io::Result<Option<String>> {
+    Ok(list_in(folder)?.into_iter().find(|one| one.number == number).map(|one| one.name))
 }
 
 async fn read(file: &Arc<File>, at: u64, length: usize) -> io::Result<Vec<u8>> {

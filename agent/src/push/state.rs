@@ -1,11 +1,13 @@
 //! What the spool remembers of the server it is sent to, so that a restarted agent goes on with the same capture.
 
 use super::Address;
+use dropscope_review::Folder;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+
+/// Its file in the spool, and how many bytes it holds at most.
+const NAME: &str = "push.json";
+const LARGEST: u64 = 64 << 10;
 
 /// `push.json` in the spool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,22 +28,17 @@ impl Saved {
     }
 
     /// What is remembered in a spool of this server.
-    pub(crate) fn read(folder: &Path, server: &Address) -> Option<Self> {
-        let saved: Self = serde_json::from_slice(&std::fs::read(folder.join("push.json")).ok()?).ok()?;
+    pub(crate) fn read(folder: &Folder, server: &Address) -> Option<Self> {
+        let saved: Self = serde_json::from_slice(&folder.read(NAME, LARGEST).ok()?).ok()?;
         (saved.server == server.to_string()).then_some(saved)
     }
 
-    /// Writes it beside itself first and then into its place. It holds a token: it is nobody else's business.
-    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
-        let new = folder.join("push.json.new");
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        io::Write::write_all(&mut file, &serde_json::to_vec(self).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        std::fs::rename(new, folder.join("push.json"))
+    pub(super) fn write(&self, folder: &Folder) -> io::Result<()> {
+        folder.replace_file(NAME, &serde_json::to_vec(self).map_err(io::Error::other)?)
     }
 
-    pub(super) fn remove(folder: &Path) {
+    pub(super) fn remove(folder: &Folder) {
         // One that is not there is what is wanted.
-        let _ = std::fs::remove_file(folder.join("push.json"));
+        let _ = folder.remove_file(NAME);
     }
 }

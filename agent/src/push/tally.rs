@@ -1,15 +1,15 @@
 //! What sending did so far, as numbers for Prometheus (docs/metrics.md).
 
 use crate::metrics::Text;
-use crate::segments::{Sent, list};
-use std::path::PathBuf;
+use crate::segments::{Sent, list_in};
+use dropscope_review::Folder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What is counted while it is sent.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    spool: PathBuf,
+    spool: Folder,
     sent: Arc<Sent>,
     connected: AtomicBool,
     connections: AtomicU64,
@@ -20,7 +20,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Of what is sent from this spool.
-    pub(crate) fn new(spool: PathBuf, sent: Arc<Sent>) -> Self {
+    pub(crate) fn new(spool: Folder, sent: Arc<Sent>) -> Self {
         Self {
             spool,
             sent,
@@ -50,7 +50,7 @@ impl Tally {
 
     /// Bytes in the spool that the server is not known to have.
     fn waiting(&self, segment: u64, bytes: u64) -> u64 {
-        let there = list(&self.spool).unwrap_or_default();
+        let there = list_in(&self.spool).unwrap_or_default();
         let missing = |one: &crate::segments::Stored| match one.number.cmp(&segment) {
             std::cmp::Ordering::Less => 0,
             std::cmp::Ordering::Equal => one.bytes.saturating_sub(bytes),

@@ -18,10 +18,11 @@ pub(crate) mod user;
 
 use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability, CapsHashSet};
+use dropscope_review::Folder;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use user::Person;
@@ -67,69 +68,57 @@ impl Rights {
         self.person.as_ref()
     }
 
-    /// Has files written in `folder` after the drop. Where the chosen user may not, root stays root, without its powers.
-    pub(crate) fn will_write(&mut self, folder: &Path) {
-        if let Some(person) = &self.person
-            && !person.may_write(folder)
-        {
-            self.why_root = format!("{} may not write in {}", person.name, folder.display());
-            self.person = Some(Person::root());
-        }
-        self.writes.push(folder.to_owned());
-    }
-
-    /// Has a folder of segments written after the drop. One that is made here is the chosen user's, as far as that helps: where
-    /// a folder above it keeps the user out, root's.
+    /// Has a folder of segments written after the drop. Where it is missing it is made, the chosen user's as far as that helps;
+    /// one that is there stays whose it is.
     ///
     /// # Errors
     /// When it cannot be made, or whoever goes on may not write in it.
     pub(crate) fn will_record_into(&mut self, folder: &Path) -> Result<()> {
-        let made = !folder.exists();
-        let give_to = |person: &Person| person.own(&File::open(folder)?);
-        let make = || {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            match &self.person {
-                Some(person) if made => {
-                    give_to(person)?;
-                    if person.may_write(folder) { Ok(()) } else { give_to(&Person::root()) }
-                }
-                _ => Ok(()),
-            }
-        };
-        make().with_context(|| format!("the folder {} cannot be recorded into", folder.display()))?;
-        self.will_write(folder);
-        if !self.why_root.is_empty() && !Person::root().may_write(folder) {
-            bail!(
-                "{}, nor may root without its powers: give the folder to whom it shall be (chown), or name that user (--user)",
-                self.why_root
-            );
-        }
-        Ok(())
+        self.will_write(folder).with_context(|| format!("the folder {} cannot be recorded into", folder.display()))
     }
 
-    /// Gives a log to whoever typed the command, or to the chosen user where it is read again after the drop. Another one stays
-    /// root's: it is open, and packets are nobody else's business.
-    pub(crate) fn hand_over(&self, log: &File, path: &Path) -> io::Result<()> {
-        let is_read_again = path.parent().is_some_and(|folder| self.writes.iter().any(|one| folder.starts_with(one)));
-        match &self.person {
-            Some(person) if person.called_sudo || is_read_again => person.own(log),
-            _ => Ok(()),
-        }
-    }
-
-    /// Has captures kept in `data` after the drop: its folder is made, and the chosen user's from here on.
+    /// Has captures kept in `data` after the drop, likewise.
     ///
     /// # Errors
-    /// When it cannot be made or given away.
+    /// When its folder cannot be made, or whoever goes on may not write in it.
     pub(crate) fn will_keep_captures(&mut self, data: &Path) -> Result<()> {
         let captures = data.join("captures");
+        self.will_write(&captures).with_context(|| format!("the data folder {} cannot be used", data.display()))
+    }
+
+    /// Where the chosen user may not write, root stays root, without its powers.
+    fn will_write(&mut self, folder: &Path) -> Result<()> {
         match &self.person {
-            Some(person) => person.own_captures(data),
-            None => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&captures),
+            Some(person) => person.make(folder)?,
+            None => drop(Folder::make(folder)?),
         }
-        .with_context(|| format!("the data folder {} cannot be used", data.display()))?;
-        self.writes.push(captures);
+        if let Some(person) = self.person.as_ref().filter(|person| !person.may_write(folder)) {
+            self.why_root = format!("{} may not write in {}", person.name, folder.display());
+            let root = Person::root();
+            if !root.may_write(folder) {
+                bail!(
+                    "{}, nor may root without its powers: give the folder to whom it shall be (chown), or name that user (--user)",
+                    self.why_root
+                );
+            }
+            self.person = Some(root);
+        }
+        self.writes.push(folder.to_owned());
         Ok(())
+    }
+
+    /// Makes a file that must not be there. Whoever called sudo makes it as far as they may; else it is root's, and stays so: it
+    /// is open, and packets are nobody else's business.
+    ///
+    /// # Errors
+    /// When it is there, or cannot be made.
+    pub(crate) fn create_file(&self, path: &Path) -> io::Result<File> {
+        let create = || File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+        match self.person.as_ref().filter(|person| person.called_sudo).map(|person| person.does(create)) {
+            None => create(),
+            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => create(),
+            Some(made) => made,
+        }
     }
 
     /// Confines the calling thread, but for the capabilities it needs to go on.

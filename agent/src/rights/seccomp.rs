@@ -81,6 +81,18 @@ const REFUSED_HERE: &[libc::c_long] =
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[libc::c_long] = &[];
 
+/// What clone(2) would make a new namespace of (include/uapi/linux/sched.h): each is refused. CLONE_NEWTIME shares its bit with
+/// the signal that clone(2) sends, and only clone3(2) knows it.
+const NEW_NAMESPACES: [i32; 7] = [
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+];
+
 /// Families of sockets that are still opened: viewers, name resolution, netlink.
 const SOCKETS: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 /// Commands of bpf() that read and write the maps of a program that runs already: BPF_MAP_LOOKUP_ELEM, _UPDATE_ELEM,
@@ -89,26 +101,60 @@ const BPF_ON_MAPS: [i32; 4] = [1, 2, 3, 4];
 
 /// Confines the calling thread; answers what the kernel lacks.
 pub(super) fn confine() -> Result<Option<String>> {
-    match seccompiler::apply_filter(&program()?) {
-        Ok(()) => Ok(None),
-        Err(seccompiler::Error::Seccomp(error) | seccompiler::Error::Prctl(error))
-            if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) =>
-        {
-            Ok(Some("this kernel has no seccomp filters: every system call is allowed".into()))
+    for program in programs()? {
+        match seccompiler::apply_filter(&program) {
+            Ok(()) => {}
+            Err(seccompiler::Error::Seccomp(error) | seccompiler::Error::Prctl(error))
+                if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) =>
+            {
+                return Ok(Some("this kernel has no seccomp filters: every system call is allowed".into()));
+            }
+            Err(error) => return Err(error).context("seccomp refuses its filter"),
         }
-        Err(error) => Err(error).context("seccomp refuses its filter"),
     }
+    Ok(None)
 }
 
-fn program() -> Result<BpfProgram> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+/// The filters, each of which can refuse a call: one an error.
+fn programs() -> Result<Vec<BpfProgram>> {
+    let mut refused: BTreeMap<i64, Vec<SeccompRule>> =
         REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
-    rules.insert(libc::SYS_socket, vec![first_argument_is_none_of(&SOCKETS)?]);
-    rules.insert(libc::SYS_bpf, vec![first_argument_is_none_of(&BPF_ON_MAPS)?]);
-    let here = std::env::consts::ARCH.try_into().context("seccomp filters are not written for this processor")?;
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, here)?;
-    Ok(filter.try_into()?)
+    refused.insert(libc::SYS_socket, vec![first_argument_is_none_of(&SOCKETS)?]);
+    refused.insert(libc::SYS_bpf, vec![first_argument_is_none_of(&BPF_ON_MAPS)?]);
+    refused.insert(libc::SYS_clone, NEW_NAMESPACES.iter().map(|flag| first_argument_has(*flag)).collect::<Result<_>>()?);
+    // Its flags lie in memory, where a filter does not see them. The C library falls back to clone(2).
+    let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let mut programs = Vec::new();
+    for (rules, errno) in [(refused, libc::EPERM), (unknown, libc::ENOSYS)] {
+        let here = std::env::consts::ARCH.try_into().context("seccomp filters are not written for this processor")?;
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno as u32), here)?;
+        programs.push(filter.try_into()?);
+    }
+    programs.extend(without_x32());
+    Ok(programs)
+}
+
+/// On x86-64 every call has a second number, for programs with 32-bit pointers, which the filters above do not look at:
+/// all of them are refused (`__X32_SYSCALL_BIT`, arch/x86/include/uapi/asm/unistd.h).
+fn without_x32() -> Option<BpfProgram> {
+    const X32: u32 = 0x4000_0000;
+    // struct seccomp_data begins with the number; the opcodes are those of include/uapi/linux/bpf_common.h.
+    let (load, jump_if_at_least, answer) =
+        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, libc::BPF_RET | libc::BPF_K);
+    let step = |code: u32, jt, jf, k| seccompiler::sock_filter { code: code as u16, jt, jf, k };
+    cfg!(target_arch = "x86_64").then(|| {
+        vec![
+            step(load, 0, 0, 0),
+            step(jump_if_at_least, 0, 1, X32),
+            step(answer, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+            step(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ]
+    })
+}
+
+fn first_argument_has(flag: i32) -> Result<SeccompRule> {
+    let bit = flag as u32 as u64;
+    Ok(SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(bit), bit)?])?)
 }
 
 fn first_argument_is_none_of(allowed: &[i32]) -> Result<SeccompRule> {
@@ -118,9 +164,51 @@ fn first_argument_is_none_of(allowed: &[i32]) -> Result<SeccompRule> {
 
 #[cfg(test)]
 mod tests {
+    // Calls by their number, as an intruder makes them.
+    #![allow(unsafe_code)]
+
     use super::*;
     use nix::errno::Errno;
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+    /// What the kernel answers to a call by number: nothing, or its error.
+    fn call(number: libc::c_long, first: u64) -> Errno {
+        // SAFETY: every call that is made by it is refused before it does anything, or makes a child that ends at once.
+        let result = unsafe { libc::syscall(number, first, 0, 0, 0, 0) };
+        match result {
+            0 if number == libc::SYS_clone => unsafe { libc::_exit(0) },
+            -1 => Errno::last(),
+            child => {
+                let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child as i32), None);
+                Errno::from_raw(0)
+            }
+        }
+    }
+
+    #[test]
+    fn no_call_makes_a_namespace_and_no_other_number_gets_around_that() {
+        let signal = libc::SIGCHLD as u64;
+        std::thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            let none = Errno::from_raw(0);
+            assert_eq!(call(libc::SYS_clone, signal | libc::CLONE_NEWUTS as u64), none, "as root it works without the filter");
+            assert_eq!(confine().unwrap(), None);
+            assert_eq!(call(libc::SYS_clone, signal), none, "processes are still started");
+            for flag in NEW_NAMESPACES {
+                assert_eq!(call(libc::SYS_clone, signal | flag as u64), Errno::EPERM, "{flag:#x}");
+                assert_eq!(call(libc::SYS_unshare, flag as u64), Errno::EPERM, "{flag:#x}");
+            }
+            assert_eq!(call(libc::SYS_clone3, 0), Errno::ENOSYS);
+            #[cfg(target_arch = "x86_64")]
+            for number in [libc::SYS_clone, libc::SYS_ptrace, libc::SYS_getpid] {
+                assert_eq!(call(number | 0x4000_0000, signal), Errno::EPERM, "{number} of x32");
+            }
+            assert!(std::process::Command::new("true").status().unwrap().success());
+            std::thread::spawn(|| ()).join().unwrap();
+        })
+        .join()
+        .unwrap();
+    }
 
     #[test]
     fn what_a_recording_does_is_allowed_and_what_an_intruder_does_is_not() {

@@ -4,9 +4,9 @@
 #![allow(unsafe_code)]
 
 use anyhow::{Context as _, Result, bail};
+use dropscope_review::Folder;
 use nix::unistd::{AccessFlags, Uid, User, eaccess};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 /// The user of nobody's files, where /etc/passwd has no name for it.
@@ -76,11 +76,6 @@ impl Person {
         Some(self.home.as_ref()?.join(".local/share/dropscope"))
     }
 
-    /// Gives a file to this user.
-    pub(super) fn own(&self, file: &std::fs::File) -> io::Result<()> {
-        std::os::unix::fs::fchown(file, Some(self.uid), Some(self.gid))
-    }
-
     /// Root, who keeps its own files but, without capabilities, no power over those of others.
     pub(super) fn root() -> Self {
         let home = User::from_uid(Uid::from_raw(0)).ok().flatten().map(|user| user.dir);
@@ -89,51 +84,43 @@ impl Person {
 
     /// Whether files could be made in `folder`.
     pub(super) fn may_write(&self, folder: &Path) -> bool {
-        self.tries(|| eaccess(folder, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK).is_ok())
+        self.may(folder, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK)
     }
 
-    /// Makes the folder `captures` of a data folder so that it is this user's. Where only root can make it, what root left in
-    /// it is given to the user; of the data folder nothing else is touched.
-    pub(super) fn own_captures(&self, data: &Path) -> io::Result<()> {
-        let captures = data.join("captures");
-        let make = || std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&captures).is_ok();
-        if self.tries(make) && self.may_write(&captures) {
+    fn may(&self, folder: &Path, access: AccessFlags) -> bool {
+        self.does(|| Ok(eaccess(folder, access)?)).is_ok()
+    }
+
+    /// Makes a folder with those above it, where they are missing: as this user if it can, else as root. What root makes here is
+    /// given to the user, and nothing else ever is. It stays root's where that would not help, or where somebody chose the
+    /// place through sudo: a folder of one's own among root's is a way to become root.
+    pub(super) fn make(&self, folder: &Path) -> io::Result<()> {
+        if self.does(|| Folder::make(folder)).is_ok() {
             return Ok(());
         }
-        let missing: Vec<&Path> = captures.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists()).collect();
-        for one in missing.into_iter().rev() {
-            std::fs::DirBuilder::new().mode(0o700).create(one)?;
-            self.take(one)?;
+        let (_, made) = Folder::make_missing(folder)?;
+        let Some(above) = made.first().and_then(|first| first.path().parent()) else { return Ok(()) };
+        if caller_of_sudo().is_some() || !self.may(above, AccessFlags::X_OK) {
+            return Ok(());
         }
-        if data.metadata()?.uid() == 0 {
-            std::os::unix::fs::lchown(data, Some(self.uid), Some(self.gid))?;
-        }
-        self.take(&captures)
+        // By descriptor: the names may lead elsewhere by now.
+        let held = made.iter().skip(1).map(Some).chain([None]);
+        made.iter().zip(held).try_for_each(|(one, next)| one.give_to(self.uid, self.gid, next))
     }
 
-    /// Gives a folder to this user with all that is in it, without following links.
-    fn take(&self, path: &Path) -> io::Result<()> {
-        let metadata = path.symlink_metadata()?;
-        if metadata.is_dir() {
-            for entry in std::fs::read_dir(path)? {
-                self.take(&entry?.path())?;
-            }
-        }
-        // A second name of a file may be anywhere: such a one stays whose it is.
-        if metadata.uid() != self.uid && (metadata.is_dir() || (metadata.is_file() && metadata.nlink() == 1)) {
-            std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
-        }
-        Ok(())
-    }
-
-    /// Whether something succeeds for this user: tried by a thread that becomes it, without capabilities, and ends.
-    fn tries(&self, work: impl FnOnce() -> bool + Send) -> bool {
+    /// Does something as this user: by a thread that becomes it, without capabilities, and ends.
+    pub(super) fn does<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let powerless = || {
             // access(2) gives root's permitted capabilities back to it.
-            [caps::CapSet::Effective, caps::CapSet::Permitted].into_iter().all(|set| caps::clear(None, set).is_ok())
+            [caps::CapSet::Effective, caps::CapSet::Permitted].into_iter().try_for_each(|set| caps::clear(None, set))
         };
-        let as_user = || self.become_on_this_thread().is_ok() && powerless() && work();
-        std::thread::scope(|scope| scope.spawn(as_user).join().unwrap_or(false))
+        let as_user = || {
+            self.become_on_this_thread()?;
+            powerless().map_err(io::Error::other)?;
+            work()
+        };
+        let failed = |_| Err(io::Error::other("the thread that tried it failed"));
+        std::thread::scope(|scope| scope.spawn(as_user).join().unwrap_or_else(failed))
     }
 
     /// Becomes this user on the calling thread alone. The permitted capabilities stay; dropping them is the next step.

@@ -2,15 +2,17 @@
 //! the recording's bounds. Nothing is copied, and a segment that is still being written is frozen while it grows.
 
 use super::{Segments, compact_time, describe};
+use dropscope_review::Folder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+/// The folder of freezes.
+const FROZEN: &str = "frozen";
 
 /// A freeze that is under way: segments that begin before `until` still belong to it.
 #[derive(Debug)]
 pub(super) struct Freeze {
-    folder: PathBuf,
+    folder: Folder,
     until: SystemTime,
 }
 
@@ -25,24 +27,23 @@ impl Segments {
         let until = now + self.bounds.freeze;
         if let Some(freeze) = self.freeze.as_mut().filter(|freeze| freeze.until > now) {
             freeze.until = until;
-            return Ok(format!("the freeze in {} goes on", freeze.folder.display()));
+            return Ok(format!("the freeze in {} goes on", freeze.folder.path().display()));
         }
         while existing(&self.folder).len() >= self.bounds.most_frozen.max(1) {
             let Some(name) = remove_oldest(&self.folder) else { break };
             self.discarded.push(format!("There are {} freezes: the oldest, {name}, was removed.", self.bounds.most_frozen));
         }
         let name = format!("{}-{}", compact_time(now), file_name(why));
-        let folder = self.folder.join("frozen").join(name);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let folder = self.folder.make_subfolder(FROZEN)?.make_subfolder(&name)?;
         let from = now.checked_sub(self.bounds.freeze).unwrap_or(SystemTime::UNIX_EPOCH);
         // A segment ended when the next one began; the last has not ended.
         let ends = self.stored.iter().skip(1).map(|next| Some(next.begun)).chain([None]);
         let around = self.stored.iter().zip(ends).filter(|(_, end)| end.is_none_or(|end| end >= from));
         let mut frozen = Ok(());
         for (one, _) in around {
-            frozen = frozen.and(link(&one.path, &folder));
+            frozen = frozen.and(link(&self.folder, &one.name, &folder));
         }
-        let place = format!("the minutes around it are kept in {}", folder.display());
+        let place = format!("the minutes around it are kept in {}", folder.path().display());
         self.freeze = Some(Freeze { folder, until });
         frozen.map(|()| place)
     }
@@ -52,38 +53,37 @@ impl Segments {
         let (Some(freeze), Some(last)) = (&self.freeze, self.stored.back()) else { return };
         if last.begun > freeze.until {
             self.freeze = None;
-        } else if let Err(error) = link(&last.path, &freeze.folder) {
+        } else if let Err(error) = link(&self.folder, &last.name, &freeze.folder) {
             self.discarded.push(format!("{} could not be frozen: {error}.", describe(last)));
         }
     }
 }
 
 /// How many names a file has: more than one when it is frozen, and then removing it frees nothing.
-pub(super) fn names(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(1, |metadata| metadata.nlink())
+pub(super) fn names(folder: &Folder, segment: &str) -> u64 {
+    folder.entry(segment).map_or(1, |entry| entry.names())
 }
 
 /// Removes the oldest freeze, and answers its name.
-pub(super) fn remove_oldest(folder: &Path) -> Option<String> {
+pub(super) fn remove_oldest(folder: &Folder) -> Option<String> {
+    let frozen = folder.subfolder(FROZEN).ok()?;
     let oldest = existing(folder).into_iter().next()?;
-    if let Err(error) = std::fs::remove_dir_all(&oldest) {
-        tracing::warn!("{} cannot be removed: {error}", oldest.display());
+    if let Err(error) = frozen.remove_subfolder(&oldest) {
+        tracing::warn!("{} cannot be removed: {error}", frozen.at(&oldest).display());
         return None;
     }
-    Some(oldest.file_name()?.to_string_lossy().into_owned())
+    Some(oldest)
 }
 
 /// The freezes, oldest first: their names begin with the time.
-fn existing(folder: &Path) -> Vec<PathBuf> {
-    let items = std::fs::read_dir(folder.join("frozen")).into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = items.map(|item| item.path()).filter(|path| path.is_dir()).collect();
-    folders.sort();
-    folders
+fn existing(folder: &Folder) -> Vec<String> {
+    let Ok(frozen) = folder.subfolder(FROZEN) else { return Vec::new() };
+    let is_folder = |name: &String| frozen.entry(name).is_ok_and(|entry| entry.is_folder());
+    frozen.names().unwrap_or_default().into_iter().filter(is_folder).collect()
 }
 
-fn link(segment: &Path, folder: &Path) -> io::Result<()> {
-    let Some(name) = segment.file_name() else { return Ok(()) };
-    match std::fs::hard_link(segment, folder.join(name)) {
+fn link(segments: &Folder, name: &str, folder: &Folder) -> io::Result<()> {
+    match segments.link_into(name, folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done,
     }

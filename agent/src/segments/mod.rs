@@ -13,19 +13,20 @@
 mod frozen;
 mod name;
 
-pub(crate) use name::{compact_time, list};
+pub(crate) use name::{compact_time, list, list_in};
 
 use crate::sync::Syncer;
 use anyhow::{Context as _, Result, bail};
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::{End, Record, Segment};
+use dropscope_review::Folder;
 use frozen::Freeze;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -64,8 +65,8 @@ pub(crate) struct Progress {
 pub(crate) struct Stored {
     /// Its number in the recording, from 1.
     pub(crate) number: u64,
-    /// Where it lies.
-    pub(crate) path: PathBuf,
+    /// Its name in the folder.
+    pub(crate) name: String,
     /// Its length.
     pub(crate) bytes: u64,
     /// When it was begun.
@@ -93,7 +94,7 @@ impl Sent {
 /// The folder of a recording, open for writing.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    folder: PathBuf,
+    folder: Folder,
     bounds: Bounds,
     recording: String,
     stored: VecDeque<Stored>,
@@ -122,30 +123,30 @@ impl Segments {
     /// When the folder cannot be used, or somebody else records into it.
     pub(crate) fn open(folder: &Path, bounds: Bounds) -> Result<Self> {
         let cannot = || format!("the folder {} cannot be recorded into", folder.display());
-        // Packets are nobody else's business.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(cannot)?;
-        let directory = File::open(folder).with_context(cannot)?;
+        let (path, folder) = (folder, Folder::make(folder).with_context(cannot)?);
+        let directory = folder.handle().with_context(cannot)?;
         let lock = match Flock::lock(directory.try_clone().with_context(cannot)?, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-                bail!("another dropscope records into {}; give this one a folder of its own with -o", folder.display())
+                bail!("another dropscope records into {}; give this one a folder of its own with -o", path.display())
             }
             Err((_, error)) => return Err(error).with_context(cannot),
         };
-        name::remove_unfinished(folder).with_context(cannot)?;
-        let mut stored: VecDeque<Stored> = name::list(folder).with_context(cannot)?.into();
+        name::remove_unfinished(&folder).with_context(cannot)?;
+        let mut stored: VecDeque<Stored> = list_in(&folder).with_context(cannot)?.into();
         let mut found = None;
         let mut cut = 0;
         // A segment that was begun and never written to is no segment.
         while let Some(last) = stored.back_mut() {
-            let closed = close(&last.path).with_context(|| format!("{} cannot be closed", last.path.display()))?;
+            let closed =
+                close(&folder, &last.name).with_context(|| format!("{} cannot be closed", folder.at(&last.name).display()))?;
             cut += last.bytes - closed.bytes;
             last.bytes = closed.bytes;
             if closed.bytes > 0 {
                 found = closed.recording;
                 break;
             }
-            std::fs::remove_file(&last.path).with_context(cannot)?;
+            folder.remove_file(&last.name).with_context(cannot)?;
             stored.pop_back();
         }
         let reopened = stored.back().map(|last| match cut {
@@ -157,7 +158,7 @@ impl Segments {
             None => random_name().context("the operating system gives no randomness for the recording's name")?,
         };
         Ok(Self {
-            folder: folder.to_owned(),
+            folder,
             bounds,
             recording,
             stored,
@@ -175,7 +176,7 @@ impl Segments {
     }
 
     /// Where they lie.
-    pub(crate) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Folder {
         &self.folder
     }
 
@@ -210,22 +211,20 @@ impl Segments {
     pub(crate) fn begin_next(&mut self, head: &[u8]) -> io::Result<()> {
         let Segment { number, .. } = self.next();
         let begun = SystemTime::now();
-        let file_name = name::of(number, begun);
-        let (part, path) = (self.folder.join(format!(".{file_name}")), self.folder.join(file_name));
+        let name = name::of(number, begun);
+        let (part, folder) = (format!(".{name}"), self.folder.clone());
         let file = self.making_room(|| {
-            let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-            file.write_all_at(head, 0)?;
+            let file = folder.create_file(&part)?;
+            file.write_all_at(head, 0).inspect_err(|_| drop(folder.remove_file(&part)))?;
             Ok(file)
-        });
-        let file = file.and_then(|file| std::fs::rename(&part, &path).map(|()| file)).inspect_err(|_| {
-            let _ = std::fs::remove_file(&part);
         })?;
+        folder.rename(&part, &name).inspect_err(|_| drop(folder.remove_file(&part)))?;
         if let Some(before) = self.file.replace(Arc::new(file)) {
             self.sync.soon(&before);
         }
         self.sync.soon(&self.directory);
         self.sync_soon();
-        self.stored.push_back(Stored { number, path, bytes: head.len() as u64, begun });
+        self.stored.push_back(Stored { number, name, bytes: head.len() as u64, begun });
         self.head_bytes = head.len() as u64;
         self.freeze_current();
         self.publish();
@@ -296,7 +295,8 @@ impl Segments {
     /// Removes the oldest segment that frees something, or else the oldest freeze. False when there is nothing left.
     fn give_way(&mut self, why: &str) -> bool {
         let last = self.stored.back().map(|last| last.number);
-        let may_go = |one: &Stored| Some(one.number) != last && !self.is_on_its_way(one) && frozen::names(&one.path) == 1;
+        let may_go =
+            |one: &Stored| Some(one.number) != last && !self.is_on_its_way(one) && frozen::names(&self.folder, &one.name) == 1;
         let oldest = self.stored.iter().position(may_go);
         let Some(one) = oldest.and_then(|at| self.stored.remove(at)) else {
             return match frozen::remove_oldest(&self.folder) {
@@ -310,7 +310,7 @@ impl Segments {
         let unsent = if self.is_sent(&one) { "" } else { ", which was not sent yet," };
         self.count_unsent(&one);
         let text = format!("The log could not be written ({why}): {}{unsent} was removed to go on.", describe(&one));
-        remove(&one);
+        self.remove(&one);
         self.discarded.push(text);
         true
     }
@@ -337,7 +337,13 @@ impl Segments {
                 self.count_unsent(&one);
                 self.discarded.push(format!("The spool is full: {} was removed before it was sent.", describe(&one)));
             }
-            remove(&one);
+            self.remove(&one);
+        }
+    }
+
+    fn remove(&self, one: &Stored) {
+        if let Err(error) = self.folder.remove_file(&one.name) {
+            tracing::warn!("{} cannot be removed: {error}", self.folder.at(&one.name).display());
         }
     }
 
@@ -361,12 +367,6 @@ fn describe(one: &Stored) -> String {
     format!("segment {} ({} bytes from {} on)", one.number, one.bytes, compact_time(one.begun))
 }
 
-fn remove(one: &Stored) {
-    if let Err(error) = std::fs::remove_file(&one.path) {
-        tracing::warn!("{} cannot be removed: {error}", one.path.display());
-    }
-}
-
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -377,8 +377,8 @@ struct Closed {
 }
 
 /// Cuts a segment after its last whole block.
-fn close(path: &Path) -> io::Result<Closed> {
-    let mut file = File::options().read(true).write(true).open(path)?;
+fn close(folder: &Folder, name: &str) -> io::Result<Closed> {
+    let mut file = folder.open_file_for_writing(name)?;
     let mut decoder = Decoder::new();
     let mut recording = None;
     let mut chunk = vec![0; 1 << 20];

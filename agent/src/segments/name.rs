@@ -1,6 +1,7 @@
 //! The names of segments, and which of a folder's files are segments.
 
 use super::Stored;
+use dropscope_review::Folder;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ pub(super) fn of(number: u64, begun: SystemTime) -> String {
     format!("{number:08}-{}.pcapng", compact_time(begun))
 }
 
-/// The segments in a folder, in order of their numbers; any other file is passed over.
+/// The segments that whoever runs the command finds in a folder, in order of their numbers; any other file is passed over.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -18,10 +19,30 @@ pub(crate) fn list(folder: &Path) -> io::Result<Vec<Stored>> {
     let mut stored = Vec::new();
     for item in std::fs::read_dir(folder)? {
         let item = item?;
-        let Some((number, begun)) = item.file_name().to_str().and_then(parse) else { continue };
+        let Ok(name) = item.file_name().into_string() else { continue };
+        let Some((number, begun)) = parse(&name) else { continue };
         let metadata = item.metadata()?;
         if metadata.is_file() {
-            stored.push(Stored { number, path: item.path(), bytes: metadata.len(), begun });
+            stored.push(Stored { number, name, bytes: metadata.len(), begun });
+        }
+    }
+    stored.sort_by_key(|one| one.number);
+    Ok(stored)
+}
+
+/// The segments in a folder that is recorded into: this user's own files alone, for somebody else may have put others there.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn list_in(folder: &Folder) -> io::Result<Vec<Stored>> {
+    let mut stored = Vec::new();
+    for name in folder.names()? {
+        let Some((number, begun)) = parse(&name) else { continue };
+        // It may be removed under our hands.
+        if let Ok(entry) = folder.entry(&name)
+            && entry.is_own_file()
+        {
+            stored.push(Stored { number, name, bytes: entry.bytes(), begun });
         }
     }
     stored.sort_by_key(|one| one.number);
@@ -29,11 +50,10 @@ pub(crate) fn list(folder: &Path) -> io::Result<Vec<Stored>> {
 }
 
 /// Removes what is left of a segment that was killed before it had its head.
-pub(super) fn remove_unfinished(folder: &Path) -> io::Result<()> {
-    for item in std::fs::read_dir(folder)? {
-        let item = item?;
-        if item.file_name().to_str().and_then(|name| name.strip_prefix('.')).and_then(parse).is_some() {
-            std::fs::remove_file(item.path())?;
+pub(super) fn remove_unfinished(folder: &Folder) -> io::Result<()> {
+    for name in folder.names()? {
+        if name.strip_prefix('.').and_then(parse).is_some() {
+            folder.remove_file(&name)?;
         }
     }
     Ok(())

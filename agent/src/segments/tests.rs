@@ -3,6 +3,7 @@
 use super::*;
 use dropscope_core::log::Encoder;
 use dropscope_core::log::record::Section;
+use std::path::PathBuf;
 
 const SEGMENT: u64 = 4096;
 
@@ -55,13 +56,13 @@ fn assert_whole(folder: &Path) {
     for one in list(folder).unwrap() {
         let mut decoder = Decoder::new();
         let mut said = None;
-        let bytes = std::fs::read(&one.path).unwrap();
+        let bytes = std::fs::read(folder.join(&one.name)).unwrap();
         decoder.push(&bytes, |record| {
             if let Record::Section(section) = record {
                 said = section.segment().map(|segment| segment.number);
             }
         });
-        assert_eq!((decoder.finish(|_| {}), said), (Ok(()), Some(one.number)), "{}", one.path.display());
+        assert_eq!((decoder.finish(|_| {}), said), (Ok(()), Some(one.number)), "{}", one.name);
     }
 }
 
@@ -82,15 +83,15 @@ fn a_segment_cut_anywhere_is_closed_at_its_last_whole_block_and_the_recording_go
     let folder = tempfile::tempdir().unwrap();
     let mut segments = begun(folder.path(), bounds());
     append(&mut segments, 2);
-    let (path, recording) = (segments.stored[0].path.clone(), segments.recording.clone());
-    let whole = std::fs::read(&path).unwrap();
+    let (name, recording) = (segments.stored[0].name.clone(), segments.recording.clone());
+    let whole = std::fs::read(folder.path().join(&name)).unwrap();
     let head_bytes = segments.head_bytes as usize;
     drop(segments);
     for length in (0..=whole.len()).step_by(37).chain([whole.len()]) {
         for zeros in [0, 500] {
             let folder = tempfile::tempdir().unwrap();
             let cut = [&whole[..length], &vec![0; zeros]].concat();
-            std::fs::write(folder.path().join(path.file_name().unwrap()), cut).unwrap();
+            std::fs::write(folder.path().join(&name), cut).unwrap();
             std::fs::write(folder.path().join(".00000002-20260101-000000.pcapng"), b"half a head").unwrap();
             let segments = begun(folder.path(), bounds());
             let expected = if length < head_bytes { vec![1] } else { vec![1, 2] };
@@ -145,4 +146,23 @@ fn more_freezes_than_are_kept_cost_the_oldest_which_is_told() {
     assert!(left.len() == 2 && left[0].ends_with("-b") && left[1].ends_with("-c"), "{left:?}");
     let told = segments.take_discarded();
     assert!(told.len() == 1 && told[0].contains("-a, was removed"), "{told:?}");
+}
+
+#[test]
+fn planted_links_are_neither_cut_nor_listed_nor_linked() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "root:$6$").unwrap();
+    let spool = folder.path().join("spool");
+    std::fs::create_dir(&spool).unwrap();
+    for name in ["00000007-20260101-000000.pcapng", ".00000001-20260101-000000.pcapng", "push.json", "push.json.new", "frozen"] {
+        std::os::unix::fs::symlink(if name == "frozen" { folder.path() } else { &secret }, spool.join(name)).unwrap();
+    }
+    let mut segments = begun(&spool, bounds());
+    assert_eq!(list_in(segments.folder()).unwrap().iter().map(|one| one.number).collect::<Vec<_>>(), [1]);
+    assert!(segments.freeze("why").is_err());
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "root:$6$");
+    let mut around: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|item| item.unwrap().file_name()).collect();
+    around.sort();
+    assert_eq!(around, ["secret", "spool"]);
 }
