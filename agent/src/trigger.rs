@@ -330,7 +330,7 @@ mod tests {
             policy_id: None,
         };
         let mut learnt = sample(1.0, "firewall.rule.packets", None, Some("a"), 7);
-        learnt.rule_sets.push(RuleSet { at_ns: 0, netns: 1, backend: Backend::IptablesNft, chains: vec![chain] });
+        learnt.rule_sets.push(RuleSet { at_ns: 0, netns: 1, backend: Backend::IptablesNft, chains: vec![chain], after_ns: None });
         assert!(said(&mut triggers, &learnt).is_empty(), "a first value is no hit");
         let hit = |rule, value| sample(2.0, "firewall.rule.packets", None, Some(rule), value);
         assert_eq!(said(&mut triggers, &hit("a", 8)), ["firewall.rule.packets of a grew by 1 in 1.0 s"]);

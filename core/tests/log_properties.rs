@@ -167,7 +167,7 @@ fn rules(Material { numbers: n, texts: [a, b, c, d], maybe, .. }: Material) -> R
         policy_id: maybe.map(|_| d),
     };
     let backend = [Backend::IptablesNft, Backend::IptablesLegacy, Backend::Nftables][n[2] as usize % 3];
-    RuleSet { at_ns: n[3] as i64, netns: n[4], backend, chains: vec![chain.clone(), chain] }
+    RuleSet { at_ns: n[3] as i64, netns: n[4], backend, chains: vec![chain.clone(), chain], after_ns: maybe.map(|n| n as i64) }
 }
 
 fn items() -> impl Strategy<Value = Vec<Item>> {

@@ -107,6 +107,24 @@ pub(super) fn own<'a>(view: &View<'a>, address: IpAddr) -> Option<Watched<'a>> {
     view.counters.interface_with_address(address).map(|(namespace, facts)| Watched { namespace, facts })
 }
 
+/// Whether a namespace takes packets to this address for itself: its own addresses, multicast and broadcast, those of its
+/// networks included.
+pub(super) fn takes(view: &View<'_>, netns: NetnsId, address: IpAddr) -> bool {
+    let is_for_all = address.is_multicast() || address == IpAddr::from([255; 4]);
+    let addresses = view.counters.namespace(netns).into_iter().flat_map(|at| &at.interfaces).flat_map(|at| &at.addresses);
+    is_for_all
+        || addresses.filter_map(|own| own.split_once('/')).any(|(own, length)| {
+            let Ok(own) = own.parse::<IpAddr>() else { return false };
+            own == address || broadcast(own, length).is_some_and(|broadcast| broadcast == address)
+        })
+}
+
+/// The broadcast address of an IPv4 network.
+fn broadcast(own: IpAddr, length: &str) -> Option<IpAddr> {
+    let (IpAddr::V4(own), Ok(length @ 0..=30)) = (own, length.parse::<u32>()) else { return None };
+    Some(IpAddr::V4((own.to_bits() | u32::MAX >> length).into()))
+}
+
 /// The direction in which a conversation comes in to the host on which it was captured; `None` where neither end is that
 /// host's own, or both are. Of several capture points, that of the server counts.
 pub(super) fn inbound(view: &View<'_>, flow: &Flow) -> Option<Direction> {

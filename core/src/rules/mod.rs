@@ -8,6 +8,7 @@
 //! symptom rules (`retransmission`, `missing_segment`, the handshake rules) leave those alone: one finding a cause.
 
 use crate::counters::Counters;
+use crate::drops::Drops;
 use crate::finding::{Checked, Finding, Quiet};
 use crate::flow::FlowTable;
 use crate::log::block::{KernelDrop, Mark};
@@ -91,6 +92,8 @@ pub struct View<'a> {
     pub counters: &'a Counters,
     /// Packets the kernel dropped, in order of arrival: the first is `d1`.
     pub drops: &'a [KernelDrop],
+    /// The same, joined to conversations.
+    pub joined: &'a Drops,
     /// Capture interfaces; `InterfaceId` is the place in the slice.
     pub interfaces: &'a [Interface],
     /// What happened, in order of arrival.
@@ -114,6 +117,7 @@ impl<'a> View<'a> {
             flows: &recording.flows,
             counters: &recording.counters,
             drops: recording.drops.kept(),
+            joined: &recording.drops,
             interfaces: &recording.interfaces,
             marks: &recording.marks,
             watermark: recording.span.map_or(Timestamp::MIN, |span| span.end),

@@ -127,12 +127,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     }
     let rule = firewall_drop::dropping_icmp(view);
     if let Some(rule) = &rule {
-        let text = format!(
-            "{} drops ICMP, and its hits rose by {} meanwhile: `{}`.",
-            say::capital(&rule.name),
-            say::number(rule.hits),
-            rule.text
-        );
+        let text = format!("{} drops ICMP, and {}: `{}`.", say::capital(&rule.name), rule.shown, rule.text);
         reasons.push(reason(text, rule.anchors.clone()));
     }
     let sure = failed.is_some() || rule.is_some() || stuck.sent >= 4 && icmp.is_none();

@@ -4,7 +4,7 @@
 //! does not know makes the rule match *perhaps* fewer packets than told here ([`Predicate::is_exact`]); it never makes it match more.
 
 use crate::dissect::Protocol;
-use crate::flow::{Endpoint, Flow};
+use crate::flow::Flow;
 use crate::ids::Direction;
 use crate::log::block::KernelDrop;
 use std::net::IpAddr;
@@ -91,8 +91,28 @@ impl Predicate {
     fn of_nftables(words: &[&str]) -> Self {
         let mut predicate = Self::default();
         let mut words = words.iter().copied().peekable();
+        // The ports that a verdict map is asked for: what stands before `vmap`.
+        let (mut keyed_by_ports, mut is_concatenated) = (None, false);
         while let Some(word) = words.next() {
+            if word == "vmap" {
+                predicate.look_up(keyed_by_ports, words);
+                break;
+            }
+            keyed_by_ports = None;
             match (word, words.peek().copied()) {
+                // What follows the verdict belongs to it (`with icmp port-unreachable`, `comment "…"`).
+                ("drop" | "reject" | "accept", _) => break,
+                (".", _) | (_, Some(".")) => {
+                    is_concatenated = true;
+                    predicate.unknown = true;
+                    continue;
+                }
+                ("sport" | "dport", Some("vmap")) => {
+                    // A concatenation, `ip saddr . tcp dport`, has other keys.
+                    keyed_by_ports = Some(word).filter(|_| !is_concatenated);
+                    continue;
+                }
+                (_, Some("vmap")) => continue,
                 ("iifname" | "iif", Some(name)) => predicate.interface_in = Some(name.to_owned()),
                 ("oifname" | "oif", Some(name)) => predicate.interface_out = Some(name.to_owned()),
                 ("saddr", Some(address)) => predicate.src = prefix(address),
@@ -124,7 +144,7 @@ impl Predicate {
                     continue;
                 }
                 ("packets" | "bytes" | "comment" | "handle", Some(_)) => {}
-                ("meta" | "ip" | "ip6" | "ct" | "counter" | "drop" | "reject" | "#", _) => continue,
+                ("meta" | "ip" | "ip6" | "ct" | "counter" | "#", _) => continue,
                 _ => {
                     predicate.unknown = true;
                     continue;
@@ -133,6 +153,19 @@ impl Predicate {
             words.next();
         }
         predicate
+    }
+
+    /// Of a verdict map, what leads to `drop`: ports are read, of other keys and of named maps nobody here knows.
+    fn look_up<'w>(&mut self, keyed_by_ports: Option<&str>, words: impl Iterator<Item = &'w str>) {
+        let pairs: Vec<&str> = words.filter(|word| *word != ":").collect();
+        let dropped = pairs.as_chunks::<2>().0.iter().filter(|[_, verdict]| *verdict == "drop").map(|[key, _]| port_range(key));
+        match (keyed_by_ports, dropped.collect::<Option<Vec<_>>>()) {
+            (Some("sport"), Some(ports)) => self.sports = ports,
+            (Some(_), Some(ports)) => self.dports = ports,
+            _ => {}
+        }
+        let has_all = keyed_by_ports.is_some() && !(self.sports.is_empty() && self.dports.is_empty());
+        self.unknown |= !has_all;
     }
 
     /// Whether every condition was understood.
@@ -205,7 +238,7 @@ impl Predicate {
 /// What a rule asks of a dropped packet.
 pub(super) struct Headers {
     src: IpAddr,
-    dst: IpAddr,
+    pub(super) dst: IpAddr,
     protocol: Protocol,
     ports: Option<(u16, u16)>,
 }
@@ -225,12 +258,6 @@ impl Headers {
         let has_ports = matches!(protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp);
         let ports = if has_ports { port(at).zip(port(at + 2)) } else { None };
         Some(Self { src, dst, protocol, ports })
-    }
-
-    /// What tells its conversation and direction: transport, sender, receiver.
-    pub(super) fn ends(&self) -> Option<(Protocol, Endpoint, Endpoint)> {
-        let (from, to) = self.ports?;
-        Some((self.protocol, Endpoint { address: self.src, port: from }, Endpoint { address: self.dst, port: to }))
     }
 }
 
@@ -296,6 +323,26 @@ mod tests {
         ] {
             let predicate = Predicate::parse(text);
             assert!(predicate.is_everything(), "{text}: {predicate:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_verdict_is_no_condition() {
+        for text in ["reject", "reject with icmp port-unreachable", "counter drop comment \"tcp dport 80\""] {
+            assert!(Predicate::parse(text).is_everything(), "{text}");
+        }
+        assert_eq!(Predicate::parse("meta l4proto tcp reject with tcp reset"), Predicate::parse("meta l4proto tcp drop"));
+    }
+
+    #[test]
+    fn a_verdict_map_matches_what_it_drops() {
+        let map = Predicate::parse("iifname \"eth0\" tcp dport vmap { 80 : drop, 443 : accept, 8000-8100 : drop }");
+        assert_eq!(map, Predicate::parse("iifname \"eth0\" tcp dport { 80, 8000-8100 } drop"));
+        for text in
+            ["tcp dport vmap @ports", "ip saddr vmap { 10.0.0.1 : drop }", "ip saddr . tcp dport vmap { 10.0.0.1 . 80 : drop }"]
+        {
+            let map = Predicate::parse(text);
+            assert!(!map.is_exact() && map.dports.is_empty() && map.src.is_none(), "{text}: {map:?}");
         }
     }
 

@@ -65,10 +65,7 @@ fn finding(view: &View<'_>, group: &Group<'_>, opened: u64) -> Finding {
         anchors(),
     )];
     if let Some(rule) = &rule {
-        reasons.push(reason(
-            format!("The hits of `{}` rose by {} meanwhile.", rule.text, say::number(rule.hits)),
-            rule.anchors.clone(),
-        ));
+        reasons.push(reason(format!("The rule takes part: {}.", rule.shown), rule.anchors.clone()));
     }
     let port = first.server.port;
     let here = host::captured_at(view, first).filter(|_| host::inbound(view, first) == Some(Direction::AToB));

@@ -161,10 +161,7 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
         ));
     }
     if let Some(rule) = &rule {
-        reasons.push(reason(
-            format!("The hits of `{}` rose by {} meanwhile.", rule.text, say::number(rule.hits)),
-            rule.anchors.clone(),
-        ));
+        reasons.push(reason(format!("The rule takes part: {}.", rule.shown), rule.anchors.clone()));
     }
     let went_on = flow.handshake.ack.is_some();
     let severity = match (tcp, firewall, went_on) {

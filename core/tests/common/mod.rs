@@ -193,7 +193,7 @@ fn rules() -> RuleSet {
         rules: vec![rule],
         policy_id: Some("filter/INPUT/policy".into()),
     };
-    RuleSet { at_ns: BEGIN_NS, netns: NETNS, backend: Backend::IptablesLegacy, chains: vec![chain] }
+    RuleSet { at_ns: BEGIN_NS, netns: NETNS, backend: Backend::IptablesLegacy, chains: vec![chain], after_ns: None }
 }
 
 /// Every record of a log in one line each, and how it ended, when its bytes arrive in the pieces that `cut` makes.

@@ -20,11 +20,13 @@ const FILES: &[(&str, &[u8])] = files! {
     "labs/rst-closed.pcap" "labs/rst-closed.txt" "labs/syn-blackhole.pcap" "labs/syn-blackhole.txt"
     "labs/tbf-overlimit.pcap" "labs/tbf-overlimit.txt" "labs/udp-rcvbuf.pcap" "labs/udp-rcvbuf.txt"
     "labs/zero-window.pcap" "labs/zero-window.txt"
+    "live/bare_reject.pcapng.gz" "live/forward_policy.pcapng.gz" "live/inserted.pcapng.gz" "live/native_policy.pcapng.gz"
+    "live/no_neighbour.pcapng.gz" "live/no_route.pcapng.gz" "live/vmap.pcapng.gz"
 };
 
 /// The captures among them, with their names.
 pub(crate) fn captures() -> impl Iterator<Item = (&'static str, &'static [u8])> {
-    FILES.iter().copied().filter(|(name, _)| name.contains(".pcap"))
+    FILES.iter().copied().filter(|(name, _)| name.ends_with(".pcap") || name.ends_with(".pcapng"))
 }
 
 /// A file of `data/`.

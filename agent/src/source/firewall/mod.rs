@@ -51,6 +51,8 @@ struct Firewall {
     netns_name: String,
     nft: Nft,
     legacy: Vec<Legacy>,
+    /// When nf_tables and each family of x_tables were read the last time.
+    read_ns: [Option<i64>; 3],
     said: Vec<String>,
     cost: Duration,
 }
@@ -95,6 +97,7 @@ impl Firewall {
             netns_name: scene.target.name.clone(),
             nft: Nft { socket: Socket::open(SockProtocol::NetlinkNetFilter).ok(), ..Nft::default() },
             legacy: [legacy::Family::V4, legacy::Family::V6].map(legacy).into(),
+            read_ns: [None; 3],
             said: Vec::new(),
             cost: Duration::ZERO,
         }
@@ -139,6 +142,7 @@ impl Firewall {
                 self.tell(
                     sets.into_iter().chain(gone.into_iter().map(|backend| (backend, Vec::new()))).collect(),
                     self.nft.generation.is_some(),
+                    self.read_ns[0],
                     out,
                 );
                 self.nft.generation = Some(generation);
@@ -309,7 +313,7 @@ impl Firewall {
                 };
                 let Some((known, set)) = learn_legacy(&tables, &saved, backend) else { continue };
                 self.legacy[at].known = known;
-                self.tell(vec![(backend, set)], was_known, out);
+                self.tell(vec![(backend, set)], was_known, self.read_ns[at + 1], out);
             }
             self.read_legacy(at, &tables, out);
             return Ok(());
@@ -341,9 +345,9 @@ impl Firewall {
         }
     }
 
-    fn tell(&self, sets: Vec<(Backend, Vec<Chain>)>, is_change: bool, out: &mut Sample) {
+    fn tell(&self, sets: Vec<(Backend, Vec<Chain>)>, is_change: bool, after_ns: Option<i64>, out: &mut Sample) {
         for (backend, chains) in sets {
-            out.rule_sets.push(RuleSet { at_ns: out.at_ns, netns: self.netns, backend, chains });
+            out.rule_sets.push(RuleSet { at_ns: out.at_ns, netns: self.netns, backend, chains, after_ns });
         }
         if is_change {
             out.mark("rules_changed", format!("The firewall rules of {} changed.", self.netns_name), Some(self.netns), None);
@@ -435,7 +439,7 @@ impl Source for Firewall {
                 Some(at) => ("iptables-legacy", self.poll_legacy(at, out)),
             };
             match read {
-                Ok(()) => {}
+                Ok(()) => self.read_ns[at] = Some(out.at_ns),
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES | libc::EOPNOTSUPP | libc::EINVAL)) =>
                 {

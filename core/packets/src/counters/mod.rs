@@ -9,7 +9,7 @@ pub use series::{Point, Series, Step};
 
 use crate::ids::{CounterId, NetnsId};
 use crate::log::block::{Backend, Catalogue, Chain, Counter, FirewallRule, Host, InterfaceFacts, Namespace, RuleSet, Snapshot};
-use crate::time::{Span, Timestamp};
+use crate::time::{Nanos, Span, Timestamp};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +32,8 @@ pub struct Counters {
     rule_sets: BTreeMap<(NetnsId, Backend), RuleSet>,
     /// Rules that a later rule set no longer held, with their chain (without its rules) and when they were found gone.
     removed_rules: BTreeMap<(NetnsId, Backend, String), RemovedRule>,
+    /// Rules and policies that came while the log was written, by their identity: a policy also where it was another before.
+    inserted: BTreeMap<(NetnsId, Backend, String), Inserted>,
     /// Values that came for counters the catalogue does not describe: a damaged or foreign log.
     undescribed: u64,
 }
@@ -120,16 +122,60 @@ impl Counters {
         let at = Timestamp::from_nanos(rules.at_ns);
         let now: BTreeSet<&str> = rules.chains.iter().flat_map(|chain| &chain.rules).map(|rule| rule.id.as_str()).collect();
         self.removed_rules.retain(|(n, b, id), _| *n != netns || *b != backend || !now.contains(id.as_str()));
+        let last_read = self.read_before(&rules).unwrap_or(at);
+        self.note_inserted(&rules);
         if let Some(before) = self.rule_sets.get(&(netns, backend)) {
             for chain in &before.chains {
                 for rule in chain.rules.iter().filter(|rule| !now.contains(rule.id.as_str())) {
                     let chain = Chain { rules: Vec::new(), ..chain.clone() };
-                    let gone = RemovedRule { chain, rule: rule.clone(), at };
+                    let gone = RemovedRule { chain, rule: rule.clone(), last_read, at };
                     self.removed_rules.insert((netns, backend, rule.id.clone()), gone);
                 }
             }
         }
         self.rule_sets.insert((netns, backend), rules);
+    }
+
+    /// Notes which rules and policies of a set are new. What the first reading of a recording shows was there before.
+    fn note_inserted(&mut self, rules: &RuleSet) {
+        let (netns, backend, by) = (NetnsId(rules.netns), rules.backend, Timestamp::from_nanos(rules.at_ns));
+        let before = self.rule_sets.get(&(netns, backend));
+        let began = self.span.map_or(by, |span| span.start);
+        let is_first = before.is_none() && rules.after_ns.is_none() && by - began <= FIRST_READING;
+        if is_first {
+            return;
+        }
+        let Some(after) = self.read_before(rules) else { return };
+        let known =
+            |id: &str| before.is_some_and(|set| set.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.id == id));
+        let policy = |chain: &Chain| {
+            let before = before.and_then(|set| set.chains.iter().find(|old| old.table == chain.table && old.name == chain.name));
+            before.map(|old| old.policy)
+        };
+        let mut inserted = Vec::new();
+        for chain in &rules.chains {
+            let new = chain.rules.iter().filter(|rule| !known(&rule.id));
+            inserted.extend(new.map(|rule| (rule.id.clone(), Inserted { after, by, counts_from_zero: true })));
+            let was = policy(chain);
+            if was != Some(chain.policy) {
+                // A counter of a chain that was there before has counted what its other policy let pass.
+                inserted.push((policy_identity(chain), Inserted { after, by, counts_from_zero: was.is_none() }));
+            }
+        }
+        self.inserted.extend(inserted.into_iter().map(|(id, inserted)| ((netns, backend, id), inserted)));
+    }
+
+    /// When the rules were read before. Of a log that does not tell, the last reading of anything that is not of the same round:
+    /// rules are read once a second.
+    fn read_before(&self, rules: &RuleSet) -> Option<Timestamp> {
+        let by = Timestamp::from_nanos(rules.at_ns);
+        let latest = |before: Timestamp| self.snapshots.iter().copied().filter(|at| *at < before).max();
+        rules.after_ns.map(Timestamp::from_nanos).or_else(|| latest(by - SAME_ROUND)).or_else(|| latest(by))
+    }
+
+    /// When a rule, or a chain's policy, came; `None` for what was there from the beginning.
+    pub fn inserted(&self, netns: NetnsId, backend: Backend, id: &str) -> Option<Inserted> {
+        self.inserted.get(&(netns, backend, id.to_owned())).copied()
     }
 
     /// Whether any values were recorded.
@@ -261,6 +307,28 @@ fn name_of(counter: &Counter) -> Name {
     (key.clone(), *netns, *ifindex, *cpu, rule.clone(), object.clone())
 }
 
+/// A first reading comes this soon after the recording began.
+const FIRST_READING: Nanos = Nanos::from_secs(2);
+
+/// Readings closer than this may belong together.
+const SAME_ROUND: Nanos = Nanos::from_millis(900);
+
+/// The identity of a chain's policy; one without a counter has a name of its own.
+pub fn policy_identity(chain: &Chain) -> String {
+    chain.policy_id.clone().unwrap_or_else(|| format!("{}/{}/policy", chain.table, chain.name))
+}
+
+/// When a firewall rule or policy came while the log was written: between two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// The last reading without it.
+    pub after: Timestamp,
+    /// The first reading with it.
+    pub by: Timestamp,
+    /// Whether its counter began at zero.
+    pub counts_from_zero: bool,
+}
+
 /// A firewall rule that was deleted while the log was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemovedRule {
@@ -268,6 +336,8 @@ pub struct RemovedRule {
     pub chain: Chain,
     /// The rule.
     pub rule: FirewallRule,
+    /// The last reading with it.
+    pub last_read: Timestamp,
     /// When the rule set without it was read.
     pub at: Timestamp,
 }

@@ -252,7 +252,7 @@ impl Facts {
         for chain in &chains {
             self.rules.insert((self.netns, chain.name.clone()), chain.rules.clone());
         }
-        Ok(RuleSet { at_ns: at.nanos(), netns: self.netns, backend, chains })
+        Ok(RuleSet { at_ns: at.nanos(), netns: self.netns, backend, chains, after_ns: None })
     }
 
     /// `REASON PLACE INTERFACE|- IP …`

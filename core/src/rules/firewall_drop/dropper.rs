@@ -1,14 +1,16 @@
 //! The rules and policies of a firewall that drop or reject, and what can be said of each by itself.
 
-use crate::anchor::{Anchor, Place};
+use crate::anchor::{self, Anchor};
+use crate::counters::{Inserted, RemovedRule, Series, policy_identity};
 use crate::finding::{Command, Subject};
 use crate::flow::Flow;
-use crate::ids::{Direction, NetnsId};
+use crate::ids::{CounterId, Direction, NetnsId};
 use crate::log::block::{Backend, Chain, FirewallRule, Verdict};
 use crate::rules::View;
 use crate::rules::host::{self, Growth};
 use crate::rules::predicate::Predicate;
-use crate::time::{Span, Timestamp};
+use crate::time::{Nanos, Span, Timestamp};
+use std::net::IpAddr;
 
 /// Where a chain hangs, as seen from the host.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,50 +30,135 @@ pub(super) struct Dropper<'a> {
     pub(super) rule: Option<&'a FirewallRule>,
     pub(super) id: String,
     pub(super) removed: Option<Timestamp>,
+    /// When it came, if it was not there from the beginning.
+    pub(super) inserted: Option<Inserted>,
+    /// Its hits, from its first moment on.
     pub(super) growth: Option<Growth>,
+    counter: Option<(CounterId, &'a Series)>,
     pub(super) hits: Vec<(Timestamp, u64)>,
     /// The time in which it was there.
     pub(super) window: Span,
+    /// The part of it between its first reading and its last: for this time other counters can be compared with its hits.
+    pub(super) read: Span,
     pub(super) predicate: Predicate,
 }
 
 /// Rules and policies of one verdict.
 pub(super) fn droppers<'a>(view: &View<'a>, verdict: Verdict) -> Vec<Dropper<'a>> {
-    let counters = view.counters;
-    let whole = host::recorded(view).unwrap_or(Span::at(view.watermark));
-    let make = |netns: NetnsId, backend, chain: &'a Chain, rule: Option<&'a FirewallRule>, removed: Option<Timestamp>| {
-        let id = rule.map_or_else(|| chain.policy_id.clone().unwrap_or_default(), |rule| rule.id.clone());
-        let window = Span::new(whole.start, removed.unwrap_or(whole.end));
+    let mut droppers = Vec::new();
+    for set in view.counters.rule_sets() {
+        for chain in &set.chains {
+            let place = Place { netns: NetnsId(set.netns), backend: set.backend, chain };
+            let drops = chain.rules.iter().filter(|rule| is_of(rule, verdict));
+            droppers.extend(drops.map(|rule| Dropper::new(view, place, Some(rule), None)));
+            if chain.policy == Some(verdict) {
+                droppers.push(Dropper::new(view, place, None, None));
+            }
+        }
+    }
+    for (netns, backend, gone) in view.counters.removed_rules().filter(|(_, _, gone)| is_of(&gone.rule, verdict)) {
+        let place = Place { netns, backend, chain: &gone.chain };
+        droppers.push(Dropper::new(view, place, Some(&gone.rule), Some(gone)));
+    }
+    droppers
+}
+
+/// Whether a rule has that verdict for some packets. Those of a verdict map are in its text, or nowhere for a named map.
+fn is_of(rule: &FirewallRule, verdict: Verdict) -> bool {
+    rule.verdict == verdict || verdict == Verdict::Drop && rule.verdict == Verdict::Other && maps_to_drop(&rule.text)
+}
+
+/// Whether a rule looks its verdict up in a map that may say `drop`.
+fn maps_to_drop(text: &str) -> bool {
+    text.split_once(" vmap ").is_some_and(|(_, map)| map.starts_with('@') || map.contains(": drop"))
+}
+
+/// Where a rule stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    netns: NetnsId,
+    backend: Backend,
+    chain: &'a Chain,
+}
+
+impl<'a> Dropper<'a> {
+    fn new(view: &View<'a>, at: Place<'a>, rule: Option<&'a FirewallRule>, gone: Option<&RemovedRule>) -> Self {
+        let Place { netns, backend, chain } = at;
+        let counters = view.counters;
+        let whole = host::recorded(view).unwrap_or(Span::at(view.watermark));
+        let id = rule.map_or_else(|| policy_identity(chain), |rule| rule.id.clone());
+        let inserted = counters.inserted(netns, backend, &id).filter(|inserted| inserted.after >= whole.start);
+        let removed = gone.map(|gone| gone.at);
+        let window = Span::new(inserted.map_or(whole.start, |inserted| inserted.after), removed.unwrap_or(whole.end));
         let key = if rule.is_some() { "firewall.rule.packets" } else { "firewall.policy.packets" };
         let counter = counters.of_rule(key, netns, &id);
-        Dropper {
+        let first_read = inserted.map_or(window.start, |inserted| inserted.by);
+        let last_read = gone.map_or(window.end, |gone| gone.last_read);
+        let mut dropper = Self {
             netns,
             backend,
             chain,
             rule,
             removed,
-            growth: counter.and_then(|counter| host::growth(counter, window)),
+            inserted,
+            growth: None,
+            counter,
             hits: counter.map(|(_, s)| s.points().iter().map(|p| (p.at, p.value)).collect()).unwrap_or_default(),
             window,
+            read: Span::new(first_read, last_read.max(first_read)),
             predicate: rule.map(|rule| Predicate::parse(&rule.text)).unwrap_or_default(),
             id,
+        };
+        dropper.growth = if dropper.counts_drops() { dropper.all_hits(view) } else { None };
+        if let Some(inserted) = inserted.filter(|inserted| inserted.counts_from_zero) {
+            dropper.hits.insert(0, (inserted.after, 0));
         }
-    };
-    let mut droppers = Vec::new();
-    for set in counters.rule_sets() {
-        for chain in &set.chains {
-            let netns = NetnsId(set.netns);
-            let drops = chain.rules.iter().filter(|rule| rule.verdict == verdict);
-            droppers.extend(drops.map(|rule| make(netns, set.backend, chain, Some(rule), None)));
-            if chain.policy == Some(verdict) {
-                droppers.push(make(netns, set.backend, chain, None, None));
-            }
+        dropper
+    }
+
+    /// Whether its counter counts what it drops: a verdict map's counts what was looked up, and many native rules and all native
+    /// policies have none.
+    pub(super) fn counts_drops(&self) -> bool {
+        match self.rule {
+            Some(rule) => rule.counted && rule.verdict != Verdict::Other,
+            None => self.chain.policy_id.is_some(),
         }
     }
-    for (netns, backend, gone) in counters.removed_rules().filter(|(_, _, gone)| gone.rule.verdict == verdict) {
-        droppers.push(make(netns, backend, &gone.chain, Some(&gone.rule), Some(gone.at)));
+
+    /// Its hits within `span`, both ends being readings.
+    pub(super) fn hits_within(&self, span: Span) -> Option<Growth> {
+        host::growth(self.counter?, span)
     }
-    droppers
+
+    /// All its hits. A rule that came meanwhile had its first ones before it was first read.
+    fn all_hits(&self, view: &View<'_>) -> Option<Growth> {
+        let (id, series) = self.counter?;
+        let Some(inserted) = self.inserted else { return self.hits_within(self.window) };
+        let later = self.hits_within(Span::new(inserted.by, self.window.end));
+        let first = series.points().first().filter(|first| inserted.counts_from_zero && first.value > 0)?.value;
+        // Rules that are loaded with their old counts have more than can have come since.
+        if self.most_since(view, inserted).is_some_and(|most| first > most) {
+            return later;
+        }
+        let to = later.map_or(first, |later| later.to);
+        let end = later.map_or(inserted.by, |later| later.span.end);
+        let by = first.saturating_add(later.map_or(0, |later| later.by));
+        Some(Growth { counter: id, by, from: 0, to, span: Span::new(inserted.after, end) })
+    }
+
+    /// The most packets that its host can have shown it before its first reading; `None` where nothing counted them.
+    fn most_since(&self, view: &View<'_>, inserted: Inserted) -> Option<u64> {
+        // Each source reads in its own time, once a second.
+        let second = Nanos::from_secs(1);
+        let around = Span::new(inserted.after - second, inserted.by + second);
+        let sum = |keys: [&str; 2]| {
+            let known = keys.iter().filter_map(|key| view.counters.of_namespace(key, self.netns));
+            let grown = known.map(|counter| host::growth(counter, around).map_or(0, |growth| growth.by));
+            grown.reduce(u64::saturating_add)
+        };
+        let received = sum(["nstat.IpInReceives", "nstat.Ip6InReceives"])?;
+        Some(received.saturating_add(sum(["nstat.IpOutRequests", "nstat.Ip6OutRequests"])?))
+    }
 }
 
 impl Dropper<'_> {
@@ -104,12 +191,13 @@ impl Dropper<'_> {
     pub(super) fn text(&self) -> String {
         match self.rule {
             Some(rule) => rule.text.clone(),
+            None if self.backend == Backend::Nftables => "policy drop".to_owned(),
             None => format!("-P {} DROP", self.chain.name),
         }
     }
 
     pub(super) fn anchor(&self) -> Anchor {
-        Place::FirewallRule { netns: self.netns, rule: self.id.clone() }.into()
+        anchor::Place::FirewallRule { netns: self.netns, rule: self.id.clone() }.into()
     }
 
     pub(super) fn subject(&self) -> Subject {
@@ -118,17 +206,20 @@ impl Dropper<'_> {
 
     /// The directions of a conversation that pass this rule's chain.
     pub(super) fn directions(&self, view: &View<'_>, flow: &Flow) -> Vec<Direction> {
-        let inbound = match self.way() {
-            Way::In | Way::Out => host::captured_in(view, flow, self.netns).and_then(|at| at.inbound(flow)),
-            Way::Forward | Way::Unknown => host::inbound(view, flow),
-        };
-        match (self.way(), inbound) {
-            (Way::In, Some(inbound)) => vec![inbound],
-            (Way::Out, Some(inbound)) => vec![inbound.reverse()],
-            (Way::In | Way::Out, None) => Vec::new(),
-            (Way::Forward, Some(_)) => Vec::new(),
-            (Way::Forward, None) | (Way::Unknown, _) => vec![Direction::AToB, Direction::BToA],
+        match self.way() {
+            Way::In | Way::Out => {
+                let inbound = host::captured_in(view, flow, self.netns).and_then(|at| at.inbound(flow));
+                let way = |inbound: Direction| if self.way() == Way::In { inbound } else { inbound.reverse() };
+                inbound.map(way).into_iter().collect()
+            }
+            Way::Forward if [flow.client, flow.server].iter().any(|end| self.is_own(view, end.address)) => Vec::new(),
+            Way::Forward | Way::Unknown => vec![Direction::AToB, Direction::BToA],
         }
+    }
+
+    /// Whether this is an address of its namespace.
+    pub(super) fn is_own(&self, view: &View<'_>, address: IpAddr) -> bool {
+        host::own(view, address).is_some_and(|at| at.netns() == self.netns)
     }
 
     /// The name of the interface on which its host captured a conversation.

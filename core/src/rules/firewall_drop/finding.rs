@@ -3,24 +3,27 @@
 use super::SLUG;
 use super::dropper::{Dropper, Way};
 use super::missing::Missing;
-use super::weighed::{Dropped, Weighed};
+use super::weighed::{Dropped, Share, Weighed};
 use crate::anchor::{Anchor, Place};
-use crate::finding::{Confidence, Finding, FindingId, Picture, Question, Reason, Severity};
-use crate::ids::FlowId;
-use crate::log::block::KernelDrop;
+use crate::finding::{Confidence, Finding, FindingId, Picture, Question, Reason, Severity, Subject};
+use crate::ids::{FlowId, NetnsId};
+use crate::log::block::{KernelDrop, Verdict};
+use crate::rules::draft::{Draft, command, reason};
 use crate::rules::{Explained, View, chance, say};
 use crate::time::{Span, Timestamp};
+use std::collections::BTreeSet;
 
 impl Dropper<'_> {
     /// The finding, and the conversations that it explains.
     pub(super) fn finding(&self, view: &View<'_>, all: &[Self], weighed: &Weighed<'_>) -> (Finding, Vec<FlowId>) {
-        let Weighed { growth, missing, drops, passed, .. } = weighed;
+        let Weighed { growth, missing, share, .. } = weighed;
         let (hits, confidence, subject) = (growth.by, weighed.confidence(), self.subject());
         let mut evidence = vec![self.anchor(), growth.anchor()];
-        evidence.extend(anchors_of(drops));
-        evidence.extend(missing.seen.iter().take(16).map(|seen| Anchor::from(Place::Packet(seen.no))));
-        let share =
-            passed.map(|(passed, _)| format!(" of {} ({})", say::number(passed), say::percent(hits, passed))).unwrap_or_default();
+        evidence.extend(anchors_of(&weighed.drops));
+        let meanwhile = || missing.seen.iter().filter(|seen| growth.span.contains(seen.at));
+        evidence.extend(meanwhile().take(16).map(|seen| Anchor::from(Place::Packet(seen.no))));
+        let of = share.filter(|share| share.is_whole);
+        let of = of.map(|of| format!(" of {} ({})", say::number(of.passed), say::percent(hits, of.passed))).unwrap_or_default();
         let unanswered = match missing.failed {
             0 => String::new(),
             n => format!("; {} got no answer", say::count(n, "connection attempt")),
@@ -31,7 +34,7 @@ impl Dropper<'_> {
             rule: SLUG.into(),
             severity: weighed.severity(self),
             confidence,
-            sentence: format!("{name} dropped {}{share}: `{}`{unanswered}.", say::count(hits, "packet"), self.text()),
+            sentence: format!("{name} dropped {}{of}: `{}`{unanswered}.", say::count(hits, "packet"), self.text()),
             span: growth.span,
             count: hits,
             evidence,
@@ -50,11 +53,11 @@ impl Dropper<'_> {
             },
             confirm: vec![self.confirm(view)],
             fix: self.fix(view),
-            questions: self.questions(passed.map(|(passed, _)| passed), hits),
+            questions: self.questions(*share),
             picture: Some(Picture::HitSteps {
                 rule: self.text(),
                 hits: thin(&self.hits),
-                unanswered: missing.seen.iter().take(200).map(|seen| seen.at).collect(),
+                unanswered: meanwhile().take(200).map(|seen| seen.at).collect(),
             }),
             subject,
         };
@@ -64,19 +67,22 @@ impl Dropper<'_> {
 
     fn reasons(&self, all: &[Self], weighed: &Weighed<'_>) -> Vec<Reason> {
         let Weighed { growth, missing, drops, .. } = weighed;
+        let is_new = growth.from == 0 && self.inserted.is_some();
         let gone = if self.removed.is_some() { " It was deleted while the log was written." } else { "" };
-        let mut reasons = vec![Reason {
-            text: format!(
-                "The hits of `{}` rose by {} in {}, from {} to {}.{gone}",
-                self.text(),
+        let rose = match self.inserted {
+            Some(_) if is_new => format!("It came while the log was written and had {}", say::count(growth.by, "hit")),
+            _ => format!(
+                "Its hits rose by {}, from {} to {},",
                 say::number(growth.by),
-                growth.span.length(),
                 say::number(growth.from),
                 say::number(growth.to)
             ),
+        };
+        let mut reasons = vec![Reason {
+            text: format!("{rose} within {}.{gone}", growth.span.length()),
             anchors: vec![self.anchor(), growth.anchor()],
         }];
-        reasons.extend(weighed.passed.map(|(passed, how)| self.share_reason(growth.by, passed, how)));
+        reasons.extend(weighed.share.map(|share| self.share_reason(share)));
         reasons.extend(self.gap_reason(weighed));
         if missing.packets > 0 {
             reasons.push(self.missing_reason(missing));
@@ -113,24 +119,31 @@ impl Dropper<'_> {
         Some(Reason { text, anchors: Vec::new() })
     }
 
-    fn share_reason(&self, hits: u64, passed: u64, how: &str) -> Reason {
+    fn share_reason(&self, share: Share) -> Reason {
+        let Share { hits, passed, how, is_whole } = share;
         let probability = self.rule.and_then(|rule| rule.probability);
         let matching = if self.predicate.is_exact() { "" } else { " at most" };
-        let mut text =
-            format!("That is {}{matching} of the {} {how}", say::percent(hits, passed), say::count(passed, "matching packet"));
+        let (part, packets) = (say::percent(hits, passed), say::count(passed, "matching packet"));
+        let mut text = if is_whole {
+            format!("That is {part}{matching} of the {packets} {how}")
+        } else {
+            // The other hits lie before its first reading, or after its last.
+            format!("While it was read it hit {} of the {packets} {how}, {part}{matching}", say::number(hits))
+        };
         match (probability, chance::interval95(hits, passed)) {
-            (Some(p), Some((low, high))) if low <= p && p <= high => text.push_str(&format!(
-                "; the rule says {}, which lies in the 95 % interval of what was seen, {} to {}.",
-                say::share(p),
-                say::share(low),
-                say::share(high)
-            )),
-            (Some(p), Some((low, high))) => text.push_str(&format!(
-                "; the rule says {}, outside the 95 % interval of what was seen, {} to {}: a rule before it takes part of the packets.",
-                say::share(p),
-                say::share(low),
-                say::share(high)
-            )),
+            (Some(p), Some((low, high))) => {
+                let (says, low_text, high_text) = (say::share(p), say::share(low), say::share(high));
+                let rest = match (low..=high).contains(&p) {
+                    true => format!("which lies in the 95 % interval of what was seen, {low_text} to {high_text}."),
+                    false if self.rule.is_some_and(|rule| rule.position > 1) => format!(
+                        "outside the 95 % interval of what was seen, {low_text} to {high_text}: a rule before it takes part of the packets."
+                    ),
+                    false => format!(
+                        "outside the 95 % interval of what was seen, {low_text} to {high_text}: some of these packets did not pass its chain."
+                    ),
+                };
+                text.push_str(&format!("; the rule says {says}, {rest}"));
+            }
             _ => text.push('.'),
         }
         Reason { text, anchors: vec![self.anchor()] }
@@ -171,42 +184,51 @@ impl Dropper<'_> {
         Some(Reason { text, anchors: Vec::new() })
     }
 
-    fn questions(&self, passed: Option<u64>, hits: u64) -> Vec<Question> {
-        let (Some(p), Some(passed)) = (self.rule.and_then(|rule| rule.probability), passed) else { return Vec::new() };
+    fn questions(&self, share: Option<Share>) -> Vec<Question> {
+        let (Some(p), Some(share)) = (self.rule.and_then(|rule| rule.probability), share) else { return Vec::new() };
         vec![Question {
-            question: format!("Why {} and not exactly {}?", say::percent(hits, passed), say::share(p)),
+            question: format!("Why {} and not exactly {}?", say::percent(share.hits, share.passed), say::share(p)),
             answer: format!(
                 "The rule throws dice for each packet. Of {} packets it drops {:.0} on average; the more packets, the closer the share comes.",
-                say::number(passed),
-                passed as f64 * p
+                say::number(share.passed),
+                share.passed as f64 * p
             ),
         }]
     }
 
-    /// A rule without a counter, told by kernel drops that no counting rule accounts for.
-    pub(super) fn unseen(
-        &self,
-        view: &View<'_>,
-        counting: &[Self],
-        dropped: &[Dropped<'_>],
-        explained: &Explained,
-    ) -> Option<(Finding, Vec<FlowId>)> {
-        let drops = self.of_it(dropped);
-        let same_way = |other: &&Self| other.netns == self.netns && other.way() == self.way();
-        let counted: u64 = counting.iter().filter(same_way).filter_map(|other| other.growth).map(|g| g.by).sum();
-        let unaccounted = (drops.len() as u64).checked_sub(counted).filter(|n| *n > 0)?;
-        let missing = Missing::of(self, &drops, view, explained);
+    /// A rule whose counter does not tell what it drops, or that has none: told by those of the kernel's drops that it matches
+    /// and no counting rule accounts for.
+    pub(super) fn unseen(&self, view: &View<'_>, drops: &[Dropped<'_>], explained: &Explained) -> Option<(Finding, Vec<FlowId>)> {
+        let unaccounted = drops.len() as u64;
+        let missing = Missing::of(self, drops, view, explained);
         let subject = self.subject();
         let at = |drop: &KernelDrop| Timestamp::from_nanos(drop.at_ns);
         let span = Span::new(at(drops.first()?.1), at(drops.last()?.1));
-        let anchors: Vec<Anchor> = anchors_of(&drops).collect();
+        let anchors: Vec<Anchor> = anchors_of(drops).collect();
+        let is_map = self.rule.is_some_and(|rule| rule.verdict == Verdict::Other);
+        let matching = if self.rule.is_some() { "that it matches and " } else { "that " };
+        let (why, question) = match (is_map, self.rule.is_some()) {
+            (true, _) => (
+                "looks its verdict up in a map, so its counter would not tell what it drops",
+                "A verdict map decides packet by packet; a counter in the rule counts each look-up, whatever came of it. Counters in the \
+                 map's elements (`80 counter : drop`) tell them apart.",
+            ),
+            (false, true) => (
+                "has no counter",
+                "A native nftables rule counts only if the word `counter` stands in it. iptables rules always count.",
+            ),
+            (false, false) => (
+                "has no counter",
+                "The policy of a native nftables chain is never counted. A last rule `counter drop` would count what it decides.",
+            ),
+        };
         let finding = Finding {
             id: FindingId::new(SLUG, &subject, &self.anchor()),
             rule: SLUG.into(),
             severity: if missing.failed > 0 { Severity::Critical } else { Severity::Warning },
             confidence: Confidence::Strong,
             sentence: format!(
-                "{} has no counter, and netfilter dropped {} that it matches and no counting rule accounts for: `{}`.",
+                "{} {why}, and netfilter dropped {} {matching}no counting rule accounts for: `{}`.",
                 say::capital(&self.name(view)),
                 say::count(unaccounted, "packet"),
                 self.text()
@@ -216,30 +238,71 @@ impl Dropper<'_> {
             evidence: anchors.iter().cloned().chain([self.anchor()]).collect(),
             reasons: vec![Reason {
                 text: format!(
-                    "The kernel recorded {} with NETFILTER_DROP for packets that this rule matches; the rules beside it that count had {} hits \
-                     together.",
-                    say::count(drops.len() as u64, "drop"),
-                    say::number(counted)
+                    "The kernel recorded {} with NETFILTER_DROP for packets that it matches, beyond the hits of the rules that count.",
+                    say::count(unaccounted, "drop")
                 ),
                 anchors,
             }],
             confidence_reason:
-                "The kernel names netfilter, not the rule: this one matches, and the ones that count do not account for it. With \
-                 the word `counter` in the rule, its hits would settle it."
+                "The kernel names netfilter, not the rule: this one matches, and the ones that count do not account for it. \
+                 A counter would settle it."
                     .into(),
             rival: "Another rule without a counter, or a chain that a table of another family hangs on the same hook.".into(),
             confirm: vec![self.confirm(view)],
             fix: self.fix(view),
-            questions: vec![Question {
-                question: "Why does this rule show no hits?".into(),
-                answer: "A native nftables rule counts only if the word `counter` stands in it. iptables rules always count."
-                    .into(),
-            }],
+            questions: vec![Question { question: "Why are no hits shown for it?".into(), answer: question.into() }],
             picture: None,
             subject,
         };
         Some((finding, missing.explained()))
     }
+}
+
+/// What netfilter dropped in a namespace and nothing that was recorded accounts for.
+pub(super) fn unaccounted(
+    view: &View<'_>,
+    netns: NetnsId,
+    drops: &[Dropped<'_>],
+    rules_are_known: bool,
+) -> Option<(Finding, Vec<FlowId>)> {
+    let ((first, drop), (_, last)) = (drops.first()?, drops.last()?);
+    let at = |drop: &KernelDrop| Timestamp::from_nanos(drop.at_ns);
+    let flows: BTreeSet<FlowId> = drops.iter().filter_map(|(no, _)| view.joined.flow(*no)).collect();
+    let unanswered = |flow: &FlowId| view.flows.get(*flow).is_some_and(|flow| flow.sides.iter().any(|side| side.packets == 0));
+    let name = view.counters.namespace(netns).map_or_else(|| "this host".to_owned(), |namespace| namespace.name.clone());
+    let (but, rival) = match rules_are_known {
+        true => (
+            "no rule and no policy that was recorded accounts for that",
+            "A rule that came and went between two readings, a bridge's or a device's own rules (ebtables, netdev), or a program in the \
+             kernel: connection tracking, IPVS, BPF.",
+        ),
+        false => {
+            ("its rules were not recorded", "Connection tracking, IPVS or a BPF program: they drop in netfilter's name, too.")
+        }
+    };
+    let subject = Subject::FirewallRule { netns, rule: String::new(), text: String::new() };
+    let finding = Draft {
+        rule: SLUG,
+        subject,
+        identity: Place::KernelDrop(*first).into(),
+        severity: if flows.iter().any(unanswered) { Severity::Critical } else { Severity::Warning },
+        confidence: Confidence::Possible,
+        sentence: format!("Netfilter dropped {} in {name}, and {but}.", say::count(drops.len() as u64, "packet")),
+        span: Span::new(at(drop), at(last)),
+        count: drops.len() as u64,
+        evidence: anchors_of(drops).collect(),
+        reasons: vec![reason(
+            format!("The kernel recorded {} with NETFILTER_DROP at `{}`.", say::count(drops.len() as u64, "drop"), drop.place),
+            anchors_of(drops),
+        )],
+        confidence_reason: "The kernel names netfilter for certain, and not what in it decided.".into(),
+        rival: rival.into(),
+        confirm: command("nft -a list ruleset", "Shows all rules of nf_tables, those of iptables-nft among them."),
+        fix: None,
+        questions: Vec::new(),
+        picture: None,
+    };
+    Some((finding.finding(), flows.into_iter().collect()))
 }
 
 fn anchors_of(drops: &[Dropped<'_>]) -> impl Iterator<Item = Anchor> {

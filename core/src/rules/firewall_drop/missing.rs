@@ -5,7 +5,6 @@ use super::weighed::Dropped;
 use crate::dissect::Protocol;
 use crate::flow::{Flow, Seen};
 use crate::ids::{Direction, FlowId};
-use crate::rules::predicate::Headers;
 use crate::rules::{Explained, View};
 use crate::time::Nanos;
 use std::collections::BTreeSet;
@@ -28,15 +27,11 @@ impl Missing {
     /// are those of the kernel's that it matches.
     pub(super) fn of(dropper: &Dropper<'_>, drops: &[Dropped<'_>], view: &View<'_>, explained: &Explained) -> Self {
         let mut missing = Self::default();
-        let ends: BTreeSet<_> = drops.iter().filter_map(|(_, drop)| Headers::of(drop)?.ends()).collect();
+        let dropped: BTreeSet<FlowId> = drops.iter().filter_map(|(no, _)| view.joined.flow(*no)).collect();
+        missing.dropped = dropped.into_iter().filter(|flow| !explained.has(*flow)).collect();
         for flow in view.flows.iter() {
             if !dropper.window.contains(flow.first.at) || explained.has(flow.id) || !dropper.family(flow) {
                 continue;
-            }
-            let is_dropped =
-                |direction| ends.contains(&(flow.transport, flow.sender(direction), flow.sender(direction.reverse())));
-            if !ends.is_empty() && [Direction::AToB, Direction::BToA].into_iter().any(is_dropped) {
-                missing.dropped.push(flow.id);
             }
             let on = dropper.captured_on(view, flow);
             for direction in dropper.directions(view, flow) {

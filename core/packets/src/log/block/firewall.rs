@@ -23,6 +23,9 @@ pub struct RuleSet {
     #[n(3)]
     #[cbor(default)]
     pub chains: Vec<Chain>,
+    /// When the rules were last found otherwise: what is new here came after it. `None` in the first reading of a recording.
+    #[n(4)]
+    pub after_ns: Option<i64>,
 }
 
 /// Who holds the rules.
