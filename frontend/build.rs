@@ -12,10 +12,6 @@ use std::{env, fs};
 const FILES: [&str; 2] = ["src/text/en.ftl", "src/text/zh.ftl"];
 
 fn main() {
-    if env::var_os("CARGO_FEATURE_PARTS").is_some() {
-        // What belongs to a part is found by following relocations.
-        println!("cargo::rustc-link-arg-bins=--emit-relocs");
-    }
     let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (index, file) in FILES.iter().enumerate() {
         println!("cargo::rerun-if-changed={file}");

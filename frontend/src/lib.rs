@@ -7,7 +7,6 @@
 pub mod browser;
 pub mod format;
 pub mod hooks;
-pub mod parts;
 pub mod state;
 pub mod text;
 pub mod url;
@@ -19,7 +18,6 @@ use wasm_bindgen::JsCast;
 
 /// Becomes the page or, in a Worker, the engine.
 pub fn start() {
-    parts::prepare();
     let global = js_sys::global();
     if let Some(scope) = global.dyn_ref::<web_sys::DedicatedWorkerGlobalScope>() {
         worker::run(scope.clone());

@@ -1,4 +1,4 @@
-//! The page: Trunk's build, the parts of its WebAssembly that load on demand, then each file compressed beside itself.
+//! The page: Trunk's build, then each file compressed beside itself.
 
 use crate::{setup, shell};
 use anyhow::{Context, Result};
@@ -8,15 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The most bytes a browser that takes brotli may have to fetch before it shows the findings of a dropped capture: the
-/// WebAssembly without the parts that load on demand, and everything around it.
-pub(crate) const MOST_DOWNLOAD: u64 = 400_000;
+/// The most bytes a browser that takes brotli may have to fetch for the whole page.
+pub(crate) const MOST_DOWNLOAD: u64 = 900_000;
 
 /// What the page is built from.
 const SOURCES: [&str; 8] =
     ["Cargo.lock", "Cargo.toml", "Trunk.toml", "core", "frontend", "index.html", "rust-toolchain.toml", "xtask/tools"];
-/// The folder of the parts that load on demand, in `dist/` and where they are made.
-const PARTS: &str = "parts";
 /// What Trunk writes, before it is compressed.
 const PAGE: &str = "dist/index.html";
 
@@ -72,25 +69,11 @@ pub(crate) fn build_with(path: &OsStr) -> Result<()> {
     shell::say("building the page");
     // `offline`: every tool is on PATH already. NO_COLOR must not be 1, which Trunk 0.21 refuses to parse.
     shell::status(Command::new("trunk").args(["build", "--release", "--offline"]).env("PATH", path).env_remove("NO_COLOR"))?;
-    take_parts()?;
     shell::status(Command::new(setup::target_folder().join("debug/precompress")).arg("dist"))?;
     fs::write(built(), "").with_context(|| format!("writing {}", built().display()))
 }
 
-/// Puts what our wasm-bindgen split off (`xtask/tools`) beside the page; Trunk takes along only what it knows.
-fn take_parts() -> Result<()> {
-    let from = setup::target_folder().join("wasm-bindgen/release").join(PARTS);
-    let to = Path::new("dist").join(PARTS);
-    fs::create_dir_all(&to).with_context(|| format!("making {}", to.display()))?;
-    for entry in fs::read_dir(&from).with_context(|| format!("reading {}", from.display()))? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name())).with_context(|| format!("copying {}", entry.path().display()))?;
-    }
-    Ok(())
-}
-
-/// Bytes of the first download: every file in `dist/` but the parts, as the server sends it. That no part is fetched before the
-/// findings show is for the browser tests to see.
+/// Bytes of the download: every file in `dist/`, as the server sends it to a browser that takes brotli.
 pub(crate) fn download() -> Result<u64> {
     below(Path::new("dist"))
 }
@@ -100,7 +83,7 @@ fn below(folder: &Path) -> Result<u64> {
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {
-            bytes += if path.ends_with("dist/parts") { 0 } else { below(&path)? };
+            bytes += below(&path)?;
             continue;
         }
         if path.extension().is_some_and(|extension| extension == "br" || extension == "gz") {

@@ -115,11 +115,17 @@ fn cache() -> PathBuf {
     base.unwrap_or_else(|| shell::root().join("target")).join("dropscope/tools")
 }
 
-/// The folder that holds wasm-bindgen, its test runner and `precompress`, built from this workspace.
+/// The folder that holds wasm-bindgen; builds it, its test runner and `precompress` from this workspace.
 fn build_tools() -> Result<PathBuf> {
     say("building wasm-bindgen of the locked version");
     shell::run("cargo", &["build", "-p", "dropscope-tools"])?;
-    Ok(target_folder().join("debug"))
+    let folder = target_folder().join("tools");
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    // The name by which Trunk calls it.
+    let (built, name) = (target_folder().join("debug/bindgen"), folder.join("wasm-bindgen"));
+    let _ = std::fs::remove_file(&name);
+    std::fs::hard_link(&built, &name).with_context(|| format!("linking {} to {}", name.display(), built.display()))?;
+    Ok(folder)
 }
 
 /// Where cargo puts what it builds.

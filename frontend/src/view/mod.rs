@@ -3,7 +3,6 @@
 pub mod course;
 pub mod findings;
 pub mod ladder;
-pub mod later;
 pub mod packets;
 pub mod shell;
 pub mod tables;
@@ -15,7 +14,6 @@ use crate::url::UrlState;
 use dropscope_core::anchor::{Anchor, Place};
 use dropscope_core::ids::PacketNo;
 use dropscope_core::query::Overview;
-use later::{Later, Pane};
 use std::rc::Rc;
 use yew::prelude::*;
 
@@ -55,18 +53,13 @@ pub struct ViewProps {
 /// The views, in the order of their tabs.
 pub const VIEWS: &[View] = &[
     View { slug: "packets", title: "view-packets", draw: |p| html! { <packets::Packets ..p.clone() /> } },
-    View { slug: "ladder", title: "view-ladder", draw: |p| drawn_later("ladder", p) },
-    View { slug: "course", title: "view-course", draw: |p| drawn_later("course", p) },
-    View { slug: "conversations", title: "view-conversations", draw: |p| drawn_later("conversations", p) },
-    View { slug: "counters", title: "view-counters", draw: |p| drawn_later("counters", p) },
-    View { slug: "drops", title: "view-drops", draw: |p| drawn_later("drops", p) },
-    View { slug: "notes", title: "view-notes", draw: |p| drawn_later("notes", p) },
+    View { slug: "ladder", title: "view-ladder", draw: |p| html! { <ladder::FlowGraph ..p.clone() /> } },
+    View { slug: "course", title: "view-course", draw: |p| html! { <course::Course ..p.clone() /> } },
+    View { slug: "conversations", title: "view-conversations", draw: |p| html! { <tables::Conversations ..p.clone() /> } },
+    View { slug: "counters", title: "view-counters", draw: |p| html! { <tables::Counters ..p.clone() /> } },
+    View { slug: "drops", title: "view-drops", draw: |p| html! { <tables::Drops ..p.clone() /> } },
+    View { slug: "notes", title: "view-notes", draw: |p| html! { <tables::Notes ..p.clone() /> } },
 ];
-
-/// The first view comes with the page, the others when they are wanted.
-fn drawn_later(slug: &'static str, props: &ViewProps) -> Html {
-    html! { <Later pane={Pane::View(slug, props.clone())} /> }
-}
 
 /// The view a slug names; the first for one that is not known.
 pub fn view(slug: &str) -> &'static View {

@@ -3,8 +3,7 @@
 //! Each asker has a slot. Of one slot only one question is under way; a newer one waits and replaces another that waits, so
 //! that scrubbing never builds a queue. Answers of an older session or an older question are dropped.
 
-use super::message::{Opening, ToPage, ToWorker, Told, pack, unpack};
-use crate::parts;
+use super::message::{Opening, ToPage, ToWorker, pack, unpack};
 use dropscope_core::query::{Answer, Query};
 use dropscope_core::sort;
 use gloo::events::EventListener;
@@ -40,8 +39,6 @@ pub struct Bridge {
     worker: RefCell<Option<web_sys::Worker>>,
     listeners: RefCell<Vec<EventListener>>,
     ready: Cell<bool>,
-    /// Whether findings came yet.
-    settled: Cell<bool>,
     early: RefCell<Vec<(ToWorker, Option<web_sys::Blob>)>>,
     session: Cell<u32>,
     slots: RefCell<BTreeMap<u32, Slot>>,
@@ -77,7 +74,6 @@ impl Bridge {
             worker: RefCell::new(None),
             listeners: RefCell::new(vec![]),
             ready: Cell::new(false),
-            settled: Cell::new(false),
             early: RefCell::new(vec![]),
             session: Cell::new(0),
             slots: RefCell::new(BTreeMap::new()),
@@ -208,20 +204,6 @@ impl Bridge {
         callback(Rc::new(answer));
     }
 
-    /// Reads an answer for which code may have to be loaded first.
-    fn read(self: &Rc<Self>, session: u32, slot: u32, number: u32, bytes: Vec<u8>) {
-        let weak = Rc::downgrade(self);
-        spawn_local(async move {
-            let answer = match parts::VIEWS.load().await {
-                Ok(views) => (views.read)(&bytes).unwrap_or_else(|why| Answer::Refused { why }),
-                Err(unloaded) => Answer::Refused { why: unloaded.to_string() },
-            };
-            if let Some(bridge) = weak.upgrade().filter(|bridge| bridge.session.get() == session) {
-                bridge.answered(slot, number, answer);
-            }
-        });
-    }
-
     /// What was asked of the old session will not be answered.
     fn forget_questions(&self) {
         self.outbox.borrow_mut().clear();
@@ -245,15 +227,8 @@ impl Bridge {
             }
             ToPage::Panicked { why } => self.died(why),
             ToPage::Answer { session, slot, number, answer } => {
-                if session != self.session.get() {
-                    return;
-                }
-                if matches!(answer, Told::Findings(_)) && !self.settled.replace(true) {
-                    parts::load_of_page();
-                }
-                match answer.answer() {
-                    Ok(answer) => self.answered(slot, number, answer),
-                    Err(bytes) => self.read(session, slot, number, bytes),
+                if session == self.session.get() {
+                    self.answered(slot, number, answer);
                 }
             }
             ToPage::Progress { session, .. } | ToPage::Link { session, .. } | ToPage::Trouble { session, .. } => {

@@ -3,11 +3,10 @@
 //! Reading yields to the event loop every few milliseconds, and only then do questions arrive: so a question waits at most
 //! that long, and nothing here needs a queue or a lock. Whatever goes wrong with the bytes is told and what was read stays.
 
-use super::message::{Opening, ToPage, ToWorker, Told, pack, unpack};
+use super::message::{Opening, ToPage, ToWorker, pack, unpack};
 use super::read::BlobReader;
 use super::socket::Socket;
 use super::spool::Spool;
-use crate::parts;
 use crate::state::{Link, Trouble};
 use dropscope_core::log::{UnpackError, Unpacker};
 use dropscope_core::query::{Engine, Query, Rows, Selection};
@@ -57,13 +56,7 @@ pub(super) struct Host {
     /// Whether what comes out of the unpacker is not in the spool by itself.
     keeps: bool,
     socket: Option<Socket>,
-    /// What came while code is loaded that reads it.
-    waiting: Vec<Uint8Array>,
-    /// Whether nothing comes after that.
-    ends: bool,
     stopped: bool,
-    /// Whether findings were asked for yet.
-    settled: bool,
     /// Time spent on answers since reading last had its turn, in milliseconds.
     answering_ms: f64,
     buffer: Vec<u8>,
@@ -90,17 +83,14 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
     let host = Rc::new(RefCell::new(Host {
         scope: scope.clone(),
         session: 0,
-        engine: Engine::for_captures(),
-        unpacker: Unpacker::for_plain(),
+        engine: Engine::new(),
+        unpacker: Unpacker::default(),
         spool: Spool::default(),
         received: 0,
         total: None,
         keeps: true,
         socket: None,
-        waiting: vec![],
-        ends: false,
         stopped: false,
-        settled: false,
         answering_ms: 0.0,
         buffer: vec![],
         progress_timer: None,
@@ -141,7 +131,7 @@ async fn warm_up(host: Shared) {
 
 fn rehearse() {
     let capture = dropscope_core::reference::capture();
-    let mut engine = Engine::for_captures();
+    let mut engine = Engine::new();
     engine.push(&capture);
     engine.judge();
     let rows = Rows { first: 0, count: 100 };
@@ -150,7 +140,7 @@ fn rehearse() {
         Query::Packets { selection: Selection::default(), rows, locate: None },
         Query::Timeline { span: None, columns: 100, filter: String::new() },
     ] {
-        engine.ask_first(&query, &mut &capture[..]);
+        engine.ask(&query, &mut &capture[..]);
     }
 }
 
@@ -178,44 +168,23 @@ fn received(host: &Shared, message: ToWorker, file: Option<Blob>) {
             }
         }
         ToWorker::Ask { session, slot, number, query } => {
-            if !host.borrow_mut().answer(session, slot, number, &query, None) {
-                spawn_local(answer_further(host.clone(), session, slot, number, query));
-            }
+            host.borrow_mut().answer(session, slot, number, &query);
         }
         ToWorker::Stop => host.borrow_mut().stop(),
         ToWorker::Close => host.borrow_mut().reset(0),
     }
 }
 
-/// Answers a question for which code has to be loaded first; meanwhile reading goes on, and other questions are answered.
-async fn answer_further(host: Shared, session: u32, slot: u32, number: u32, query: Query) {
-    match parts::ANSWERS.load().await {
-        Ok(further) => {
-            host.borrow_mut().answer(session, slot, number, &query, Some(further));
-        }
-        Err(unloaded) => {
-            let answer = Told::Refused { why: unloaded.to_string() };
-            let host = host.borrow();
-            post(&host.scope, &ToPage::Answer { session, slot, number, answer });
-            if host.session == session {
-                host.trouble(parts::Unloaded::WHAT, parts::Unloaded::WHAT_TO_DO);
-            }
-        }
-    }
-}
-
 impl Host {
     fn reset(&mut self, session: u32) {
         self.session = session;
-        self.engine = Engine::for_captures();
-        self.unpacker = Unpacker::for_plain();
+        self.engine = Engine::new();
+        self.unpacker = Unpacker::default();
         self.spool = Spool::default();
         self.received = 0;
         self.total = None;
         self.keeps = true;
         self.socket = None;
-        self.waiting.clear();
-        self.ends = false;
         self.stopped = false;
         self.progress_timer = None;
         self.told_at = 0.0;
@@ -223,22 +192,15 @@ impl Host {
         self.unjudged = false;
     }
 
-    /// Answers what the engine can answer now, with `further` anything; says whether it did, or nobody wants to know.
-    fn answer(&mut self, session: u32, slot: u32, number: u32, query: &Query, further: Option<&parts::Answers>) -> bool {
+    /// Answers a question about what is open; one about an older session is dropped.
+    fn answer(&mut self, session: u32, slot: u32, number: u32, query: &Query) {
         if session != self.session {
-            return true;
+            return;
         }
         let began = now();
-        let first = self.engine.ask_first(query, &mut self.spool).map(Told::from);
-        let further = further.or_else(|| parts::ANSWERS.get());
-        let answer = first.or_else(|| Some(Told::Further((further?.ask_further)(&mut self.engine, query, &mut self.spool))));
+        let answer = self.engine.ask(query, &mut self.spool);
         self.answering_ms += now() - began;
-        let Some(answer) = answer else { return false };
-        if matches!(query, Query::Findings) && !std::mem::replace(&mut self.settled, true) {
-            parts::load_of_engine();
-        }
         post(&self.scope, &ToPage::Answer { session, slot, number, answer });
-        true
     }
 
     fn stop(&mut self) {
@@ -264,7 +226,7 @@ impl Host {
         self.keeps = false;
     }
 
-    /// Takes the next bytes of the source, compressed or not. Afterwards it may [wait](Self::waits).
+    /// Takes the next bytes of the source, compressed or not.
     pub(super) fn take(&mut self, bytes: &Uint8Array) {
         let begins = self.received == 0;
         self.received += u64::from(bytes.length());
@@ -280,29 +242,9 @@ impl Host {
     fn feed(&mut self, bytes: &Uint8Array) {
         let mut at = 0;
         while at < bytes.length() && !self.stopped {
-            if self.waits() {
-                return self.waiting.push(bytes.subarray(at, bytes.length()));
-            }
             let end = at.saturating_add(PIECE).min(bytes.length());
             self.take_piece(&bytes.subarray(at, end));
             at = end;
-        }
-    }
-
-    /// Whether reading goes on only with [`parts::LOGS`]; see [`provide`].
-    pub(super) fn waits(&self) -> bool {
-        self.unpacker.waits() || self.engine.waits()
-    }
-
-    /// Goes on with the part that was waited for.
-    fn learn(&mut self, logs: &parts::Logs) {
-        (logs.teach)(&mut self.unpacker, &mut self.engine);
-        self.take_piece(&Uint8Array::new_with_length(0));
-        for bytes in std::mem::take(&mut self.waiting) {
-            self.feed(&bytes);
-        }
-        if self.ends {
-            self.finish();
         }
     }
 
@@ -349,10 +291,6 @@ impl Host {
 
     /// No more bytes will come.
     pub(super) fn finish(&mut self) {
-        if self.waits() && !self.stopped {
-            self.ends = true;
-            return;
-        }
         if let Err((what, what_to_do)) = self.unpack(|unpacker, sink| unpacker.finish(sink)) {
             self.trouble(&what, &what_to_do);
         }
@@ -402,24 +340,6 @@ impl Host {
         let trouble = Trouble { what: what.into(), what_to_do: what_to_do.into() };
         post(&self.scope, &ToPage::Trouble { session: self.session, trouble });
     }
-}
-
-/// Loads what reading waits for, and goes on.
-pub(super) async fn provide(host: Shared, session: u32) {
-    let loaded = parts::LOGS.load().await;
-    let mut this = host.borrow_mut();
-    if !this.wants(session) || !this.waits() {
-        return;
-    }
-    match loaded {
-        Ok(logs) => this.learn(logs),
-        Err(parts::Unloaded) => {
-            this.trouble(parts::Unloaded::WHAT, parts::Unloaded::WHAT_TO_DO);
-            this.stop();
-        }
-    }
-    drop(this);
-    tell_progress_soon(&host);
 }
 
 /// Runs the rules if it is time, and tells how far reading has come: now if there is news, else soon; many calls in a row are one
@@ -474,12 +394,6 @@ async fn read_blob(host: Shared, session: u32, blob: Blob) {
             let end = (piece + PIECE).min(bytes.length());
             host.borrow_mut().take(&bytes.subarray(piece, end));
             piece = end;
-            if host.borrow().waits() {
-                provide(host.clone(), session).await;
-                if !host.borrow().wants(session) {
-                    return;
-                }
-            }
             if now() - turn_began > turn {
                 tell_progress_soon(&host);
                 turns.give_up_one().await;

@@ -1,11 +1,11 @@
 //! What crosses between the page and the Worker: two enums of plain data, as Borsh in a transferred `Uint8Array`.
 //!
-//! Both sides are one program, so nothing has to say its own name; code that reads JSON back would be 57 KB of the download.
+//! Both sides are one program, so the bytes need no field names, and Borsh is quick to write and read.
 //! A `File` cannot be written so; it rides beside the bytes in the same message (`{ data, file }`).
 
 use crate::state::{Link, Trouble};
 use borsh::{BorshDeserialize, BorshSerialize};
-use dropscope_core::query::{Answer, Findings, Located, Overview, PacketRows, Progress, Query, Timeline};
+use dropscope_core::query::{Answer, Progress, Query};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -73,7 +73,7 @@ pub enum ToPage {
         /// Which of that slot's questions.
         number: u32,
         /// The answer.
-        answer: Told,
+        answer: Answer,
     },
     /// The connection changed.
     Link {
@@ -94,52 +94,6 @@ pub enum ToPage {
         /// Its words.
         why: String,
     },
-}
-
-/// An answer as it crosses: those that show a log for the first time as they are, others written by the part that gave them and
-/// for the part that reads them, so that neither is needed before.
-#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
-#[expect(missing_docs, reason = "the names are those of Answer")]
-pub enum Told {
-    Overview(Overview),
-    Findings(Findings),
-    Packets(PacketRows),
-    Timeline(Timeline),
-    Located(Located),
-    Refused {
-        why: String,
-    },
-    /// Any other.
-    Further(Vec<u8>),
-}
-
-impl From<Answer> for Told {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Overview(overview) => Self::Overview(overview),
-            Answer::Findings(findings) => Self::Findings(findings),
-            Answer::Packets(rows) => Self::Packets(rows),
-            Answer::Timeline(timeline) => Self::Timeline(timeline),
-            Answer::Located(located) => Self::Located(located),
-            Answer::Refused { why } => Self::Refused { why },
-            _ => Self::Refused { why: "This answer is not for those who ask first.".into() },
-        }
-    }
-}
-
-impl Told {
-    /// The answer; bytes, where they have to be read first.
-    pub fn answer(self) -> Result<Answer, Vec<u8>> {
-        Ok(match self {
-            Self::Overview(overview) => Answer::Overview(overview),
-            Self::Findings(findings) => Answer::Findings(findings),
-            Self::Packets(rows) => Answer::Packets(rows),
-            Self::Timeline(timeline) => Answer::Timeline(timeline),
-            Self::Located(located) => Answer::Located(located),
-            Self::Refused { why } => Answer::Refused { why },
-            Self::Further(bytes) => return Err(bytes),
-        })
-    }
 }
 
 /// The JavaScript value to post and the list of buffers to transfer with it.
@@ -178,7 +132,7 @@ mod tests {
             let bytes = borsh::to_vec(&message).expect("plain data");
             assert_eq!(borsh::from_slice::<ToWorker>(&bytes).expect("its own bytes"), message);
         }
-        let answer = ToPage::Answer { session: 1, slot: 2, number: 3, answer: Told::Refused { why: "No.".into() } };
+        let answer = ToPage::Answer { session: 1, slot: 2, number: 3, answer: Answer::Refused { why: "No.".into() } };
         let bytes = borsh::to_vec(&answer).expect("plain data");
         assert_eq!(borsh::from_slice::<ToPage>(&bytes).expect("its own bytes"), answer);
     }

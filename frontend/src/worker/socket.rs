@@ -7,7 +7,7 @@
 //! ```
 //! All binary messages from offset 0 on, put together, are the log: so the number of bytes kept is all there is to remember.
 
-use super::host::{Shared, provide, tell_progress_soon};
+use super::host::{Shared, tell_progress_soon};
 use crate::browser::json::Json;
 use crate::state::Link;
 use gloo::events::EventListener;
@@ -16,7 +16,6 @@ use js_sys::{Array, ArrayBuffer, Uint8Array};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::spawn_local;
 use web_sys::{BinaryType, MessageEvent, WebSocket};
 
 /// The first and the longest wait before the next try, in milliseconds.
@@ -128,9 +127,6 @@ impl Inner {
         if let Some(buffer) = data.dyn_ref::<ArrayBuffer>() {
             self.attempt.set(0);
             self.host.borrow_mut().take(&Uint8Array::new(buffer));
-            if self.host.borrow().waits() {
-                spawn_local(provide(self.host.clone(), self.session));
-            }
             tell_progress_soon(&self.host);
         } else if let Some(said) = data.as_string().and_then(|text| Said::read(&text)) {
             match said {

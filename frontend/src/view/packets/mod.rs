@@ -6,7 +6,6 @@ pub mod menu;
 pub use detail::PacketInspector;
 
 use super::ViewProps;
-use super::later::{Later, Pane};
 use crate::format;
 use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
@@ -218,7 +217,7 @@ pub fn label(chip: &Chip) -> Html {
     html! { <span class={classes!("chip", severity::class(chip.severity))} title={chip.about.clone()}>{ &chip.text }</span> }
 }
 
-/// Drawn later: a right click is seldom the first thing anybody does.
+/// What a right click on a packet offers.
 fn row_menu(
     at: (i32, i32),
     row: PacketRow,
@@ -227,5 +226,5 @@ fn row_menu(
     menu: UseStateSetter<Option<((i32, i32), PacketRow)>>,
 ) -> Html {
     let close = Callback::from(move |()| menu.set(None));
-    html! { <Later pane={Pane::PacketMenu(menu::Props { at, row, url, owner, close })} /> }
+    html! { <menu::RowMenu {at} {row} {url} {owner} {close} /> }
 }

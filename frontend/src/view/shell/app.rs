@@ -3,7 +3,7 @@
 use super::bar::Bar;
 use super::body::Body;
 use super::fetch::Fetch;
-use super::sheet;
+use super::sheet::SheetOver;
 use super::status::{Banner, StatusBar};
 use crate::browser::{self, address, server, storage, theme};
 use crate::format;
@@ -11,7 +11,6 @@ use crate::hooks::{Engine, Epoch, Same};
 use crate::state::{AppState, Edge, History, Intent, Link, Sheet, Theme};
 use crate::text::{self, Language, Value, t, tn};
 use crate::url::{self, Source};
-use crate::view::later::{Later, Pane};
 use crate::view::welcome::Welcome;
 use crate::worker::{Bridge, Opening, ToPage};
 use gloo::events::{EventListener, EventListenerOptions};
@@ -128,7 +127,7 @@ pub fn App() -> Html {
                 <StatusBar state={whole.clone()} />
                 if *dragging { <div class="drop-over" aria-hidden="true"><p>{ t("drop-now") }</p></div> }
                 if state.sheet != Sheet::None {
-                    <Later pane={Pane::Sheet(sheet::Props { state: whole, held: Same(held) })} />
+                    <SheetOver state={whole} held={Same(held)} />
                 }
             </div>
         </ContextProvider<Epoch>>

@@ -3,8 +3,8 @@
 use crate::hooks::{Same, use_dispatch};
 use crate::state::{AppState, Inspect, Intent, focus_packet, lit_packets};
 use crate::text::t;
-use crate::view::findings::{FindingsList, detail};
-use crate::view::later::{Later, Pane};
+use crate::view::findings::{Detail, FindingsList};
+use crate::view::packets::PacketInspector;
 use crate::view::timeline::Timeline;
 use crate::view::{VIEWS, ViewProps, view};
 use crate::widget::splitter::{Along, Size, Splitter};
@@ -142,11 +142,8 @@ fn Inspector(props: &InspectorProps) -> Html {
         html! { <button class="tab" role="tab" aria-selected={on.to_string()} tabindex={if on { "0" } else { "-1" }} {onclick}>{ words }</button> }
     };
     let content = match (&props.finding, packet) {
-        (_, Some(no)) if shows_packet => html! { <Later pane={Pane::Packet(no)} /> },
-        (Some(finding), _) => {
-            let props = detail::Props { finding: finding.clone(), lit: props.lit.clone() };
-            html! { <Later pane={Pane::Finding(props)} /> }
-        }
+        (_, Some(no)) if shows_packet => html! { <PacketInspector {no} /> },
+        (Some(finding), _) => html! { <Detail finding={finding.clone()} lit={props.lit.clone()} /> },
         _ => html! { <p class="view__empty">{ t("inspector-empty") }</p> },
     };
     html! {
