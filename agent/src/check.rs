@@ -149,9 +149,9 @@ impl Read {
 /// When there is no such severity or rule: which there are.
 pub(crate) fn alarm(word: &str) -> Result<Alarm, String> {
     let severity = [Severity::Note, Severity::Warning, Severity::Critical].into_iter().find(|one| one.to_string() == word);
-    let rule = rules::all().map(|rule| rule.slug).find(|slug| *slug == word);
+    let rule = rules::RULES.iter().map(|rule| rule.slug).find(|slug| *slug == word);
     severity.map(Alarm::From).or(rule.map(Alarm::Rule)).ok_or_else(|| {
-        let slugs: Vec<&str> = rules::all().map(|rule| rule.slug).collect();
+        let slugs: Vec<&str> = rules::RULES.iter().map(|rule| rule.slug).collect();
         format!("there is no such severity or rule; there are note, warning, critical, {}", slugs.join(", "))
     })
 }

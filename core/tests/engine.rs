@@ -150,34 +150,6 @@ fn small_pieces_and_large_ones_give_the_same_answers() {
 }
 
 /// Fragments, quoted packets, tunnels, tags, comments and broken ends go through both halves as they are.
-/// Before the first record of its own the engine for captures waits, loses nothing, and goes on as any other once it has learnt.
-#[test]
-fn an_engine_for_captures_waits_and_then_says_the_same() {
-    let log = reference::LOG;
-    for size in [7, 1 << 10, log.len()] {
-        let mut engine = Engine::for_captures();
-        for piece in log.chunks(size) {
-            engine.push(piece);
-            if engine.waits() && piece.len() != 7 {
-                engine.learn();
-                engine.push(&[]);
-            }
-        }
-        // In small pieces it learns only at the end.
-        engine.learn();
-        engine.push(&[]);
-        engine.finish();
-        let said = everything(&mut engine, log);
-        assert_eq!(said, everything(&mut read(log, log.len()), log), "in pieces of {size}");
-    }
-    let capture = reference::capture();
-    let mut engine = Engine::for_captures();
-    engine.push(&capture);
-    engine.finish();
-    assert!(!engine.waits());
-    assert_eq!(everything(&mut engine, &capture), everything(&mut read(&capture, 1 << 10), &capture));
-}
-
 #[test]
 fn reading_in_two_halves_says_the_same_of_every_kept_capture() {
     for (name, log) in kept::captures() {

@@ -25,13 +25,6 @@ pub struct Selection {
     pub flow: Option<FlowId>,
 }
 
-impl Selection {
-    /// Whether nothing but time tells which packets are meant.
-    pub(super) fn is_of_time(&self) -> bool {
-        self.flow.is_none() && self.filter.trim().is_empty()
-    }
-}
-
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Query {

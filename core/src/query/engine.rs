@@ -2,28 +2,25 @@
 
 use super::course::{self, Courses};
 use super::offload::Offload;
-use super::scan::{Scans, Selected};
+use super::scan::Scans;
 use super::{
-    Answer, Batch, ByteSource, Findings, Overview, Progress, Query, Selection, Track, counters, drops, flows, help, ladder,
-    locate, overview, packet, quality, rows, tracks,
+    Answer, Batch, ByteSource, Findings, Overview, Progress, Query, Selection, counters, drops, flows, help, ladder, locate,
+    overview, packet, quality, rows, tracks,
 };
 use crate::filter::Named;
 use crate::finding::{Finding, Severity};
 use crate::log::Decoder;
 use crate::log::record::End;
-use crate::recording::{Recording, Witness};
+use crate::recording::Recording;
 use crate::rules::{self, Judgement, View};
 use crate::store::Row;
-use crate::time::Span;
 
 /// Reads one log and answers questions about it, also while it grows.
 ///
 /// Bytes go in by [`push`](Engine::push) in the order of the file, cut anywhere; what is known in the end does not depend on
 /// how they were cut. The packets themselves are not kept: a question that needs one reads it again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Engine {
-    /// How it reads and judges.
-    ways: &'static Ways,
     decoder: Decoder,
     recording: Recording,
     /// What is remarkable about single packets.
@@ -41,25 +38,6 @@ pub struct Engine {
     ended: bool,
     end: Option<End>,
 }
-
-/// How an engine reads and judges: logs with records of our own, or what any program records.
-#[derive(Debug)]
-struct Ways {
-    read: fn(&mut Recording, &mut Decoder, &[u8], &mut dyn Witness),
-    finish: fn(&mut Recording, &mut Decoder, &mut dyn Witness) -> Option<End>,
-    judge: fn(&View<'_>) -> Judgement,
-    /// The timeline's tracks of what hosts tell.
-    host_tracks: fn(&Knowledge<'_>, Span, usize) -> Vec<Track>,
-}
-
-const LOGS: Ways =
-    Ways { read: Recording::read::<true>, finish: Recording::finish::<true>, judge: rules::judge, host_tracks: tracks::of_hosts };
-const CAPTURES: Ways = Ways {
-    read: Recording::read::<false>,
-    finish: Recording::finish::<false>,
-    judge: rules::judge_capture,
-    host_tracks: |_, _, _| Vec::new(),
-};
 
 /// Everything that is known at one moment.
 #[derive(Clone, Copy)]
@@ -87,53 +65,15 @@ impl Knowledge<'_> {
     }
 }
 
-impl Default for Engine {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Engine {
     /// An engine that has read nothing.
     pub fn new() -> Self {
-        Self { ways: &LOGS, ..Self::for_captures() }
-    }
-
-    /// One that reads what any program records; before a record of our own it [waits](Self::waits) until it
-    /// [learns](Self::learn). A program that names no other has no code for what our records say.
-    pub fn for_captures() -> Self {
-        Self {
-            ways: &CAPTURES,
-            decoder: Decoder::default(),
-            recording: Recording::default(),
-            passing: quality::Passing::default(),
-            scans: Scans::default(),
-            courses: Courses::default(),
-            judgement: Judgement::default(),
-            named: Named::default(),
-            sums: quality::Sums::default(),
-            offload: Offload::default(),
-            judged: 0,
-            revision: 0,
-            bytes_read: 0,
-            ended: false,
-            end: None,
-        }
-    }
-
-    /// Reads records of our own from now on, and judges the hosts they are about; the next bytes, or none, let it go on.
-    pub fn learn(&mut self) {
-        self.ways = &LOGS;
-    }
-
-    /// Whether it cannot go on without [`learn`](Self::learn).
-    pub fn waits(&self) -> bool {
-        self.decoder.waits()
+        Self::default()
     }
 
     /// Takes the next bytes of the log, uncompressed.
     pub fn push(&mut self, bytes: &[u8]) {
-        (self.ways.read)(&mut self.recording, &mut self.decoder, bytes, &mut self.passing);
+        self.recording.read(&mut self.decoder, bytes, &mut self.passing);
         self.bytes_read = self.decoder.bytes_read();
         self.end = self.decoder.end().cloned();
         self.revision += 1;
@@ -155,7 +95,7 @@ impl Engine {
 
     /// Says that no more bytes will come: the rules run over all there is, and a broken end is told.
     pub fn finish(&mut self) {
-        self.end = (self.ways.finish)(&mut self.recording, &mut self.decoder, &mut self.passing);
+        self.end = self.recording.finish(&mut self.decoder, &mut self.passing);
         self.ended = true;
         self.judge();
     }
@@ -196,40 +136,17 @@ impl Engine {
 
     /// Answers a question. `source` reads packets again.
     pub fn ask(&mut self, query: &Query, source: &mut dyn ByteSource) -> Answer {
-        self.ask_first(query, source).unwrap_or_else(|| self.ask_further(query, source))
-    }
-
-    /// Answers a question if it is one of those that show a log for the first time: what is in it, the findings and where they
-    /// lie, its packets and its timeline without a filter. `None` for others, which are for
-    /// [`ask_further`](Engine::ask_further): a page can show findings before it has the code of that.
-    pub fn ask_first(&mut self, query: &Query, source: &mut dyn ByteSource) -> Option<Answer> {
+        let mut scans = std::mem::take(&mut self.scans);
+        let mut courses = std::mem::take(&mut self.courses);
         let progress = || self.progress();
         let known = &self.knowledge(&progress);
-        Some(match query {
+        let answer = match query {
             Query::Overview => Answer::Overview(overview::overview(known)),
             Query::Findings => Answer::Findings(Findings {
                 revision: self.revision,
                 findings: self.judgement.findings.clone(),
                 checked: self.judgement.checked.clone(),
             }),
-            Query::Packets { selection, rows, locate } if selection.is_of_time() => {
-                rows::packets(known, Selected::within(known, selection.span), *rows, *locate, source)
-            }
-            Query::Timeline { span, columns, filter } if filter.trim().is_empty() => {
-                tracks::timeline(known, *span, *columns, None, self.ways.host_tracks)
-            }
-            Query::Locate { anchor } => locate::locate(known, anchor),
-            _ => return None,
-        })
-    }
-
-    /// Answers any other question.
-    pub fn ask_further(&mut self, query: &Query, source: &mut dyn ByteSource) -> Answer {
-        let mut scans = std::mem::take(&mut self.scans);
-        let mut courses = std::mem::take(&mut self.courses);
-        let progress = || self.progress();
-        let known = &self.knowledge(&progress);
-        let answer = match query {
             Query::Packets { selection: Selection { filter, span, flow }, rows, locate } => {
                 match scans.select(known, filter, *flow, *span, source) {
                     Ok(selected) => rows::packets(known, selected, *rows, *locate, source),
@@ -241,16 +158,16 @@ impl Engine {
             Query::Ladder { flow, rows } => ladder::ladder(known, &mut scans, *flow, *rows, source),
             Query::Course { flow, span, columns } => course::course(known, &mut courses, *flow, *span, *columns, source),
             Query::Timeline { span, columns, filter } => {
-                let selected = scans.select(known, filter, None, span.or(self.recording.span), source);
-                let selected = selected.map_err(|error| help::shown(filter, &error));
-                tracks::timeline(known, *span, *columns, Some(selected), self.ways.host_tracks)
+                let selected = (!filter.trim().is_empty()).then(|| {
+                    let selected = scans.select(known, filter, None, span.or(self.recording.span), source);
+                    selected.map_err(|error| help::shown(filter, &error))
+                });
+                tracks::timeline(known, *span, *columns, selected)
             }
             Query::Counters { span } => Answer::Counters(counters::tables(known, *span)),
             Query::Drops { span, rows } => Answer::Drops(drops::rows(known, *span, *rows, source)),
             Query::FilterHelp { filter, cursor } => Answer::FilterHelp(help::help(filter, *cursor)),
-            Query::Overview | Query::Findings | Query::Locate { .. } => {
-                Answer::Refused { why: "This is a question to ask first.".into() }
-            }
+            Query::Locate { anchor } => locate::locate(known, anchor),
         };
         self.scans = scans;
         self.courses = courses;
@@ -280,7 +197,7 @@ impl Engine {
 
     /// Runs the rules over all there is so far.
     pub fn judge(&mut self) {
-        self.judgement = (self.ways.judge)(&View::of(&mut self.recording));
+        self.judgement = rules::judge(&View::of(&mut self.recording));
         let recording = &self.recording;
         self.named = Named::new(&self.judgement.findings);
         self.sums = quality::Sums::of(&recording.flows);

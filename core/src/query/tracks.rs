@@ -22,13 +22,12 @@ const MOST_REASONS: usize = 8;
 /// Staircase points a column.
 const STEPS_A_COLUMN: usize = 4;
 
-/// Answers `Query::Timeline`; `selected` are the packets a filter leaves, or why there are none.
+/// Answers `Query::Timeline`; `selected` are the packets that pass a filter, or why it cannot be read; `None` without a filter.
 pub(super) fn timeline(
     known: &Knowledge<'_>,
     span: Option<Span>,
     columns: u32,
     selected: Option<Result<Selected<'_>, FilterError>>,
-    host_tracks: fn(&Knowledge<'_>, Span, usize) -> Vec<Track>,
 ) -> Answer {
     let recording = known.recording;
     let whole = recording.span;
@@ -66,7 +65,8 @@ pub(super) fn timeline(
         rates(&histogram, &scale, |slice| slice.bytes as f64),
     ));
     tracks.push(anomalies(&histogram));
-    tracks.extend(host_tracks(known, span, columns));
+    tracks.extend(drop_tracks(recording.drops.kept(), span, columns));
+    tracks.extend(counter_tracks(known, span, columns));
     Answer::Timeline(Timeline {
         revision: known.revision,
         span: Some(span),
@@ -77,13 +77,6 @@ pub(super) fn timeline(
         complete,
         filter_error,
     })
-}
-
-/// The tracks of what hosts tell: packets the kernel dropped, and counters.
-pub(super) fn of_hosts(known: &Knowledge<'_>, span: Span, columns: usize) -> Vec<Track> {
-    let mut tracks = drop_tracks(known.recording.drops.kept(), span, columns);
-    tracks.extend(counter_tracks(known, span, columns));
-    tracks
 }
 
 fn overview(known: &Knowledge<'_>, whole: Span) -> Vec<u32> {

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 
 const SLUG: &str = "accept_queue_overflow";
 /// What it says where no host says anything.
-pub(super) const UNRECORDED: &str = "TcpExtListenOverflows was not recorded.";
+const UNRECORDED: &str = "TcpExtListenOverflows was not recorded.";
 
 /// Judges each namespace.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {

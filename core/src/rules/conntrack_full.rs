@@ -22,7 +22,7 @@ use crate::time::{Nanos, Span};
 
 const SLUG: &str = "conntrack_full";
 /// What it says where no host says anything.
-pub(super) const UNRECORDED: &str = "No counters of connection tracking were recorded.";
+const UNRECORDED: &str = "No counters of connection tracking were recorded.";
 
 /// One table over the time of the log.
 struct Table<'a> {

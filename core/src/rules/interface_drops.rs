@@ -19,7 +19,7 @@ use crate::time::Span;
 
 const SLUG: &str = "interface_drops";
 /// What it says where no host says anything.
-pub(super) const UNRECORDED: &str = "No interface counters were recorded.";
+const UNRECORDED: &str = "No interface counters were recorded.";
 
 /// Counter, what people call it, and what its rising means.
 const COUNTERS: &[(&str, &str, &str)] = &[

@@ -4,7 +4,7 @@
 //! moments the engine chooses while a capture loads, and once at its end. It answers for *every* subject it can judge:
 //! findings, or why there are none.
 //!
-//! Rules run in the order of [`all`], causes before their symptoms. A cause says which conversations it explains, and the
+//! Rules run in the order of [`RULES`], causes before their symptoms. A cause says which conversations it explains, and the
 //! symptom rules (`retransmission`, `missing_segment`, the handshake rules) leave those alone: one finding a cause.
 
 use crate::counters::Counters;
@@ -128,8 +128,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// The catalogue: causes come before what they cause, and these come first. What they judge only a watched host can show.
-const OF_HOSTS: &[Rule] = &[
+/// The catalogue: causes come before what they cause.
+pub static RULES: &[Rule] = &[
     Rule { slug: "interface_mtu", title: "Interface MTU", judge: interface_mtu::judge },
     Rule { slug: "conntrack_full", title: "Connection tracking table", judge: conntrack_full::judge },
     Rule { slug: "firewall_drop", title: "Firewall rules that drop", judge: firewall_drop::judge },
@@ -137,42 +137,6 @@ const OF_HOSTS: &[Rule] = &[
     Rule { slug: "queue_drop", title: "Queueing disciplines", judge: queue_drop::judge },
     Rule { slug: "udp_receive_buffer", title: "UDP receive buffers", judge: udp_receive_buffer::judge },
     Rule { slug: "interface_drops", title: "Interface drops and errors", judge: interface_drops::judge },
-];
-
-/// The same where no host says anything: the same words without the code that judges hosts, which a page with a plain capture
-/// need not have. A test holds the two together.
-const WITHOUT_HOSTS: &[Rule] = &[
-    Rule { slug: "interface_mtu", title: "Interface MTU", judge: interface_mtu::judge_capture },
-    Rule {
-        slug: "conntrack_full",
-        title: "Connection tracking table",
-        judge: |_, _| Outcome::cannot_tell(conntrack_full::UNRECORDED),
-    },
-    Rule {
-        slug: "firewall_drop",
-        title: "Firewall rules that drop",
-        judge: |_, _| Outcome::cannot_tell(firewall_drop::UNRECORDED),
-    },
-    Rule {
-        slug: "accept_queue_overflow",
-        title: "Accept queues",
-        judge: |_, _| Outcome::cannot_tell(accept_queue_overflow::UNRECORDED),
-    },
-    Rule { slug: "queue_drop", title: "Queueing disciplines", judge: |_, _| Outcome::cannot_tell(queue_drop::UNRECORDED) },
-    Rule {
-        slug: "udp_receive_buffer",
-        title: "UDP receive buffers",
-        judge: |_, _| Outcome::cannot_tell(udp_receive_buffer::UNRECORDED),
-    },
-    Rule {
-        slug: "interface_drops",
-        title: "Interface drops and errors",
-        judge: |_, _| Outcome::cannot_tell(interface_drops::UNRECORDED),
-    },
-];
-
-/// The rest of the catalogue: what packets alone can show.
-const OF_PACKETS: &[Rule] = &[
     Rule { slug: "refused", title: "Refused connections", judge: refused::judge },
     Rule { slug: "rejected", title: "Rejected with ICMP", judge: rejected::judge },
     Rule { slug: "syn_unanswered", title: "Unanswered SYNs", judge: syn_unanswered::judge },
@@ -188,31 +152,17 @@ const OF_PACKETS: &[Rule] = &[
 /// What all rules say together.
 #[derive(Debug, Default, PartialEq)]
 pub struct Judgement {
-    /// Most severe first, then surest, then earliest, then in the order of [`all`].
+    /// Most severe first, then surest, then earliest, then in the order of [`RULES`].
     pub findings: Vec<Finding>,
-    /// The rules that found nothing, in the order of [`all`].
+    /// The rules that found nothing, in the order of [`RULES`].
     pub checked: Vec<Checked>,
-}
-
-/// The catalogue in its order.
-pub fn all() -> impl Iterator<Item = &'static Rule> {
-    OF_HOSTS.iter().chain(OF_PACKETS)
 }
 
 /// Asks every rule.
 pub fn judge(view: &View<'_>) -> Judgement {
-    ask(OF_HOSTS, view)
-}
-
-/// Asks every rule about a log in which no host says anything; what they say is the same.
-pub fn judge_capture(view: &View<'_>) -> Judgement {
-    ask(WITHOUT_HOSTS, view)
-}
-
-fn ask(of_hosts: &[Rule], view: &View<'_>) -> Judgement {
     let mut explained = Explained::default();
     let mut judgement = Judgement::default();
-    for rule in of_hosts.iter().chain(OF_PACKETS) {
+    for rule in RULES {
         let outcome = (rule.judge)(view, &explained);
         explained.add(outcome.explains);
         judgement.findings.extend(outcome.findings);

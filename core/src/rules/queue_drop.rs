@@ -20,7 +20,7 @@ use crate::ids::{FlowId, NetnsId};
 
 const SLUG: &str = "queue_drop";
 /// What it says where no host says anything.
-pub(super) const UNRECORDED: &str = "No queueing disciplines were recorded.";
+const UNRECORDED: &str = "No queueing disciplines were recorded.";
 
 /// Judges each qdisc whose drops were recorded.
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {

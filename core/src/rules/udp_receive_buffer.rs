@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 const SLUG: &str = "udp_receive_buffer";
 /// What it says where no host says anything.
-pub(super) const UNRECORDED: &str = "UdpRcvbufErrors was not recorded.";
+const UNRECORDED: &str = "UdpRcvbufErrors was not recorded.";
 
 /// Judges each namespace.
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {

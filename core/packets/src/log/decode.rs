@@ -42,8 +42,6 @@ pub struct Decoder {
     need: usize,
     position: Position,
     bytes_read: u64,
-    /// Whether the next record is one of our own, and reading goes on only with who reads those.
-    waits: bool,
     end: Option<End>,
 }
 
@@ -89,8 +87,6 @@ pub(super) enum Stop {
     Damaged(String),
     /// It is something this version cannot read.
     Unsupported(String),
-    /// It is one of our own, which is not to be read here.
-    Ours,
 }
 
 impl Decoder {
@@ -102,20 +98,12 @@ impl Decoder {
     /// Takes the next bytes and hands over the records they complete, in the order of the file.
     ///
     /// After the end ([`Decoder::end`]) bytes are counted and otherwise ignored.
-    pub fn push(&mut self, chunk: &[u8], sink: impl FnMut(Record<'_>)) {
-        self.push_with::<true>(chunk, sink);
-    }
-
-    /// [`push`](Self::push) without `OWN` reads what any program records, and stops before the first record of our own: from
-    /// there on it [waits](Self::waits) for a call with `OWN`, with the next bytes or none. Code that only has the first needs
-    /// nothing of what reads our records.
-    pub fn push_with<const OWN: bool>(&mut self, chunk: &[u8], mut sink: impl FnMut(Record<'_>)) {
-        self.waits &= !OWN;
+    pub fn push(&mut self, chunk: &[u8], mut sink: impl FnMut(Record<'_>)) {
         self.bytes_read += chunk.len() as u64;
         let mut chunk = chunk;
         while !self.tail.is_empty() && self.end.is_none() {
             let missing = self.need.saturating_sub(self.tail.len());
-            if self.waits || chunk.len() < missing {
+            if chunk.len() < missing {
                 self.tail.extend_from_slice(chunk);
                 return;
             }
@@ -123,11 +111,11 @@ impl Decoder {
             chunk = rest;
             let mut record = std::mem::take(&mut self.tail);
             record.extend_from_slice(head);
-            let used = self.read::<OWN>(&record, false, &mut sink);
+            let used = self.read(&record, false, &mut sink);
             record.drain(..used);
             self.tail = record;
         }
-        let used = self.read::<OWN>(chunk, false, &mut sink);
+        let used = self.read(chunk, false, &mut sink);
         if self.end.is_none() {
             self.tail.extend_from_slice(&chunk[used..]);
         }
@@ -137,15 +125,9 @@ impl Decoder {
     ///
     /// The sink may still receive records: those that were held back because the bytes that tell two variants of pcap apart
     /// had not all arrived.
-    pub fn finish(&mut self, sink: impl FnMut(Record<'_>)) -> Result<(), End> {
-        self.finish_with::<true>(sink)
-    }
-
-    /// [`finish`](Self::finish) as [`push_with`](Self::push_with) reads.
-    pub fn finish_with<const OWN: bool>(&mut self, mut sink: impl FnMut(Record<'_>)) -> Result<(), End> {
-        self.waits &= !OWN;
+    pub fn finish(&mut self, mut sink: impl FnMut(Record<'_>)) -> Result<(), End> {
         let held_back = std::mem::take(&mut self.tail);
-        let used = self.read::<OWN>(&held_back, true, &mut sink);
+        let used = self.read(&held_back, true, &mut sink);
         let left = held_back.len() - used;
         if self.end.is_none() {
             self.end = match &self.format {
@@ -167,11 +149,6 @@ impl Decoder {
         self.end.as_ref()
     }
 
-    /// Whether the next record is one of our own, and only [`push_with`](Self::push_with) `OWN` goes on.
-    pub fn waits(&self) -> bool {
-        self.waits
-    }
-
     /// Bytes pushed so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read
@@ -183,7 +160,7 @@ impl Decoder {
     }
 
     /// Reads all whole records at the beginning of `bytes` and returns how many bytes they take.
-    fn read<const OWN: bool>(&mut self, bytes: &[u8], last: bool, sink: &mut impl FnMut(Record<'_>)) -> usize {
+    fn read(&mut self, bytes: &[u8], last: bool, sink: &mut impl FnMut(Record<'_>)) -> usize {
         let began_at = self.position.at;
         while self.end.is_none() {
             let rest = &bytes[(self.position.at - began_at) as usize..];
@@ -196,17 +173,12 @@ impl Decoder {
                     Err(stop) => stop,
                 },
                 Format::Pcap(pcap) => pcap.read(rest, last, &mut self.position, sink),
-                Format::PcapNg(pcapng) => pcapng.read::<OWN>(rest, &mut self.position, sink),
+                Format::PcapNg(pcapng) => pcapng.read(rest, &mut self.position, sink),
             };
             let Position { at, packets } = self.position;
             match stop {
                 Stop::Need(need) => {
                     self.need = need;
-                    break;
-                }
-                Stop::Ours => {
-                    self.waits = true;
-                    self.need = 0;
                     break;
                 }
                 Stop::Damaged(why) => self.end = Some(End::Damaged { at, why, packets }),

@@ -140,7 +140,7 @@ impl Batch {
                 }
                 Item::Other => {
                     if let Some(record) = others.next() {
-                        recording.take::<true>(record, witness);
+                        recording.take(record, witness);
                     }
                 }
             }

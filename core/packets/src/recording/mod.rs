@@ -139,30 +139,27 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Takes the next bytes of the log; without `OWN` as [`Decoder::push_with`] has it.
-    pub fn read<const OWN: bool>(&mut self, decoder: &mut Decoder, bytes: &[u8], witness: &mut dyn Witness) {
-        decoder.push_with::<OWN>(bytes, |record| self.take::<OWN>(record, witness));
+    /// Takes the next bytes of the log.
+    pub fn read(&mut self, decoder: &mut Decoder, bytes: &[u8], witness: &mut dyn Witness) {
+        decoder.push(bytes, |record| self.take(record, witness));
     }
 
     /// Says that no more bytes will come, and returns how reading ended, if not well.
-    pub fn finish<const OWN: bool>(&mut self, decoder: &mut Decoder, witness: &mut dyn Witness) -> Option<End> {
-        decoder.finish_with::<OWN>(|record| self.take::<OWN>(record, witness)).err()
+    pub fn finish(&mut self, decoder: &mut Decoder, witness: &mut dyn Witness) -> Option<End> {
+        decoder.finish(|record| self.take(record, witness)).err()
     }
 
-    /// Takes the next record; without `OWN` it is none of our own.
-    fn take<const OWN: bool>(&mut self, record: Record<'_>, witness: &mut dyn Witness) {
+    /// Takes the next record.
+    fn take(&mut self, record: Record<'_>, witness: &mut dyn Witness) {
         match record {
             Record::Packet(record) => {
                 let mut packet = dissect::dissect(record.link_type, record.data, record.wire_len);
                 self.take_packet(&record, record.data.len() as u32, &mut packet, None, witness);
             }
             Record::Section(section) => {
-                // Without records of our own no counters are there that could go on.
                 let of = |section: &Section| section.segment().map(|segment| segment.recording);
                 let goes_on = of(&section).is_some_and(|new| self.sections.last().and_then(of) == Some(new));
-                if OWN {
-                    self.counters.begin_section(goes_on);
-                }
+                self.counters.begin_section(goes_on);
                 keep(&mut self.sections, section, &mut self.beyond);
             }
             Record::Interface(interface) => {
@@ -171,7 +168,6 @@ impl Recording {
             }
             Record::Statistics(statistics) => self.take_statistics(&statistics),
             Record::Names(_) | Record::Skipped { .. } => {}
-            _ if !OWN => {}
             Record::Host(host) => {
                 self.saw(Timestamp::from_nanos(host.at_ns));
                 self.counters.learn_host(*host);

@@ -45,7 +45,7 @@ use weighed::{Dropped, Weighed, dropped_by_netfilter};
 
 const SLUG: &str = "firewall_drop";
 /// What it says where no host says anything.
-pub(super) const UNRECORDED: &str = "No firewall rules were recorded.";
+const UNRECORDED: &str = "No firewall rules were recorded.";
 
 /// Of more rules that dropped, only the ones with most hits are told one by one.
 const MOST_FINDINGS: usize = 12;

@@ -46,18 +46,9 @@ type OnLinks<'a> = BTreeMap<IpAddr, Vec<SizedDrop<'a>>>;
 
 /// Judges every interface of the watched hosts; without any, the capture alone.
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
-    judge_with::<true>(view)
-}
-
-/// Judges a capture in which no host says anything.
-pub(super) fn judge_capture(view: &View<'_>, _: &Explained) -> Outcome {
-    judge_with::<false>(view)
-}
-
-fn judge_with<const HOSTS: bool>(view: &View<'_>) -> Outcome {
     let mut by_interface: BTreeMap<(u64, u32), (Watched<'_>, Vec<Victim<'_>>)> = BTreeMap::new();
     let mut alone: BTreeMap<IpAddr, Vec<Victim<'_>>> = BTreeMap::new();
-    let on_links = if HOSTS { link_drops::by_receiver(view) } else { OnLinks::new() };
+    let on_links = link_drops::by_receiver(view);
     let mut largest_passed = 0;
     let mut opened = 0u64;
     for flow in view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp) {
@@ -65,7 +56,7 @@ fn judge_with<const HOSTS: bool>(view: &View<'_>) -> Outcome {
         for direction in [Direction::AToB, Direction::BToA] {
             let receiver = flow.sender(direction.reverse()).address;
             largest_passed = largest_passed.max(flow.side(direction).largest_ip);
-            match host::own(view, receiver).filter(|_| HOSTS) {
+            match host::own(view, receiver) {
                 Some(interface) => {
                     if let Some(victim) = lost_at(view, flow, direction, interface) {
                         let key = (interface.namespace.netns, interface.facts.ifindex);
@@ -81,7 +72,7 @@ fn judge_with<const HOSTS: bool>(view: &View<'_>) -> Outcome {
         }
     }
     let mut outcome = Outcome::default();
-    for (interface, victims) in by_interface.into_values().filter(|_| HOSTS) {
+    for (interface, victims) in by_interface.into_values() {
         let case = Case::gather(view, interface, victims, &on_links);
         if let Some(case) = case {
             outcome.explains.interfaces.insert((interface.namespace.netns, interface.facts.ifindex));

@@ -16,7 +16,7 @@ pub use event::{Clock, KernelDrop, Mark, Probe};
 pub use firewall::{Backend, Chain, FirewallRule, RuleSet, Verdict};
 pub use host::{Host, InterfaceFacts, Namespace, Neighbour, PathMtu, Route};
 
-pub(crate) use codec::{append_body, is_ours, record_from_body};
+pub(crate) use codec::{append_body, record_from_body};
 
 /// The Private Enterprise Number our blocks carry. None is registered yet; this one is reserved for documentation
 /// (RFC 5612), and the magic after it tells our blocks apart from anybody else's.

@@ -10,7 +10,7 @@ pub(super) mod option;
 mod packet;
 
 use super::MAX_BLOCK_LEN;
-use super::block::{is_ours, record_from_body};
+use super::block::record_from_body;
 use super::bytes::{ByteOrder, padded};
 use super::decode::{Position, Stop};
 use super::record::{Interface, Record};
@@ -56,12 +56,7 @@ pub(super) struct PcapNg {
 
 impl PcapNg {
     /// Reads all whole blocks at the beginning of `bytes`.
-    pub(super) fn read<const OWN: bool>(
-        &mut self,
-        bytes: &[u8],
-        position: &mut Position,
-        sink: &mut impl FnMut(Record<'_>),
-    ) -> Stop {
+    pub(super) fn read(&mut self, bytes: &[u8], position: &mut Position, sink: &mut impl FnMut(Record<'_>)) -> Stop {
         let mut rest = bytes;
         loop {
             if rest.len() < SHORTEST {
@@ -79,7 +74,7 @@ impl PcapNg {
             if padded(again as usize) != length {
                 return Stop::Damaged(format!("a block of {length} bytes says at its end that it has {again}"));
             }
-            if let Err(stop) = self.read_block::<OWN>(order, block_type, body, position, sink) {
+            if let Err(stop) = self.read_block(order, block_type, body, position, sink) {
                 return stop;
             }
             position.at += length as u64;
@@ -113,7 +108,7 @@ impl PcapNg {
     }
 
     #[inline]
-    fn read_block<const OWN: bool>(
+    fn read_block(
         &mut self,
         order: ByteOrder,
         block_type: u32,
@@ -123,19 +118,17 @@ impl PcapNg {
     ) -> Result<(), Stop> {
         let length = (body.len() + SHORTEST) as u32;
         match block_type {
-            OURS | CUSTOM | CUSTOM_NOT_COPIED if !OWN && is_ours(body, order) => return Err(Stop::Ours),
             ENHANCED_PACKET => self.enhanced_packet(order, body, position, sink)?,
             SIMPLE_PACKET => self.simple_packet(order, body, position, sink)?,
             PACKET => self.obsolete_packet(order, body, position, sink)?,
-            OURS if OWN => sink(record_from_body(body, order, block_type, length)),
-            CUSTOM | CUSTOM_NOT_COPIED if OWN => match record_from_body(body, order, block_type, length) {
+            OURS => sink(record_from_body(body, order, block_type, length)),
+            CUSTOM | CUSTOM_NOT_COPIED => match record_from_body(body, order, block_type, length) {
                 // Somebody else's: their enterprise number, then what is theirs.
                 Record::Skipped { block_type: CUSTOM | CUSTOM_NOT_COPIED, .. } => {
                     packet::numbered_block(body, 4, position, sink)?;
                 }
                 ours => sink(ours),
             },
-            CUSTOM | CUSTOM_NOT_COPIED => packet::numbered_block(body, 4, position, sink)?,
             SYSTEMD_JOURNAL_EXPORT => packet::numbered_block(body, 0, position, sink)?,
             SECTION_HEADER => sink(Record::Section(self.section(order, body)?)),
             INTERFACE_DESCRIPTION => {

@@ -17,8 +17,6 @@ use super::record::End;
 #[derive(Debug)]
 pub struct Unpacker {
     format: Format,
-    /// `None` while what unpacks is not at hand.
-    open: Option<Open>,
     limit: u64,
     bytes_in: u64,
     bytes_out: u64,
@@ -27,7 +25,7 @@ pub struct Unpacker {
 
 #[derive(Debug)]
 enum Format {
-    /// Fewer bytes than a magic number takes have arrived, or nobody is there who unpacks them: these.
+    /// Fewer bytes than a magic number takes have arrived: these.
     Begin(Vec<u8>),
     Plain,
     /// By its name.
@@ -43,24 +41,13 @@ trait Unpack: std::fmt::Debug {
     fn finish(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Broken>;
 }
 
-/// The format a magic number begins, by its name.
-fn format_of(first: &[u8]) -> Option<&'static str> {
+/// The format that these bytes, at least four, begin.
+fn format_of(first: &[u8]) -> Format {
     match first {
-        [0x1f, 0x8b, ..] => Some("gzip"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
-        [0x04, 0x22, 0x4d, 0x18, ..] => Some("lz4"),
-        _ => None,
-    }
-}
-
-/// What unpacks a format that [`format_of`] names.
-type Open = fn(&'static str) -> Box<dyn Unpack>;
-
-fn open(format: &'static str) -> Box<dyn Unpack> {
-    match format {
-        "gzip" => Box::<gzip::Gzip>::default(),
-        "zstd" => Box::<zstd::Zstd>::default(),
-        _ => Box::<lz4::Lz4>::default(),
+        [0x1f, 0x8b, ..] => Format::Packed("gzip", Box::<gzip::Gzip>::default()),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Packed("zstd", Box::<zstd::Zstd>::default()),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Format::Packed("lz4", Box::<lz4::Lz4>::default()),
+        _ => Format::Plain,
     }
 }
 
@@ -122,24 +109,7 @@ impl Default for Unpacker {
 impl Unpacker {
     /// An unpacker that gives at most `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self { open: Some(open), limit, ..Self::for_plain() }
-    }
-
-    /// One that passes on what is not compressed; for anything else it [waits](Self::waits) until it [learns](Self::learn). A
-    /// program that names no other has no code for compression.
-    pub fn for_plain() -> Self {
-        let format = Format::Begin(Vec::new());
-        Self { format, open: None, limit: DEFAULT_LIMIT, bytes_in: 0, bytes_out: 0, failed: None }
-    }
-
-    /// Unpacks from now on; the next bytes, or none, let it go on.
-    pub fn learn(&mut self) {
-        self.open = Some(open);
-    }
-
-    /// Whether it cannot go on without [`learn`](Self::learn).
-    pub fn waits(&self) -> bool {
-        matches!(&self.format, Format::Begin(first) if self.open.is_none() && format_of(first).is_some())
+        Self { format: Format::Begin(Vec::new()), limit, bytes_in: 0, bytes_out: 0, failed: None }
     }
 
     /// Takes the next bytes and hands over the uncompressed ones they give, in pieces.
@@ -149,13 +119,8 @@ impl Unpacker {
             if first.len() < 4 {
                 return Ok(());
             }
-            let format = match (format_of(first), self.open) {
-                (None, _) => Format::Plain,
-                (Some(name), Some(open)) => Format::Packed(name, open(name)),
-                (Some(_), None) => return Ok(()),
-            };
             let first = std::mem::take(first);
-            self.format = format;
+            self.format = format_of(&first);
             return self.unpack(&first, &mut sink);
         }
         self.unpack(chunk, &mut sink)
@@ -335,26 +300,6 @@ mod tests {
             let has_checksum = name != "lz4";
             assert!(end.is_err() || !has_checksum, "{name}: {end:?}");
         }
-    }
-
-    #[test]
-    fn one_for_what_is_plain_waits_until_it_learns_to_unpack() {
-        let content = content();
-        for (name, packed) in packed(&content) {
-            let mut out = Vec::new();
-            let mut unpacker = Unpacker::for_plain();
-            for piece in packed.chunks(1_000) {
-                unpacker.push(piece, |bytes| out.extend_from_slice(bytes)).expect("what waits does not fail");
-            }
-            assert!(out.is_empty() && unpacker.waits(), "{name}");
-            unpacker.learn();
-            unpacker.push(&[], |bytes| out.extend_from_slice(bytes)).expect("it is whole");
-            unpacker.finish(|bytes| out.extend_from_slice(bytes)).expect("it is whole");
-            assert!(out == content && !unpacker.waits(), "{name}");
-        }
-        let mut unpacker = Unpacker::for_plain();
-        unpacker.push(b"\x0a\x0d\x0d\x0amore", |_| {}).expect("nothing to unpack");
-        assert!(!unpacker.waits() && unpacker.bytes_out() == 8);
     }
 
     #[test]
