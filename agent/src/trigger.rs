@@ -318,7 +318,6 @@ mod tests {
             verdict: Verdict::Drop,
             counted: true,
             probability: None,
-            delete: String::new(),
             handle: None,
         };
         let chain = Chain {

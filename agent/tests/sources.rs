@@ -6,9 +6,10 @@ mod common;
 use anyhow::{Context as _, Result};
 use common::can_run;
 use common::watched::{Told, Watched};
+use dropscope_core::command::netfilter::ChainName;
 use dropscope_core::counters::Series;
 use dropscope_core::ids::NetnsId;
-use dropscope_core::log::block::{KernelDrop, Verdict};
+use dropscope_core::log::block::{Chain, FirewallRule, KernelDrop, RuleSet, Verdict};
 use dropscope_labs::Lab;
 
 #[test]
@@ -68,7 +69,13 @@ fn a_learnt_path_mtu_is_told() -> Result<()> {
     Ok(())
 }
 
-/// Runs a lab and tells each drop rule of the server: `backend table/chain position verdict counted probability: hits; delete`.
+/// The words of the command that deletes a rule, as the rules of the engine make them from the log.
+fn delete_command(set: &RuleSet, chain: &Chain, rule: &FirewallRule) -> Vec<String> {
+    let command = ChainName::of(set.backend, chain).delete(&rule.text, rule.handle);
+    command.map(|command| command.argv().to_vec()).unwrap_or_default()
+}
+
+/// Runs a lab and tells each drop rule of the server: `backend table/chain position verdict counted probability: hits; the command that deletes it`.
 fn drop_rules(test: &str, lab: &str, prefix: &str) -> Result<Option<Vec<String>>> {
     if !can_run(test) {
         return Ok(None);
@@ -86,7 +93,12 @@ fn drop_rules(test: &str, lab: &str, prefix: &str) -> Result<Option<Vec<String>>
         });
         let probability = rule.probability.map(|p| format!(" p={p:.2}")).unwrap_or_default();
         let (table, name, position) = (&chain.table, &chain.name, rule.position);
-        format!("{:?} {table}/{name} {position}{probability}: {}; {}", set.backend, hits.unwrap_or("not counted"), rule.delete)
+        format!(
+            "{:?} {table}/{name} {position}{probability}: {}; {}",
+            set.backend,
+            hits.unwrap_or("not counted"),
+            delete_command(set, chain, rule).join(" ")
+        )
     });
     Ok(Some(lines.collect()))
 }
@@ -148,13 +160,13 @@ fn the_command_of_a_rule_deletes_exactly_that_rule_and_the_change_is_told() -> R
     server.run("nft", &["add table inet t; add chain inet t in { type filter hook input priority 0; }"])?;
     server.run("nft", &["add rule inet t in tcp dport 9 counter drop; add rule inet t in tcp dport 7 counter drop"])?;
     let mut watched = Watched::start(&[server])?;
-    let rules = |told: &Told| -> Vec<(String, String)> {
-        told.counters.rules().map(|(_, _, rule)| (rule.text.clone(), rule.delete.clone())).collect()
+    let rules = |told: &Told| -> Vec<(String, Vec<String>)> {
+        told.counters.rules().map(|(set, chain, rule)| (rule.text.clone(), delete_command(set, chain, rule))).collect()
     };
     let before = rules(&watched.told);
     assert_eq!(before.len(), 10, "{before:#?}");
     for (_, delete) in before.iter().filter(|(text, _)| text.contains("dport 9")) {
-        let words: Vec<&str> = delete.split(' ').collect();
+        let words: Vec<&str> = delete.iter().map(String::as_str).collect();
         server.run(words[0], &words[1..])?;
     }
     while rules(&watched.told).len() > 5 {

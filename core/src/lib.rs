@@ -4,7 +4,7 @@
 //! crate, so the same code runs in the browser's Worker, in `dropscope check` and in the tests, and gives the same result.
 //!
 //! A module imports only from modules to its left:
-//! `time, ids, anchor, finding → log → dissect → flow, counters, drops → store → recording → rules → filter, timeline → query`.
+//! `text, time, ids, anchor, command, finding → log → dissect → flow, counters, drops → store → recording → rules → filter, timeline → query`.
 
 #[cfg(all(test, target_arch = "wasm32"))]
 #[macro_use]
@@ -16,5 +16,5 @@ pub mod rules;
 pub mod timeline;
 
 pub use dropscope_packets::{
-    anchor, counters, dissect, drops, finding, flow, ids, log, recording, reference, script, sort, store, time,
+    anchor, command, counters, dissect, drops, finding, flow, ids, log, recording, reference, script, sort, store, text, time,
 };

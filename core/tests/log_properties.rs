@@ -8,8 +8,8 @@ mod common;
 use common::{BEGIN_NS, interface, told};
 use dropscope_core::ids::InterfaceId;
 use dropscope_core::log::block::{
-    Backend, Catalogue, Chain, Clock, Counter, CounterKind, FirewallRule, Host, InterfaceFacts, KernelDrop, Mark, Namespace,
-    Neighbour, PathMtu, Probe, Route, RuleSet, Snapshot, Station, Unit, Verdict,
+    Backend, Catalogue, Chain, Clock, Counter, CounterKind, Entry, FirewallRule, Host, InterfaceFacts, KernelDrop, Mark,
+    Namespace, Neighbour, PathMtu, Probe, Route, RuleSet, Snapshot, Station, Unit, Verdict,
 };
 use dropscope_core::log::record::{End, FileFormat, Record, Section, Statistics};
 use dropscope_core::log::{Decoder, Encoder, PacketToWrite};
@@ -120,6 +120,9 @@ fn host(Material { numbers: n, texts: [a, b, c, d], maybe, .. }: Material) -> Ho
         sysctls: vec![(a.clone(), b.clone())],
         neighbours: vec![Neighbour { address: c.clone(), ifindex: n[3] as u32, mac: maybe.map(|_| d.clone()), state: a.clone() }],
         path_mtus: vec![PathMtu { destination: b.clone(), mtu: n[4] as u32, ifindex: small }],
+        entry: maybe.map(|_| Entry::File),
+        pid: small,
+        path: maybe.map(|_| d.clone()),
     };
     let (at_ns, cpus) = (n[5] as i64, n[5] as u32);
     let (boot_id, hostname, kernel, machine) = (a.clone(), b.clone(), c.clone(), d.clone());
@@ -155,7 +158,6 @@ fn rules(Material { numbers: n, texts: [a, b, c, d], maybe, .. }: Material) -> R
         verdict: verdict(n[1]),
         counted: n[1] & 4 != 0,
         probability: maybe.map(|n| n as f64 / 7.0),
-        delete: c.clone(),
         handle: maybe,
     };
     let chain = Chain {

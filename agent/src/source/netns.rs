@@ -7,6 +7,7 @@
 use super::container::{ContainerError, find_process};
 use super::presence::{By, Presence};
 use dropscope_core::ids::NetnsId;
+use dropscope_core::log::block::Entry;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::io;
@@ -24,6 +25,10 @@ pub struct Target {
     pub name: String,
     /// A process inside, where it was found by one.
     pub pid: Option<u32>,
+    /// By what it was found, for the log.
+    pub entry: Entry,
+    /// The file by which it was found: an absolute path.
+    pub path: Option<String>,
     file: Arc<File>,
     presence: Arc<Presence>,
 }
@@ -68,7 +73,7 @@ impl Target {
         {
             return Self::of_process(pid, format!("pid {pid}"));
         }
-        for directory in ["/run/netns", "/var/run/netns"] {
+        for directory in NAMED {
             let path = Path::new(directory).join(text);
             if !text.is_empty() && path.exists() {
                 return Self::open(text.into(), &path, By::Path(path.clone()));
@@ -113,8 +118,8 @@ impl Target {
             return Err(NetnsError::NotANamespace(path.into()));
         }
         let metadata = file.metadata().map_err(|source| NetnsError::Denied { name: name.clone(), source })?;
-        let (netns, pid) = (NetnsId(metadata.ino()), by.pid());
-        Ok(Self { netns, name, pid, file: Arc::new(file), presence: Arc::new(Presence::new(by)) })
+        let (netns, pid, (entry, path)) = (NetnsId(metadata.ino()), by.pid(), entry(&by, &name));
+        Ok(Self { netns, name, pid, entry, path, file: Arc::new(file), presence: Arc::new(Presence::new(by)) })
     }
 
     /// The descriptor that holds it open, for asking the kernel about it.
@@ -151,6 +156,23 @@ impl Target {
         .map_err(denied)
     }
 }
+
+/// What the log says of the way in, and the path of a file that is one.
+fn entry(by: &By, name: &str) -> (Entry, Option<String>) {
+    match by {
+        By::Itself => (Entry::Own, None),
+        By::Process(_) => (Entry::Process, None),
+        By::Container(_) => (Entry::Container, None),
+        By::Path(path) => match std::path::absolute(path) {
+            // `ip netns exec` knows it by the name under which it is called here.
+            Ok(path) if NAMED.iter().any(|folder| path == Path::new(folder).join(name)) => (Entry::Named, None),
+            path => (Entry::File, path.ok().and_then(|path| path.into_os_string().into_string().ok())),
+        },
+    }
+}
+
+/// Where `ip netns` keeps its names.
+const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 
 /// Where a process's namespace is opened.
 fn of_process(pid: u32) -> PathBuf {

@@ -1,6 +1,7 @@
 //! What a rule says: a cause of loss with its proof, or why nothing can be said.
 
 use crate::anchor::Anchor;
+pub use crate::command::Command;
 use crate::ids::{Direction, FlowId, NetnsId};
 use crate::time::Span;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -157,15 +158,6 @@ pub struct Reason {
     pub anchors: Vec<Anchor>,
 }
 
-/// A command with what it shows or changes. Dropscope never runs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
-pub struct Command {
-    /// The command line, as typed.
-    pub line: String,
-    /// One sentence: what it shows, or what it changes and what that costs.
-    pub effect: String,
-}
-
 /// The picture that shows one kind of finding best; its numbers, ready to draw.
 #[derive(Clone, Debug, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -244,6 +236,9 @@ pub struct Finding {
     pub confirm: Vec<Command>,
     /// How to mend it.
     pub fix: Vec<Command>,
+    /// What mends it, where no command can be given for it; a full sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
     /// What readers ask.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,

@@ -8,6 +8,7 @@
 extern crate dropscope_wasm_test;
 
 pub mod anchor;
+pub mod command;
 pub mod counters;
 pub mod dissect;
 pub mod drops;
@@ -20,4 +21,5 @@ pub mod reference;
 pub mod script;
 pub mod sort;
 pub mod store;
+pub mod text;
 pub mod time;

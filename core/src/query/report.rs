@@ -53,7 +53,8 @@ fn capture(report: &Report<'_>) -> Value {
 }
 
 fn finding(finding: &Finding, capture: u32) -> Value {
-    let lines = |commands: &[Command]| commands.iter().map(|command| command.line.clone()).collect::<Vec<_>>();
+    let lines = |commands: &[Command]| commands.iter().map(Command::line).collect::<Vec<_>>();
+    let words = |commands: &[Command]| commands.iter().map(|command| command.argv().to_vec()).collect::<Vec<_>>();
     json!({
         "id": finding.id,
         "rule": finding.rule,
@@ -70,6 +71,9 @@ fn finding(finding: &Finding, capture: u32) -> Value {
         "rival": finding.rival,
         "confirm": lines(&finding.confirm),
         "fix": lines(&finding.fix),
+        "confirm_argv": words(&finding.confirm),
+        "fix_argv": words(&finding.fix),
+        "advice": finding.advice,
     })
 }
 
@@ -128,8 +132,11 @@ fn write_text(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  What else it could be: {}", finding.rival)?;
         for (title, commands) in [("Confirm", &finding.confirm), ("Fix", &finding.fix)] {
             for command in commands {
-                writeln!(out, "  {title}: {}\n           {}", command.line, command.effect)?;
+                writeln!(out, "  {title}: {}\n           {}", command.line(), command.effect)?;
             }
+        }
+        if let Some(advice) = &finding.advice {
+            writeln!(out, "  Fix: {advice}")?;
         }
         writeln!(out, "  {}", finding.id)?;
     }
@@ -173,8 +180,11 @@ fn write_markdown(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
         )?;
         for (title, commands) in [("Confirm", &finding.confirm), ("Fix", &finding.fix)] {
             for command in commands {
-                writeln!(out, "\n{title} ({}):\n```\n{}\n```", command.effect.trim_end_matches('.'), command.line)?;
+                writeln!(out, "\n{title} ({}):\n```\n{}\n```", command.effect.trim_end_matches('.'), command.line())?;
             }
+        }
+        if let Some(advice) = &finding.advice {
+            writeln!(out, "\nFix: {advice}")?;
         }
     }
     writeln!(out, "\n## Checked\n\n| | | |\n|---|---|---|")?;

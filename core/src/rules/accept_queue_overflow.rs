@@ -14,10 +14,11 @@
 //! **Sources.** Documentation/networking/snmp_counter.rst (TcpExtListenOverflows, TcpExtListenDrops), ip-sysctl.rst
 //! (tcp_abort_on_overflow, somaxconn); DIAGNOSIS H5; the lab `listen-overflow`.
 
-use super::draft::{Draft, command, reason};
+use super::draft::{Draft, reason};
 use super::host::{self, Growth};
 use super::{Explained, Outcome, View, say};
 use crate::anchor::{Anchor, Place};
+use crate::command::Command;
 use crate::finding::{Confidence, Severity, Subject};
 use crate::flow::Flow;
 use crate::ids::{Direction, NetnsId};
@@ -103,12 +104,22 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
                     None => "The kernel counts exactly this, for all sockets of the host together.".into(),
                 },
                 rival: "A firewall rule that drops SYNs: it would count hits, and these counters would stand still.".into(),
-                confirm: command("ss -lnt", "A listening socket whose Recv-Q is above its Send-Q has a full accept queue (Send-Q is its limit)."),
-                fix: Some(command(
-                    "sysctl -w net.core.somaxconn=4096",
-                    "Raises the limit of new listening sockets; the application must also ask for more (nginx: `listen … backlog=4096`) and be \
-                     restarted. It helps against bursts only: an application that is too slow stays too slow.",
-                )),
+                confirm: vec![host::inside(
+                    Some(namespace),
+                    Command::new("ss")
+                        .args(["-lnt"])
+                        .effect("A listening socket whose Recv-Q is above its Send-Q has a full accept queue (Send-Q is its limit)."),
+                )],
+                fix: Some(
+                    host::inside(
+                        Some(namespace),
+                        Command::new("sysctl").args(["-w", "net.core.somaxconn=4096"]).effect(
+                            "Raises the limit of new listening sockets; the application must also ask for more (nginx: `listen … \
+                             backlog=4096`) and be restarted. It helps against bursts only: an application that is too slow stays too slow.",
+                        ),
+                    )
+                    .into(),
+                ),
                 questions: Vec::new(),
                 picture: None,
             }

@@ -9,10 +9,12 @@
 //!
 //! **Sources.** pcap_stats(3PCAP), pcapng ISB; Wireshark `tcp.analysis.ack_lost_segment`; DIAGNOSIS V5.
 
-use super::draft::{Draft, command, packet, reason};
+use super::commands;
+use super::draft::{Draft, Fix, packet, reason};
 use super::group;
 use super::{Explained, Outcome, View, say};
 use crate::anchor::{Anchor, Place};
+use crate::command::Command;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Severity, Subject};
 use crate::ids::{Direction, NetnsId};
@@ -57,6 +59,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     }
     let interface = view.interfaces.first();
     let name = interface.and_then(|interface| interface.name.clone()).unwrap_or_else(|| "the capture".into());
+    let interface_name = interface.and_then(|interface| interface.name.as_deref()).unwrap_or_default();
     let watched = interface.and_then(|interface| interface.watched());
     let (netns, ifindex) = watched.map_or((NetnsId(0), 0), |at| (at.netns, at.ifindex));
     let whole = view.flows.iter().map(|flow| flow.span()).reduce(Span::union).unwrap_or(Span::at(view.watermark));
@@ -107,9 +110,17 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
             "Receivers acknowledge only what they have.".into()
         },
         rival: "A filter or a mirror port that leaves packets out on purpose.".into(),
-        confirm: command("capinfos FILE", "Shows what the file says about packets that its capture dropped."),
+        // What the capture counted is in the file; nothing that runs now shows it.
+        confirm: Vec::new(),
         fix: (lost > 0).then(|| {
-            command("dropscope record -i IFACE -s 128", "Keeps 128 bytes of each packet: less to write, so fewer are lost.")
+            let record = commands::about_interface(view.counters.namespace(netns), interface_name, |name| {
+                let command = Command::new("dropscope").args(["record", "-i"]).arg(name).args(["-s", "128"]);
+                command.effect("Keeps 128 bytes of each packet: less to write, so fewer are lost.")
+            });
+            record.map_or_else(
+                || Fix::Say("Keep fewer bytes of each packet (`-s 128`): less to write, so fewer are lost.".into()),
+                Fix::Run,
+            )
         }),
         questions: Vec::new(),
         picture: None,

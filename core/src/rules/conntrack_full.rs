@@ -15,7 +15,8 @@
 use super::host::{self, Growth};
 use super::{Explained, Outcome, View, say};
 use crate::anchor::{Anchor, Place};
-use crate::finding::{Command, Confidence, Finding, FindingId, Quiet, Reason, Severity, Subject};
+use crate::command::{Arg, Command};
+use crate::finding::{Confidence, Finding, FindingId, Quiet, Reason, Severity, Subject};
 use crate::ids::{FlowId, NetnsId};
 use crate::log::block::Namespace;
 use crate::time::{Nanos, Span};
@@ -171,16 +172,25 @@ impl<'a> Table<'a> {
             rival: "A netfilter helper that refuses packets also counts as `drop`; then the table would not be full. A firewall rule would \
                  count its own hits."
                 .into(),
-            confirm: vec![Command {
-                line: "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max; conntrack -S".into(),
-                effect: format!("On {name}: shows how full the table is, and `drop` and `early_drop` for each processor."),
-            }],
-            fix: vec![Command {
-                line: format!("sysctl -w net.netfilter.nf_conntrack_max={}", (self.max * 2).max(65_536)),
-                effect: "Doubles the table from now on; each entry takes about 300 bytes of kernel memory. Entries of connections that died \
-                     without FIN stay for 5 days: a lower `nf_conntrack_tcp_timeout_established` frees them sooner."
-                    .into(),
-            }],
+            confirm: [
+                Command::new("sysctl")
+                    .args(["net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"])
+                    .effect("Shows how full the table is."),
+                Command::new("conntrack").args(["-S"]).effect("Shows `drop` and `early_drop` for each processor."),
+            ]
+            .map(|command| host::inside(Some(self.namespace), command))
+            .into(),
+            fix: vec![
+                Command::new("sysctl")
+                    .args(["-w"])
+                    .arg(Arg::concat(["net.netfilter.nf_conntrack_max=".into(), (self.max * 2).max(65_536).into()]))
+                    .effect(
+                        "Doubles the table from now on, for the whole host and its containers; each entry takes about 300 bytes of kernel \
+                         memory. Entries of connections that died without FIN stay for 5 days: a lower \
+                         `nf_conntrack_tcp_timeout_established` frees them sooner.",
+                    ),
+            ],
+            advice: None,
             questions: Vec::new(),
             picture: None,
             subject,

@@ -20,8 +20,8 @@ pub(super) struct Draft {
     pub(super) reasons: Vec<Reason>,
     pub(super) confidence_reason: String,
     pub(super) rival: String,
-    pub(super) confirm: Command,
-    pub(super) fix: Option<Command>,
+    pub(super) confirm: Vec<Command>,
+    pub(super) fix: Option<Fix>,
     pub(super) questions: Vec<Question>,
     pub(super) picture: Option<Picture>,
 }
@@ -32,6 +32,7 @@ impl Draft {
         if self.evidence.is_empty() {
             self.evidence.push(self.identity.clone());
         }
+        let (fix, advice) = Fix::parts(self.fix);
         Finding {
             id: FindingId::new(self.rule, &self.subject, &self.identity),
             rule: self.rule.into(),
@@ -45,8 +46,9 @@ impl Draft {
             reasons: self.reasons,
             confidence_reason: self.confidence_reason,
             rival: self.rival,
-            confirm: vec![self.confirm],
-            fix: self.fix.into_iter().collect(),
+            confirm: self.confirm,
+            fix,
+            advice,
             questions: self.questions,
             picture: self.picture,
         }
@@ -75,9 +77,27 @@ pub(super) fn evidence(anchors: impl IntoIterator<Item = Anchor>) -> Vec<Anchor>
     kept
 }
 
-/// A command.
-pub(super) fn command(line: impl Into<String>, effect: impl Into<String>) -> Command {
-    Command { line: line.into(), effect: effect.into() }
+/// What mends it: a command, or a sentence where no command can be typed for it.
+pub(super) enum Fix {
+    Run(Command),
+    Say(String),
+}
+
+impl From<Command> for Fix {
+    fn from(command: Command) -> Self {
+        Self::Run(command)
+    }
+}
+
+impl Fix {
+    /// As a finding keeps them.
+    pub(super) fn parts(fix: Option<Self>) -> (Vec<Command>, Option<String>) {
+        match fix {
+            Some(Self::Run(command)) => (vec![command], None),
+            Some(Self::Say(sentence)) => (Vec::new(), Some(sentence)),
+            None => (Vec::new(), None),
+        }
+    }
 }
 
 /// A packet as an anchor.

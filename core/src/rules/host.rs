@@ -3,10 +3,11 @@
 
 use super::View;
 use crate::anchor::{Anchor, Place};
+use crate::command::{Command, Reach};
 use crate::counters::Series;
 use crate::flow::Flow;
 use crate::ids::{CounterId, Direction, InterfaceId, NetnsId};
-use crate::log::block::{InterfaceFacts, Namespace};
+use crate::log::block::{Entry, InterfaceFacts, Namespace};
 use crate::time::{Span, Timestamp};
 use std::net::IpAddr;
 
@@ -175,15 +176,40 @@ pub(super) fn recorded(view: &View<'_>) -> Option<Span> {
     view.counters.span()
 }
 
-/// `web-1` as a hint where to run a command: a container's namespace is not the shell's.
-pub(super) fn run_inside(namespace: &Namespace) -> String {
-    let in_container = namespace.interfaces.iter().any(|i| i.kind == "veth" && i.name.starts_with("eth"));
-    if in_container {
-        format!(
-            " Run it inside {0}: `ip netns exec {0} …`, or `nsenter -n -t PID …` with the PID of one of its processes.",
-            namespace.name
-        )
-    } else {
-        String::new()
+/// The command as it is run in this namespace from a shell of its host, with what has to be known for it.
+pub(super) fn inside(namespace: Option<&Namespace>, command: Command) -> Command {
+    let Some(namespace) = namespace else { return command };
+    let name = &namespace.name;
+    let (reach, more) = match (namespace.entry, namespace.pid) {
+        (Some(Entry::Own), _) => (Some(Reach::Here), String::new()),
+        (Some(Entry::Named), _) => (Reach::named(name), String::new()),
+        (Some(Entry::Process), Some(pid)) => (Some(Reach::Process(pid)), String::new()),
+        (Some(Entry::Container), Some(pid)) => {
+            let text = format!(
+                " {pid} is a process of the container {name} as its host numbers it; when the container is started again, it is another."
+            );
+            (Some(Reach::Process(pid)), text)
+        }
+        (Some(Entry::File), _) => (namespace.path.as_deref().and_then(Reach::file), String::new()),
+        // Before it was recorded, the agent's own namespace alone was called that.
+        (None, _) if name == "host" => (Some(Reach::Here), String::new()),
+        _ => (None, String::new()),
+    };
+    let Command { effect, .. } = &command;
+    let effect = match reach {
+        Some(_) => format!("{effect}{more}"),
+        None => format!("{effect} To be run in the network namespace of {name}."),
+    };
+    command.inside(&reach.unwrap_or(Reach::Here)).effect(effect)
+}
+
+/// The command as it is run on the host of this address: in its namespace where that was watched, else there.
+pub(super) fn on(view: &View<'_>, address: IpAddr, command: Command) -> Command {
+    if let Some(at) = own(view, address) {
+        return inside(Some(at.namespace), command);
     }
+    let mut effect = command.effect.chars();
+    let first = effect.next().map(|first| first.to_ascii_lowercase());
+    let effect = format!("On {address}: {}{}", first.map(String::from).unwrap_or_default(), effect.as_str());
+    command.effect(effect)
 }

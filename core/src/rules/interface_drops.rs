@@ -11,9 +11,11 @@
 //!
 //! **Sources.** `struct rtnl_link_stats64` (include/uapi/linux/if_link.h) says what each counter means; DIAGNOSIS N1, N4.
 
-use super::draft::{Draft, command, reason};
+use super::commands;
+use super::draft::{Draft, Fix, reason};
 use super::host::{self, Growth, Watched};
 use super::{Explained, Outcome, View, say};
+use crate::command::{Command, IfName};
 use crate::finding::{Confidence, Severity, Subject};
 use crate::time::Span;
 
@@ -88,6 +90,16 @@ fn finding(view: &View<'_>, interface: Watched<'_>, grown: &[(&str, &str, Growth
     let only_noise = total < NOISE && grown.iter().all(|(name, ..)| matches!(*name, "RX-DRP" | "no handler"));
     let severity = if only_noise || total * 1_000 < passed { Severity::Note } else { Severity::Warning };
     let parts: Vec<String> = grown.iter().map(|(name, _, growth)| format!("{name} +{}", say::number(growth.by))).collect();
+    let about = |build: &dyn Fn(IfName) -> Command| commands::about_interface(Some(interface.namespace), &name, build);
+    let show = |name| {
+        let command = Command::new("ip").args(["-s", "-s", "link", "show", "dev"]).arg(name);
+        command.effect("Shows the counters in detail.")
+    };
+    let driver = |name| Command::new("ethtool").args(["-S"]).arg(name).effect("Shows the driver's own counters, which say more.");
+    let enlarge = |name| {
+        let command = Command::new("ethtool").args(["-G"]).arg(name).args(["rx", "4096"]);
+        command.effect("Makes the receive ring larger; on most drivers the link goes down for a moment.")
+    };
     Draft {
         rule: SLUG,
         subject: Subject::Interface { netns: interface.netns(), ifindex: interface.facts.ifindex, name: name.clone() },
@@ -116,15 +128,9 @@ fn finding(view: &View<'_>, interface: Watched<'_>, grown: &[(&str, &str, Growth
              place and reason."
                 .into(),
         rival: "Packets that nobody waits for: broadcasts, or protocols that this host does not speak.".into(),
-        confirm: command(
-            format!("ip -s -s link show {name}; ethtool -S {name}"),
-            format!("Shows the counters in detail; the driver's own say more.{}", host::run_inside(interface.namespace)),
-        ),
+        confirm: [about(&show), about(&driver)].into_iter().flatten().collect(),
         fix: grown.iter().any(|(name, ..)| matches!(*name, "missed" | "RX-OVR" | "overrun")).then(|| {
-            command(
-                format!("ethtool -G {name} rx 4096"),
-                "Makes the receive ring larger; on most drivers the link goes down for a moment.",
-            )
+            about(&enlarge).map_or_else(|| Fix::Say(format!("A larger receive ring. {}", commands::UNTYPEABLE)), Fix::Run)
         }),
         questions: Vec::new(),
         picture: None,

@@ -10,7 +10,8 @@
 //!
 //! **Sources.** Wireshark `tcp.analysis.lost_segment`; RFC 2018; DIAGNOSIS V4, V5, R1.
 
-use super::draft::{Draft, command, packet, reason};
+use super::commands;
+use super::draft::{Draft, packet, reason};
 use super::group::{self, PathGroup};
 use super::{Explained, Outcome, View, say};
 use crate::anchor::{Anchor, Place};
@@ -96,10 +97,9 @@ fn finding(group: &PathGroup<'_>) -> Finding {
             _ => "Capture and receiver miss the same bytes, so it is not the capture that lost them.".into(),
         },
         rival: "The capture itself missed the packets: then the receiver would acknowledge the bytes.".into(),
-        confirm: command(
-            format!("tcpdump -n host {} and host {}", flow.client.address, flow.server.address),
+        confirm: vec![commands::watch_between(flow.client.address, flow.server.address).effect(
             "Closer to the sender: shows whether the segments pass there, and so on which side of that point they are lost.",
-        ),
+        )],
         fix: None,
         questions: Vec::new(),
         picture: Some(Picture::Ladder { flow: flow.id }),

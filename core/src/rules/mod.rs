@@ -22,6 +22,7 @@ mod capture_loss;
 #[cfg(test)]
 mod case;
 mod chance;
+mod commands;
 mod conntrack_full;
 mod draft;
 mod explained;

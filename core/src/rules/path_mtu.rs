@@ -12,9 +12,12 @@
 //!
 //! **Sources.** RFC 1191, RFC 8201; DIAGNOSIS M3; the lab `pmtud-ok`.
 
-use super::draft::{Draft, command, evidence, packet, reason};
+use super::commands;
+use super::draft::{Draft, evidence, packet, reason};
+use super::host;
 use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
+use crate::command::Command;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Quiet, Severity, Subject};
 use crate::flow::{Flow, IcmpError, Side};
@@ -66,7 +69,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let mut groups: Vec<_> = groups.into_iter().collect();
     sort::by_key(&mut groups, |(_, met)| (std::cmp::Reverse(met.len()), met[0].flow.id));
     let more = groups.split_off(groups.len().min(MOST));
-    outcome.findings = groups.iter().map(|((router, mtu), met)| finding(*router, *mtu, met)).collect();
+    outcome.findings = groups.iter().map(|((router, mtu), met)| finding(view, *router, *mtu, met)).collect();
     if !more.is_empty() {
         let why = format!("{} that said the same are not told one by one.", say::count(more.len() as u64, "more router"));
         outcome.quiet = Some((Quiet::CannotTell, why));
@@ -118,7 +121,7 @@ fn usual(mtu: u32) -> &'static str {
     }
 }
 
-fn finding(router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
+fn finding(view: &View<'_>, router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
     let first = &met[0];
     let errors = || met.iter().flat_map(|met| met.errors.iter().copied());
     let senders = sort::set(met.iter().map(|met| met.flow.sender(met.direction).address));
@@ -164,6 +167,9 @@ fn finding(router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
         ));
     }
     let span = met.iter().map(|met| Span::new(met.errors[0].seen.at, met.errors[met.errors.len() - 1].seen.at));
+    let (sender, receiver) = (first.flow.sender(first.direction).address, first.flow.sender(first.direction.reverse()).address);
+    // An end of the path may say it of its own link.
+    let is_router = !senders.contains(&router) && !targets.contains(&router);
     Draft {
         rule: SLUG,
         identity: packet(first.errors[0].seen),
@@ -179,15 +185,11 @@ fn finding(router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
         } else {
             "The router says so itself; the capture does not show what the sender made of it.".into()
         },
-        rival: "A forged ICMP error that makes a sender use small packets: it would quote a packet that was never sent (RFC 5927).".into(),
-        confirm: command(
-            format!("tracepath -n {}", first.flow.sender(first.direction.reverse()).address),
-            format!("On {from}: shows the path's MTU and the hop where it shrinks."),
-        ),
-        fix: Some(command(
-            "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
-            format!("On {router}: TCP then begins with segments that fit, and nothing is dropped first. Not needed for anything to work."),
-        )),
+        rival:
+            "A forged ICMP error that makes a sender use small packets: it would quote a packet that was never sent (RFC 5927)."
+                .into(),
+        confirm: vec![commands::trace_path(view, sender, receiver)],
+        fix: is_router.then(|| clamp(view, router).into()),
         questions: Vec::new(),
         picture: Some(Picture::SizeRuler {
             mtu,
@@ -198,6 +200,16 @@ fn finding(router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Finding {
         subject: Subject::Path { from, to },
     }
     .finding()
+}
+
+/// Has connections through this router begin with segments that fit its next link.
+fn clamp(view: &View<'_>, router: IpAddr) -> Command {
+    let iptables = if router.is_ipv4() { "iptables" } else { "ip6tables" };
+    let command = Command::new(iptables).args(["-t", "mangle", "-A", "FORWARD", "-p", "tcp", "--tcp-flags", "SYN,RST", "SYN"]);
+    let command = command
+        .args(["-j", "TCPMSS", "--clamp-mss-to-pmtu"])
+        .effect("TCP then begins with segments that fit, and nothing is dropped first. Not needed for anything to work.");
+    host::on(view, router, command)
 }
 
 #[cfg(test)]

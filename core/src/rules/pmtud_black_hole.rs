@@ -14,16 +14,19 @@
 //! **Sources.** RFC 2923 section 2.1, RFC 1191, RFC 8201, RFC 4821 section 7.7; DIAGNOSIS M3, M4; the labs `pmtud-blackhole` and
 //! `pmtud-ok`.
 
-use super::draft::{Draft, command, packet, reason};
+use super::commands;
+use super::draft::{Draft, packet, reason};
 use super::firewall_drop;
 use super::group::{self, PathGroup};
 use super::host;
 use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
+use crate::command::Command;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Question, Severity};
 use crate::flow::{Flow, IcmpError, Stuck};
 use crate::ids::{Direction, NetnsId};
+use std::net::IpAddr;
 
 const SLUG: &str = "pmtud_black_hole";
 
@@ -131,6 +134,11 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
         reasons.push(reason(text, rule.anchors.clone()));
     }
     let sure = failed.is_some() || rule.is_some() || stuck.sent >= 4 && icmp.is_none();
+    let (sender, receiver) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
+    let size = commands::ping_size(receiver, u32::from(stuck.ip_len));
+    let probe = Command::new("ping").args(["-M", "do", "-c", "3", "-s"]).arg(size).arg(receiver);
+    let probe =
+        host::on(view, sender, probe.effect("Probes the path with packets of this size, which routers may not fragment."));
     Draft {
         rule: SLUG,
         identity: packet(stuck.first_sent),
@@ -156,15 +164,8 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
         rival: "Plain loss that happened to hit the large packets only; small data would then be lost as well. Or the receiver's own interface \
                  has a small MTU: its receive drops would rise."
             .into(),
-        confirm: command(
-            format!("tracepath -n {}", flow.sender(direction.reverse()).address),
-            format!("On {}: finds the path's MTU and the hop where it shrinks; `ping -M do -s {}` probes this size.", group.from, stuck.ip_len.saturating_sub(28)),
-        ),
-        fix: rule.and_then(|rule| rule.fix).or_else(|| Some(command(
-            "iptables -I INPUT -p icmp --icmp-type fragmentation-needed -j ACCEPT",
-            "On every firewall between the two (FORWARD on routers): lets the ICMP errors through. Until then `ip route change … mtu N` or TCPMSS \
-             clamping on the router avoids the large packets.",
-        ))),
+        confirm: vec![commands::trace_path(view, sender, receiver), probe],
+        fix: rule.and_then(|rule| rule.fix).or_else(|| Some(let_errors_in(view, sender).into())),
         questions: vec![Question {
             question: "Why does the connection open and then hang?".into(),
             answer: "The handshake and small requests fit any link. The first full-sized packet does not, and nobody tells the sender to make it \
@@ -180,6 +181,20 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
         subject: group.subject(),
     }
     .finding()
+}
+
+/// Accepts the ICMP errors that the sender of large packets is to get.
+fn let_errors_in(view: &View<'_>, sender: IpAddr) -> Command {
+    let command = if sender.is_ipv4() {
+        Command::new("iptables").args(["-I", "INPUT", "-p", "icmp", "--icmp-type", "fragmentation-needed", "-j", "ACCEPT"])
+    } else {
+        Command::new("ip6tables").args(["-I", "INPUT", "-p", "icmpv6", "--icmpv6-type", "packet-too-big", "-j", "ACCEPT"])
+    };
+    let command = command.effect(
+        "Lets the ICMP errors in that say what fits; firewalls between the two must forward them, too. Until then a smaller `mtu` of the route, \
+         or TCPMSS clamping, avoids the large packets.",
+    );
+    host::on(view, sender, command)
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@
 //!
 //! **Sources.** tc(8), `tc -s qdisc`; DIAGNOSIS N3; the lab `tbf-overlimit` (43 drops, 160 overlimits, 56 retransmissions).
 
-use super::draft::{Draft, command, reason};
+use super::commands;
+use super::draft::{Draft, Fix, reason};
 use super::host::{self, growth};
 use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
+use crate::command::Command;
 use crate::finding::{Confidence, Severity, Subject};
 use crate::flow::Flow;
 use crate::ids::{FlowId, NetnsId};
@@ -92,6 +94,13 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
             );
             reasons.push(reason(text, flows.iter().map(|flow| Place::Flow(*flow).into())));
         }
+        let namespace = view.counters.namespace(netns);
+        let replaced = commands::about_interface(namespace, &ifname, |name| {
+            let command = Command::new("tc").args(["qdisc", "replace", "dev"]).arg(name).args(["root", "fq_codel"]);
+            command.effect(
+                "Replaces the queue by the usual one, without a rate limit. Where the limit is wanted, raise its rate or its queue instead.",
+            )
+        });
         let little = on_purpose && sent > 0 && drops.by * 100 < sent;
         outcome.findings.push(
             Draft {
@@ -100,20 +109,32 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
                 identity: Place::Interface { netns, ifindex: counter.ifindex.unwrap_or_default() }.into(),
                 severity: if little { Severity::Note } else { Severity::Warning },
                 confidence: Confidence::Strong,
-                sentence: format!("The queue of {ifname} on {host} ({kind}) dropped {}{share} on their way out.", say::count(drops.by, "packet")),
+                sentence: format!(
+                    "The queue of {ifname} on {host} ({kind}) dropped {}{share} on their way out.",
+                    say::count(drops.by, "packet")
+                ),
                 span: drops.span,
                 count: drops.by,
-                evidence: [drops.anchor()].into_iter().chain(flows.iter().take(8).map(|flow| Place::Flow(*flow).into())).collect(),
+                evidence: [drops.anchor()]
+                    .into_iter()
+                    .chain(flows.iter().take(8).map(|flow| Place::Flow(*flow).into()))
+                    .collect(),
                 reasons,
-                confidence_reason: "The queue itself counted what it dropped; kernel drops with the reason QDISC_DROP would say whose packets \
+                confidence_reason:
+                    "The queue itself counted what it dropped; kernel drops with the reason QDISC_DROP would say whose packets \
                      they were."
-                    .into(),
+                        .into(),
                 rival: "A loss further along the path on top of it: then more is sent again than the queue dropped.".into(),
-                confirm: command(format!("tc -s qdisc show dev {ifname}"), "Shows what each queue sent, dropped and held back."),
-                fix: Some(command(
-                    format!("tc qdisc replace dev {ifname} root fq_codel"),
-                    "Replaces the queue by the usual one, without a rate limit. Where the limit is wanted, raise its rate or its queue instead.",
-                )),
+                confirm: commands::about_interface(namespace, &ifname, |name| {
+                    let command = Command::new("tc").args(["-s", "qdisc", "show", "dev"]).arg(name);
+                    command.effect("Shows what each queue sent, dropped and held back.")
+                })
+                .into_iter()
+                .collect(),
+                fix: Some(
+                    replaced
+                        .map_or_else(|| Fix::Say(format!("Another queue, or a higher rate. {}", commands::UNTYPEABLE)), Fix::Run),
+                ),
                 questions: Vec::new(),
                 picture: None,
             }

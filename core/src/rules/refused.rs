@@ -9,11 +9,12 @@
 //!
 //! **Sources.** RFC 9293 section 3.10.7.1; DIAGNOSIS H2; the lab `rst-closed`.
 
-use super::draft::{Draft, command, evidence, packet, reason};
+use super::draft::{Draft, evidence, packet, reason};
 use super::firewall_drop;
 use super::group::{self, Group};
 use super::host;
 use super::{Explained, Outcome, View, say};
+use crate::command::{Arg, Command};
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
 use crate::flow::Flow;
@@ -85,7 +86,14 @@ fn finding(view: &View<'_>, group: &Group<'_>, opened: u64) -> Finding {
             (None, false) => "The answer is in the capture; who sent it, the host or a firewall before it, is told by its TTL.".into(),
         },
         rival: "A firewall on the way that answers in the host's name: its RST often bears another TTL than the host's other packets.".into(),
-        confirm: command(format!("ss -lnt 'sport = :{port}'"), format!("On {}: shows whether anything listens on port {port}.", first.server.address)),
+        confirm: vec![host::on(
+            view,
+            first.server.address,
+            Command::new("ss")
+                .args(["-lnt"])
+                .arg(Arg::concat(["sport = :".into(), port.into()]))
+                .effect(format!("Shows whether anything listens on port {port}.")),
+        )],
         fix: rule.and_then(|rule| rule.fix),
         questions: Vec::new(),
         picture: Some(Picture::Ladder { flow: first.id }),

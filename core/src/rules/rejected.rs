@@ -11,9 +11,12 @@
 //!
 //! **Sources.** RFC 792, RFC 1812 section 5.2.7.1, RFC 4443 section 3.1; DIAGNOSIS H3; the lab `reject-icmp`.
 
-use super::draft::{Draft, command, evidence, packet, reason};
+use super::commands;
+use super::draft::{Draft, evidence, packet, reason};
 use super::firewall_drop;
+use super::host;
 use super::{Explained, Outcome, View, say};
+use crate::command::{Arg, Command};
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Severity, Subject};
 use crate::flow::{Flow, IcmpError};
@@ -199,16 +202,41 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
             (None, false) => "The error names its reason itself.".into(),
         },
         rival: "A forged ICMP error: it would quote a packet that was never sent, or a sequence number outside the window (RFC 5927).".into(),
-        confirm: command(
-            "iptables -nvL | grep -i reject; nft list ruleset | grep reject",
-            format!("On {from}: shows the rules that reject, with their hits."),
-        ),
+        confirm: confirm(view, from, flow, error, firewall),
         fix: rule.and_then(|rule| rule.fix),
         questions: Vec::new(),
         picture: None,
         subject,
     }
     .finding()
+}
+
+/// What shows why `from` rejects packets of this conversation.
+fn confirm(view: &View<'_>, from: IpAddr, flow: &Flow, error: &IcmpError, firewall: bool) -> Vec<Command> {
+    let target = flow.sender(error.about.reverse());
+    let sockets = match flow.transport {
+        Protocol::Tcp => Some("-lnt"),
+        Protocol::Udp => Some("-lnu"),
+        _ => None,
+    };
+    let commands = match sockets {
+        _ if firewall => {
+            commands::firewall(from).map(|command| command.effect("Shows the rules, with the hits of those that reject.")).into()
+        }
+        Some(sockets) if target.address == from => vec![
+            Command::new("ss")
+                .args([sockets])
+                .arg(Arg::concat(["sport = :".into(), target.port.into()]))
+                .effect(format!("Shows whether anything listens on port {}.", target.port)),
+        ],
+        _ => vec![
+            Command::new("ip")
+                .args(["route", "get"])
+                .arg(target.address)
+                .effect("Shows the way it takes there, or that it has none."),
+        ],
+    };
+    commands.into_iter().map(|command| host::on(view, from, command)).collect()
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@
 //! what was needless (RFC 2883, RFC 3522, RFC 5682); DIAGNOSIS R1 to R5; `loss_model` for how it lies. The lab `tbf-overlimit`: the kernel counts 56 segments sent
 //! again (TcpRetransSegs), as does this.
 
-use super::draft::{Draft, command, evidence, packet, reason};
+use super::draft::{Draft, evidence, packet, reason};
 use super::group::{self, PathGroup};
+use super::host;
 use super::{Explained, Outcome, View, loss_model, say};
 use crate::anchor::{Anchor, Place};
+use crate::command::Command;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
 use crate::flow::{Cause, Flow, Side};
@@ -168,7 +170,13 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
              or a capture at the other end, would tell."
             .into(),
         rival: "Acknowledgements that were lost or late: then the receiver got the data twice, and would say so with D-SACK.".into(),
-        confirm: command("nstat -az TcpRetransSegs TcpExtTCPTimeouts TcpExtTCPLossProbes", format!("On {}: shows how often and why it sends again.", group.from)),
+        confirm: vec![host::on(
+            view,
+            first.sender(group.hits[0].1).address,
+            Command::new("nstat")
+                .args(["-az", "TcpRetransSegs", "TcpExtTCPTimeouts", "TcpExtTCPLossProbes"])
+                .effect("Shows how often and why it sends again."),
+        )],
         fix: None,
         questions: Vec::new(),
         picture: Some(Picture::Ladder { flow: worst.0.id }),

@@ -10,7 +10,8 @@
 //!
 //! **Sources.** RFC 9293 section 3.5; DIAGNOSIS H4 (bcc tcpdrop's sample: SYN_SENT, SYN|ACK dropped by netfilter).
 
-use super::draft::{Draft, command, evidence, packet, reason};
+use super::commands;
+use super::draft::{Draft, evidence, packet, reason};
 use super::group;
 use super::host;
 use super::{Explained, Outcome, View, say};
@@ -85,13 +86,11 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
                 confidence_reason: "Both ends repeat themselves, so both miss the other; only the place of the loss is open."
                     .into(),
                 rival: "Spoofed source addresses (a SYN flood): then no client exists, and the addresses vary.".into(),
-                confirm: command(
-                    format!(
-                        "tcpdump -n 'tcp[tcpflags] & (tcp-syn|tcp-ack) = (tcp-syn|tcp-ack) and host {}'",
-                        first.client.address
-                    ),
-                    "On the client: shows whether the SYN-ACKs arrive there.",
-                ),
+                confirm: vec![host::on(
+                    view,
+                    first.client.address,
+                    commands::watch_syns(first.client.address, true).effect("Shows whether the SYN-ACKs arrive there."),
+                )],
                 fix: None,
                 questions: Vec::new(),
                 picture: Some(Picture::Ladder { flow: first.id }),

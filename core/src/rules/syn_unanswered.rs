@@ -14,16 +14,19 @@
 //! **Sources.** RFC 9293 section 3.8.1, RFC 6298 section 2.1; Documentation/networking/ip-sysctl.rst; DIAGNOSIS H1; the labs
 //! `syn-blackhole` and `random-drop`, where a prober sends each SYN once and the capture ends soon after.
 
-use super::draft::{Draft, command, evidence, packet, reason};
+use super::commands;
+use super::draft::{Draft, evidence, packet, reason};
 use super::group::{self, Group};
 use super::host;
 use super::{Explained, Outcome, View, say};
+use crate::command::{Arg, Command};
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
 use crate::flow::Flow;
 use crate::ids::Direction;
 use crate::sort;
 use crate::time::Nanos;
+use std::net::SocketAddr;
 
 const SLUG: &str = "syn_unanswered";
 
@@ -79,7 +82,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         outcome.findings.push(unanswered_finding(view, &group, answered as u64, patience(group.flows[0])));
     }
     for group in group::by_service(slow.iter().copied()) {
-        outcome.findings.push(late_finding(&group));
+        outcome.findings.push(late_finding(view, &group));
     }
     if outcome.findings.is_empty() {
         let others = attempts.iter().filter(|flow| explained.has(flow.id)).count() as u64;
@@ -174,14 +177,22 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
                 .into()
         },
         confirm: match here {
-            Some(at) => command(
-                "nstat -az TcpExtListenDrops TcpExtIPReversePathFilter; iptables -nvL; nft list ruleset",
-                format!("Shows which of the host's counters rises with each SYN.{}", host::run_inside(at.namespace)),
-            ),
-            None => command(
-                format!("tcpdump -n -i any 'tcp[tcpflags] & tcp-syn != 0 and host {}'", first.server.address),
-                "On the server: shows whether the SYNs arrive there, and whether it answers.",
-            ),
+            Some(at) => {
+                let [rules, native] = commands::firewall(first.server.address);
+                let counters = Command::new("nstat").args(["-az", "TcpExtListenDrops", "TcpExtIPReversePathFilter"]);
+                let all = [
+                    counters.effect("Shows which of the host's counters rises with each SYN."),
+                    rules.effect("Shows which rule's hits rise with each SYN."),
+                    native.effect("Shows the rules of nftables, with hits where they are counted."),
+                ];
+                all.map(|command| host::inside(Some(at.namespace), command)).into()
+            }
+            None => vec![host::on(
+                view,
+                first.server.address,
+                commands::watch_syns(first.server.address, false)
+                    .effect("Shows whether the SYNs arrive there, and whether it answers."),
+            )],
         },
         fix: None,
         questions: Vec::new(),
@@ -191,7 +202,7 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
     .finding()
 }
 
-fn late_finding(group: &Group<'_>) -> Finding {
+fn late_finding(view: &View<'_>, group: &Group<'_>) -> Finding {
     let wait =
         |flow: &Flow| flow.handshake.syn.zip(flow.handshake.syn_ack).map(|(syn, answer)| answer.at - syn.at).unwrap_or_default();
     let worst = group.flows.iter().max_by_key(|flow| wait(flow)).expect("a group has a conversation");
@@ -220,10 +231,15 @@ fn late_finding(group: &Group<'_>) -> Finding {
         )],
         confidence_reason: "The repeated SYNs and the late answer are in the capture; where the first ones were lost is not.".into(),
         rival: "A server too busy to answer: its ListenDrops would rise. Packets lost on the way: other conversations would suffer too.".into(),
-        confirm: command(
-            format!("dropscope probe {} --syn 20", worst.server),
-            "Sends 20 SYNs and tells loss and round-trip time, with repeated answers told apart.",
-        ),
+        confirm: vec![host::on(
+            view,
+            worst.client.address,
+            Command::new("dropscope")
+                .args(["probe"])
+                .arg(Arg::from(SocketAddr::new(worst.server.address, worst.server.port)))
+                .args(["--syn", "20"])
+                .effect("Sends 20 SYNs and reports loss and round-trip time, with repeated answers counted apart."),
+        )],
         fix: None,
         questions: Vec::new(),
         picture: Some(Picture::Ladder { flow: worst.id }),

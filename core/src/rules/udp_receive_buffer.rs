@@ -9,10 +9,11 @@
 //!
 //! **Sources.** net/ipv4/udp.c `__udp_enqueue_schedule_skb`; DIAGNOSIS U1; the lab `udp-rcvbuf` (194 of 200).
 
-use super::draft::{Draft, command, reason};
+use super::draft::{Draft, reason};
 use super::host;
 use super::{Explained, Outcome, View, say};
 use crate::anchor::{Anchor, Place};
+use crate::command::Command;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Severity, Subject};
 use crate::ids::{Direction, DropNo, NetnsId};
@@ -98,12 +99,22 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
                         "The kernel itself named the full buffer for these packets.".into()
                     },
                     rival: "Another UDP socket on the same host: `ss -uanm` shows the drops of each (`d` in skmem).".into(),
-                    confirm: command("ss -uanm", "Shows each UDP socket's buffer: Recv-Q near `rb`, and its own drops after `d`."),
-                    fix: Some(command(
-                        "sysctl -w net.core.rmem_max=8388608",
-                        "Lets sockets ask for a larger buffer; the application must ask (SO_RCVBUF) and be restarted. It helps against bursts; \
-                         a reader that is too slow needs more threads.",
-                    )),
+                    confirm: vec![host::inside(
+                        Some(namespace),
+                        Command::new("ss")
+                            .args(["-uanm"])
+                            .effect("Shows each UDP socket's buffer: Recv-Q near `rb`, and its own drops after `d`."),
+                    )],
+                    // One limit for the whole host: in another namespace it cannot be set.
+                    fix: Some(
+                        Command::new("sysctl")
+                            .args(["-w", "net.core.rmem_max=8388608"])
+                            .effect(
+                                "Lets sockets ask for a larger buffer; the application must ask (SO_RCVBUF) and be restarted. It helps \
+                                 against bursts; a reader that is too slow needs more threads.",
+                            )
+                            .into(),
+                    ),
                     questions: Vec::new(),
                     picture: None,
                 }

@@ -11,10 +11,12 @@
 //!
 //! **Sources.** RFC 9293 section 3.8.6.1; Wireshark `tcp.analysis.zero_window`; DIAGNOSIS R7; the lab `zero-window`.
 
-use super::draft::{Draft, command, evidence, reason};
+use super::draft::{Draft, evidence, reason};
 use super::group;
+use super::host;
 use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
+use crate::command::{Arg, Command};
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Picture, Severity};
 use crate::flow::{Flow, Side};
@@ -105,10 +107,14 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
                 reasons,
                 confidence_reason: "The receiver itself says that it has no room.".into(),
                 rival: "Loss at the same time: then segments would be sent again that are not probes of one byte.".into(),
-                confirm: command(
-                    format!("ss -tnm 'sport = :{}'", receiver.port),
-                    format!("On {}: a Recv-Q that stays high is data which the application has not read.", group.from),
-                ),
+                confirm: vec![host::on(
+                    view,
+                    receiver.address,
+                    Command::new("ss")
+                        .args(["-tnm"])
+                        .arg(Arg::concat(["sport = :".into(), receiver.port.into()]))
+                        .effect("A Recv-Q that stays high is data which the application has not read."),
+                )],
                 fix: None,
                 questions: Vec::new(),
                 picture: Some(Picture::Ladder { flow: first.id }),

@@ -182,7 +182,6 @@ fn rules() -> RuleSet {
         verdict: Verdict::Drop,
         counted: true,
         probability: Some(0.3),
-        delete: "iptables -D INPUT 1".into(),
         handle: None,
     };
     let chain = Chain {

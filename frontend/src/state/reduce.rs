@@ -330,6 +330,7 @@ mod tests {
             rival: String::new(),
             confirm: vec![],
             fix: vec![],
+            advice: None,
             questions: vec![],
             picture: None,
         }

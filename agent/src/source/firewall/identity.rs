@@ -19,7 +19,6 @@ pub(super) fn rules_of_chain(backend: Backend, table: &str, chain: &SavedChain) 
             verdict: save_text::verdict(text),
             counted: true,
             probability: save_text::probability(text),
-            delete: delete_command(backend, table, text),
             handle: None,
             text: text.clone(),
         });
@@ -36,7 +35,6 @@ pub(super) fn rules_without_text(backend: Backend, table: &str, chain: &str, cou
         verdict: Verdict::Other,
         counted: true,
         probability: None,
-        delete: format!("{} -t {table} -D {chain} {position}", command(backend)),
         handle: None,
     };
     (1..=count as u32).map(rule).collect()
@@ -54,13 +52,6 @@ pub(super) fn policy(backend: Backend, table: &str, chain: &str) -> String {
 fn hash(backend: Backend, text: &str) -> String {
     let digest = Sha256::new().chain_update(command(backend)).chain_update(text).finalize();
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The command that deletes a rule: `-A` and the chain become `-D` and the chain.
-fn delete_command(backend: Backend, table: &str, text: &str) -> String {
-    let rule = text.strip_prefix("-A ").unwrap_or(text);
-    let table = if table == "filter" { String::new() } else { format!("-t {table} ") };
-    format!("{} {table}-D {rule}", command(backend))
 }
 
 /// The tool of a back end, by the name that means it wherever both are installed.
@@ -98,13 +89,5 @@ mod tests {
         let drop = chain(&["-A INPUT -j DROP"]);
         let id = |backend| rules_of_chain(backend, "filter", &drop)[0].id.clone();
         assert_ne!(id(Backend::IptablesNft), id(Backend::IptablesLegacy));
-    }
-
-    #[test]
-    fn the_command_that_deletes_a_rule_names_its_back_end_and_table() {
-        let told =
-            |backend, table| rules_of_chain(backend, table, &chain(&["-A INPUT -s 10.0.0.9/32 -j DROP"]))[0].delete.clone();
-        assert_eq!(told(Backend::IptablesNft, "filter"), "iptables-nft -D INPUT -s 10.0.0.9/32 -j DROP");
-        assert_eq!(told(Backend::IptablesLegacy, "mangle"), "iptables-legacy -t mangle -D INPUT -s 10.0.0.9/32 -j DROP");
     }
 }

@@ -240,7 +240,6 @@ impl Firewall {
                 verdict: rule.verdict,
                 counted: rule.hits.is_some(),
                 probability: nft_text::probability(&text),
-                delete: format!("nft delete rule {table} {} handle {}", chain.name, rule.handle),
                 handle: Some(rule.handle),
                 text,
             }

@@ -73,6 +73,9 @@ impl HostFacts {
         let mut namespace = Namespace {
             netns: self.target.netns.0,
             name: self.target.name.clone(),
+            entry: Some(self.target.entry),
+            pid: self.target.pid,
+            path: self.target.path.clone(),
             interfaces: links.into_iter().map(interface).collect(),
             routes: rtnetlink::routes(&mut self.requests)?,
             sysctls: sysctl::read(),

@@ -3,8 +3,8 @@
 use super::packet::Packets;
 use super::{CapturePoint, Scripted};
 use crate::log::block::{
-    Backend, Catalogue, Chain, Counter, CounterKind, FirewallRule, Host, InterfaceFacts, KernelDrop, Mark, Namespace, RuleSet,
-    Snapshot, Unit, Verdict,
+    Backend, Catalogue, Chain, Counter, CounterKind, Entry, FirewallRule, Host, InterfaceFacts, KernelDrop, Mark, Namespace,
+    RuleSet, Snapshot, Unit, Verdict,
 };
 use crate::time::{Nanos, Timestamp};
 use std::collections::BTreeMap;
@@ -50,10 +50,20 @@ impl Facts {
                 }
                 self.host_said = false;
             }
-            ["namespace", inode, name] => {
+            ["namespace", inode, name, ref found @ ..] => {
                 self.netns = parse(inode)?;
+                let (entry, pid, path) = match *found {
+                    [] => (None, None, None),
+                    ["own"] => (Some(Entry::Own), None, None),
+                    ["named"] => (Some(Entry::Named), None, None),
+                    ["process", pid] => (Some(Entry::Process), Some(parse(pid)?), None),
+                    ["container", pid] => (Some(Entry::Container), Some(parse(pid)?), None),
+                    ["file", path] => (Some(Entry::File), None, Some(path.to_owned())),
+                    _ => return Err("a namespace is found as: own, named, process PID, container PID, file PATH".into()),
+                };
                 if self.host.namespaces.iter().all(|n| n.netns != self.netns) {
-                    let namespace = Namespace { netns: self.netns, name: name.to_owned(), ..Namespace::default() };
+                    let namespace =
+                        Namespace { netns: self.netns, name: name.to_owned(), entry, pid, path, ..Namespace::default() };
                     self.host.namespaces.push(namespace);
                 }
                 self.host_said = false;
@@ -304,19 +314,9 @@ fn rule(chain: &Chain, text: &str, backend: Backend) -> FirewallRule {
         Verdict::Other
     };
     let after = |word: &str| text.split(word).nth(1)?.split_ascii_whitespace().next()?.parse::<f64>().ok();
-    let command = match backend {
-        Backend::Ip6tablesNft | Backend::Ip6tablesLegacy => "ip6tables",
-        _ => "iptables",
-    };
-    let (id, delete) = match handle {
-        Some(handle) => (
-            format!("{}/{}/handle {handle}", chain.table, chain.name),
-            format!("nft delete rule {} {} handle {handle}", chain.table, chain.name),
-        ),
-        None => (
-            format!("{}/{}/{:08x}#{}", chain.table, chain.name, short_hash(text), same + 1),
-            format!("{command} -t {} {}", chain.table, text.replacen("-A ", "-D ", 1)),
-        ),
+    let id = match handle {
+        Some(handle) => format!("{}/{}/handle {handle}", chain.table, chain.name),
+        None => format!("{}/{}/{:08x}#{}", chain.table, chain.name, short_hash(text), same + 1),
     };
     FirewallRule {
         id,
@@ -325,7 +325,6 @@ fn rule(chain: &Chain, text: &str, backend: Backend) -> FirewallRule {
         verdict,
         counted: !native || text.split_ascii_whitespace().any(|word| word == "counter"),
         probability: after("--probability ").or_else(|| Some(after("< ")? / after(" mod ")?)),
-        delete,
         handle,
     }
 }

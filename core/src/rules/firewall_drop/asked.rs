@@ -3,9 +3,9 @@
 use super::dropper::{Dropper, droppers};
 use super::weighed::{Dropped, dropped_by_netfilter};
 use crate::anchor::{Anchor, Place};
-use crate::finding::Command;
 use crate::flow::Flow;
 use crate::log::block::Verdict;
+use crate::rules::draft::Fix;
 use crate::rules::{View, say};
 
 /// A rule that rejects or drops, for the rules that see what it does.
@@ -16,8 +16,8 @@ pub(in crate::rules) struct Rejecting {
     /// What shows that it took part: `its hits rose by 5 meanwhile`.
     pub(in crate::rules) shown: String,
     pub(in crate::rules) anchors: Vec<Anchor>,
-    /// The command that deletes it, if it still stands.
-    pub(in crate::rules) fix: Option<Command>,
+    /// What deletes it, if it still stands.
+    pub(in crate::rules) fix: Option<Fix>,
 }
 
 /// The REJECT rule that answered this conversation's first packet: it matches, its hits rose (or, where it counts none, netfilter
@@ -67,6 +67,6 @@ fn told(dropper: &Dropper<'_>, view: &View<'_>, shown: String, anchors: Vec<Anch
         text: dropper.text(),
         shown,
         anchors: [dropper.anchor()].into_iter().chain(anchors).collect(),
-        fix: dropper.fix(view).into_iter().next(),
+        fix: dropper.fix(view, None),
     }
 }

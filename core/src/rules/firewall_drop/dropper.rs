@@ -1,12 +1,16 @@
 //! The rules and policies of a firewall that drop or reject, and what can be said of each by itself.
 
 use crate::anchor::{self, Anchor};
+use crate::command::Command;
+use crate::command::netfilter::{ChainName, Traffic};
 use crate::counters::{Inserted, RemovedRule, Series, policy_identity};
-use crate::finding::{Command, Subject};
+use crate::dissect::Protocol;
+use crate::finding::Subject;
 use crate::flow::Flow;
 use crate::ids::{CounterId, Direction, NetnsId};
 use crate::log::block::{Backend, Chain, FirewallRule, Verdict};
 use crate::rules::View;
+use crate::rules::draft::Fix;
 use crate::rules::host::{self, Growth};
 use crate::rules::predicate::Predicate;
 use crate::time::{Nanos, Span, Timestamp};
@@ -240,29 +244,50 @@ impl Dropper<'_> {
         }
     }
 
-    pub(super) fn confirm(&self, view: &View<'_>) -> Command {
-        let (family, table) = self.chain.table.split_once(' ').unwrap_or(("ip", &self.chain.table));
-        let line = match self.backend {
-            Backend::Nftables => format!("nft -a list chain {family} {table} {}", self.chain.name),
-            Backend::Ip6tablesNft | Backend::Ip6tablesLegacy => {
-                format!("ip6tables -t {table} -nvL {} --line-numbers", self.chain.name)
-            }
-            _ => format!("iptables -t {table} -nvL {} --line-numbers", self.chain.name),
-        };
-        let inside = view.counters.namespace(self.netns).map(host::run_inside).unwrap_or_default();
-        Command { line, effect: format!("Shows the rules with their hits; run it twice and see which rise.{inside}") }
+    fn chain_name(&self) -> ChainName<'_> {
+        ChainName::of(self.backend, self.chain)
     }
 
-    pub(super) fn fix(&self, view: &View<'_>) -> Vec<Command> {
-        let inside = view.counters.namespace(self.netns).map(host::run_inside).unwrap_or_default();
-        let (line, effect) = match (self.removed, self.rule) {
-            (Some(_), _) => return Vec::new(),
-            (None, Some(rule)) => (rule.delete.clone(), "Deletes exactly this rule; what it kept out comes in from then on."),
+    pub(super) fn confirm(&self, view: &View<'_>) -> Vec<Command> {
+        let command = self.chain_name().list();
+        let command = command.map(|c| c.effect("Shows the rules with their hits; run it twice and see which rise."));
+        command.into_iter().map(|command| host::inside(view.counters.namespace(self.netns), command)).collect()
+    }
+
+    /// What undoes it; for a policy, what lets in a conversation like `wanted`.
+    pub(super) fn fix(&self, view: &View<'_>, wanted: Option<&Flow>) -> Option<Fix> {
+        let (command, otherwise) = match (self.removed, self.rule) {
+            (Some(_), _) => return None,
+            (None, Some(rule)) => (
+                self.chain_name()
+                    .delete(&rule.text, rule.handle)
+                    .map(|c| c.effect("Deletes exactly this rule; what it kept out comes in from then on.")),
+                "Delete the rule, if nobody put it there on purpose. What this log says of it cannot be read as a rule of that chain, so \
+                 no command is made of it.",
+            ),
             (None, None) => (
-                format!("iptables -t {} -I {} 1 … -j ACCEPT", self.chain.table, self.chain.name),
-                "With the conditions of the traffic that is wanted: lets it in before the policy applies.",
+                wanted.and_then(|flow| self.accept(view, flow)),
+                "A rule before the policy that accepts the traffic that is wanted, if the policy is there on purpose.",
             ),
         };
-        vec![Command { line, effect: format!("{effect} Make sure that nobody put it there on purpose.{inside}") }]
+        Some(match command {
+            Some(command) => {
+                let effect = format!("{} Make sure that nobody put it there on purpose.", command.effect);
+                host::inside(view.counters.namespace(self.netns), command.effect(effect)).into()
+            }
+            None => Fix::Say(otherwise.into()),
+        })
+    }
+
+    fn accept(&self, view: &View<'_>, flow: &Flow) -> Option<Command> {
+        let protocol = match flow.transport {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            _ => return None,
+        };
+        let to_server = self.directions(view, flow).first().is_none_or(|direction| *direction == Direction::AToB);
+        let server = (flow.server.address, flow.server.port);
+        let command = self.chain_name().accept(Traffic { protocol, server, to_server })?;
+        Some(command.effect("Accepts the packets of conversations like this one before the policy applies."))
     }
 }

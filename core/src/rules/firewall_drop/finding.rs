@@ -5,11 +5,12 @@ use super::dropper::{Dropper, Way};
 use super::missing::Missing;
 use super::weighed::{Dropped, Share, Weighed};
 use crate::anchor::{Anchor, Place};
+use crate::command::Command;
 use crate::finding::{Confidence, Finding, FindingId, Picture, Question, Reason, Severity, Subject};
 use crate::ids::{FlowId, NetnsId};
 use crate::log::block::{KernelDrop, Verdict};
-use crate::rules::draft::{Draft, command, reason};
-use crate::rules::{Explained, View, chance, say};
+use crate::rules::draft::{Draft, Fix, reason};
+use crate::rules::{Explained, View, chance, host, say};
 use crate::time::{Span, Timestamp};
 use std::collections::BTreeSet;
 
@@ -29,6 +30,8 @@ impl Dropper<'_> {
             n => format!("; {} got no answer", say::count(n, "connection attempt")),
         };
         let name = say::capital(&self.name(view));
+        let wanted = missing.flows.first().and_then(|flow| view.flows.get(*flow));
+        let (fix, advice) = Fix::parts(self.fix(view, wanted));
         let finding = Finding {
             id: FindingId::new(SLUG, &subject, &self.anchor()),
             rule: SLUG.into(),
@@ -51,8 +54,9 @@ impl Dropper<'_> {
                      deleting the rule would not end them."
                     .into(),
             },
-            confirm: vec![self.confirm(view)],
-            fix: self.fix(view),
+            confirm: self.confirm(view),
+            fix,
+            advice,
             questions: self.questions(*share),
             picture: Some(Picture::HitSteps {
                 rule: self.text(),
@@ -222,6 +226,7 @@ impl Dropper<'_> {
                 "The policy of a native nftables chain is never counted. A last rule `counter drop` would count what it decides.",
             ),
         };
+        let (fix, advice) = Fix::parts(self.fix(view, None));
         let finding = Finding {
             id: FindingId::new(SLUG, &subject, &self.anchor()),
             rule: SLUG.into(),
@@ -248,8 +253,9 @@ impl Dropper<'_> {
                  A counter would settle it."
                     .into(),
             rival: "Another rule without a counter, or a chain that a table of another family hangs on the same hook.".into(),
-            confirm: vec![self.confirm(view)],
-            fix: self.fix(view),
+            confirm: self.confirm(view),
+            fix,
+            advice,
             questions: vec![Question { question: "Why are no hits shown for it?".into(), answer: question.into() }],
             picture: None,
             subject,
@@ -297,7 +303,12 @@ pub(super) fn unaccounted(
         )],
         confidence_reason: "The kernel names netfilter for certain, and not what in it decided.".into(),
         rival: rival.into(),
-        confirm: command("nft -a list ruleset", "Shows all rules of nf_tables, those of iptables-nft among them."),
+        confirm: vec![host::inside(
+            view.counters.namespace(netns),
+            Command::new("nft")
+                .args(["-a", "list", "ruleset"])
+                .effect("Shows all rules of nf_tables, those of iptables-nft among them."),
+        )],
         fix: None,
         questions: Vec::new(),
         picture: None,

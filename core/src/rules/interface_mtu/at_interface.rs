@@ -3,11 +3,12 @@
 use super::link_drops::{self, SizedDrop};
 use super::victim::{Loss, Victim, limit};
 use super::{OnLinks, SLUG, told};
-use crate::finding::{Command, Confidence, Finding, FindingId, Picture, Reason, Severity, Subject};
+use crate::command::Command;
+use crate::finding::{Confidence, Finding, FindingId, Picture, Reason, Severity, Subject};
 use crate::flow::{Flow, Stuck};
 use crate::ids::{Direction, NetnsId};
 use crate::rules::host::{self, Growth, Watched};
-use crate::rules::{View, say};
+use crate::rules::{View, commands, say};
 use crate::sort;
 use crate::time::Span;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +88,16 @@ impl<'a> Case<'a> {
             Confidence::Possible
         };
         let new_mtu = self.peer.as_ref().map(|(peer, _)| peer.facts.mtu).filter(|mtu| *mtu > self.mtu).unwrap_or(1500);
-        let inside = host::run_inside(self.interface.namespace);
+        let namespace = Some(self.interface.namespace);
+        let size = commands::ping_size(first.receiver(), limit);
+        let show = |name| Command::new("ip").args(["-s", "link", "show", "dev"]).arg(name);
+        let raise = |name| Command::new("ip").args(["link", "set", "dev"]).arg(name).args(["mtu"]).arg(new_mtu);
+        let fix = commands::about_interface(namespace, name, |name| {
+            raise(name).effect(format!(
+                "Lets packets of up to {new_mtu} bytes in from now on; connections that hang go on with their next retransmission. It lasts \
+                 until the interface is made anew: also set the MTU where that happens (container network, netplan, systemd-networkd)."
+            ))
+        });
         let mut reasons = vec![told::handshake(first.flow)];
         reasons.extend(first.reason());
         reasons.extend(self.size_reason(limit));
@@ -116,32 +126,26 @@ impl<'a> Case<'a> {
                         .into()
                 }
                 Confidence::Possible => format!(
-                    "Sizes and MTU fit, but {name}'s drop counter was not recorded. `dropscope live` or `ip -s link show {name}` \
-                     before and after a request would settle it."
+                    "Sizes and MTU fit, but {name}'s drop counter was not recorded. `dropscope live`, or the command below before and \
+                     after a request, would settle it."
                 ),
             },
             rival: format!(
                 "A loss before this host that happens to hit only packets above {limit} bytes (a path MTU black hole). It would leave \
-                 {name}'s receive drops unchanged; a packet of {limit} bytes more or less tells them apart: `ping -M do -s {}` \
+                 {name}'s receive drops unchanged; a packet of {limit} bytes more or less tells them apart: `ping -M do -s {size}` \
                  towards this host is answered, `-s {}` is not.",
-                limit.saturating_sub(28),
-                limit.saturating_sub(27)
+                size + 1
             ),
-            confirm: vec![Command {
-                line: format!("ip -s link show {name}"),
-                effect: format!(
-                    "Shows `mtu {}`, and under RX the column `dropped`, which rises with each lost packet.{inside}",
+            confirm: commands::about_interface(namespace, name, |name| {
+                show(name).effect(format!(
+                    "Shows `mtu {}`, and under RX the column `dropped`, which rises with each lost packet.",
                     self.mtu
-                ),
-            }],
-            fix: vec![Command {
-                line: format!("ip link set {name} mtu {new_mtu}"),
-                effect: format!(
-                    "Lets packets of up to {new_mtu} bytes in from now on; connections that hang go on with their next retransmission. \
-                     It lasts until the interface is made anew: also set the MTU where that happens (container network, netplan, \
-                     systemd-networkd).{inside}"
-                ),
-            }],
+                ))
+            })
+            .into_iter()
+            .collect(),
+            advice: fix.is_none().then(|| format!("An MTU of {new_mtu} bytes. {}", commands::UNTYPEABLE)),
+            fix: fix.into_iter().collect(),
             questions: told::questions(first, self.mtu, name),
             picture: Some(self.ruler(view, limit)),
             subject,

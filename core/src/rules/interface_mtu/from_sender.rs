@@ -4,9 +4,11 @@ use super::link_drops::{self, SizedDrop};
 use super::victim::{Loss, Victim};
 use super::{MIN_ADVERTISED_MSS, SLUG, told};
 use crate::anchor::{Anchor, Place};
-use crate::finding::{Command, Confidence, Finding, FindingId, Picture, Reason, Severity, Subject};
+use crate::command::Command;
+use crate::finding::{Confidence, Finding, FindingId, Picture, Reason, Severity, Subject};
 use crate::flow::Stuck;
 use crate::ids::NetnsId;
+use crate::rules::host;
 use crate::rules::{View, say};
 use crate::time::Span;
 use std::net::IpAddr;
@@ -97,14 +99,13 @@ pub(super) fn finding(view: &View<'_>, receiver: IpAddr, victims: &[Victim<'_>],
                      receiving interface's drop counter tells them apart."
                 .into(),
         },
-        confirm: vec![Command {
-            line: "ip -s link".into(),
-            effect: format!("On {receiver}: shows each interface's MTU, and under RX the column `dropped`."),
-        }],
-        fix: vec![Command {
-            line: "ip link set INTERFACE mtu 1500".into(),
-            effect: format!("On {receiver}, with the name of the interface whose MTU is too small: lets larger packets in from now on."),
-        }],
+        confirm: vec![host::on(
+            view,
+            receiver,
+            Command::new("ip").args(["-s", "link"]).effect("Shows each interface's MTU, and under RX the column `dropped`."),
+        )],
+        fix: Vec::new(),
+        advice: Some(format!("On {receiver}, a larger MTU for the interface whose MTU is too small: it then lets larger packets in.")),
         questions: told::questions(first, most, "the interface"),
         picture: (!vanished.is_empty()).then_some(Picture::SizeRuler { mtu: most.min(size.unwrap_or(most)), limit: None, passed, vanished }),
         subject,

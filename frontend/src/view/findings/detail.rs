@@ -57,6 +57,10 @@ pub fn Detail(props: &Props) -> Html {
             }
             { commands("confirm", &finding.confirm) }
             { commands("fix", &finding.fix) }
+            if let Some(advice) = &finding.advice {
+                <h3>{ t("fix") }</h3>
+                <p class="advice">{ prose(advice) }</p>
+            }
             if !finding.questions.is_empty() {
                 <h3>{ t("questions") }</h3>
                 { for finding.questions.iter().map(|q| html! {
@@ -135,7 +139,7 @@ fn commands(key: &'static str, commands: &[CommandLine]) -> Html {
     html! {
         <>
             <h3>{ t(key) }</h3>
-            { for commands.iter().map(|c| html! { <Command key={c.line.clone()} line={c.line.clone()} effect={c.effect.clone()} /> }) }
+            { for commands.iter().map(|c| html! { <Command key={c.line()} line={c.line()} effect={c.effect.clone()} /> }) }
         </>
     }
 }

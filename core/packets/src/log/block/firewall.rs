@@ -1,6 +1,7 @@
 //! A firewall's rules, with their text as its own tool prints it.
 
 use super::codec::known_or_default;
+use crate::command::netfilter::{ChainName, Tool};
 use borsh::{BorshDeserialize, BorshSerialize};
 use minicbor::{Decode, Encode};
 
@@ -47,6 +48,20 @@ pub enum Backend {
     /// Native nftables.
     #[n(4)]
     Nftables,
+}
+
+impl<'a> ChainName<'a> {
+    /// This chain of that back end.
+    pub fn of(backend: Backend, chain: &'a Chain) -> Self {
+        let tool = match backend {
+            Backend::IptablesNft => Tool::Iptables("iptables-nft"),
+            Backend::IptablesLegacy => Tool::Iptables("iptables-legacy"),
+            Backend::Ip6tablesNft => Tool::Iptables("ip6tables-nft"),
+            Backend::Ip6tablesLegacy => Tool::Iptables("ip6tables-legacy"),
+            Backend::Nftables => Tool::Nft,
+        };
+        Self { tool, table: &chain.table, name: &chain.name }
+    }
 }
 
 /// A chain.
@@ -105,11 +120,7 @@ pub struct FirewallRule {
     /// The probability of a `statistic` match or the share of a `numgen random` one, 0 to 1.
     #[n(5)]
     pub probability: Option<f64>,
-    /// The command that deletes exactly this rule.
-    #[n(6)]
-    #[cbor(default)]
-    pub delete: String,
-    /// nftables handle.
+    /// nftables handle. (Key 6 is not used any more: it held a command, and nothing in a log is one.)
     #[n(7)]
     pub handle: Option<u64>,
 }

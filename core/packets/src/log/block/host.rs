@@ -1,5 +1,6 @@
 //! Facts about a watched host: what the counters and packets have to be judged against.
 
+use super::codec::known_or_default;
 use borsh::{BorshDeserialize, BorshSerialize};
 use minicbor::{Decode, Encode};
 
@@ -77,6 +78,37 @@ pub struct Namespace {
     #[n(6)]
     #[cbor(default)]
     pub path_mtus: Vec<PathMtu>,
+    /// By what the agent found it, so that a command can be run in it.
+    #[n(7)]
+    #[cbor(default, decode_with = "known_or_default")]
+    pub entry: Option<Entry>,
+    /// The process by which it was found, as its host numbers it.
+    #[n(8)]
+    pub pid: Option<u32>,
+    /// The file by which it was found: an absolute path.
+    #[n(9)]
+    pub path: Option<String>,
+}
+
+/// By what a namespace was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, BorshSerialize, BorshDeserialize)]
+#[cbor(index_only)]
+pub enum Entry {
+    /// It is the one in which the agent was started.
+    #[n(0)]
+    Own,
+    /// By its name, which `ip netns` lists.
+    #[n(1)]
+    Named,
+    /// By a process.
+    #[n(2)]
+    Process,
+    /// By a container, of which `pid` is a process.
+    #[n(3)]
+    Container,
+    /// By the file that keeps it.
+    #[n(4)]
+    File,
 }
 
 /// An entry of the neighbour cache.

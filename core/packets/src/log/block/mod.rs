@@ -14,7 +14,7 @@ pub use codec::{MAX_DECODED, OUR_KIND, Payload};
 pub use counter::{Catalogue, Counter, CounterKind, Snapshot, Station, Unit};
 pub use event::{Clock, KernelDrop, Mark, Probe};
 pub use firewall::{Backend, Chain, FirewallRule, RuleSet, Verdict};
-pub use host::{Host, InterfaceFacts, Namespace, Neighbour, PathMtu, Route};
+pub use host::{Entry, Host, InterfaceFacts, Namespace, Neighbour, PathMtu, Route};
 
 pub(crate) use codec::{append_body, record_from_body};
 
