@@ -7,6 +7,7 @@ mod bench;
 mod fuzz;
 mod lint;
 mod page;
+mod same;
 mod setup;
 mod shell;
 mod test;
@@ -22,6 +23,7 @@ const HELP: &str = "cargo xtask COMMAND
   page           set up and build the page alone
   lint           formatting and clippy, native and wasm
   agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
+  same OLD NEW DIR…  compare what two binaries print about every capture in DIR: `check --json` and `packets --json`
   bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page;
                  --agent: what recording costs, beside tcpdump
   fuzz [TARGET…] run the fuzz targets under libFuzzer, 60 s each or --seconds N; what is found is kept in fuzz/corpus
@@ -39,6 +41,7 @@ fn main() -> Result<()> {
         "page" => page::build(),
         "lint" => lint::lint(),
         "agree" => agree::agree(rest),
+        "same" => same::same(rest),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
         "setup" => setup::for_tests().map(drop),
