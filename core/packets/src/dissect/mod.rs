@@ -3,11 +3,13 @@
 //! Dissection never fails: it returns the layers it read, plus where and why it stopped. A snaplen-cut packet, a fragment
 //! and a quoted packet are normal. Nothing here keeps state; reassembly of fragments belongs to `flow`.
 //!
-//! Each layer is one file with one reader (see [`walk`]); the walk from layer to layer is the same for the hot path
-//! ([`dissect`]) and for everything that shows a packet, so that both always see the same layers.
+//! Each layer is one file with one reader (see [`walk`]); the walk from layer to layer is the same for analysis ([`dissect`])
+//! and for everything that shows a packet, so that both always see the same layers. The common packet is read in one step
+//! ([`compact`]), with the same result.
 
 mod arp;
 mod checksum;
+mod compact;
 mod cut;
 mod ethertype;
 mod icmp;
@@ -26,6 +28,7 @@ mod tunnel;
 mod udp;
 mod walk;
 
+pub(crate) use compact::{Above, CompactPacket, Segment};
 pub use cut::{CutIp, cut_ip};
 pub(crate) use icmp::quote;
 pub use icmp::{FirstQuoted, first_quoted};
@@ -247,6 +250,9 @@ mod tests {
     /// Everything that reads a packet; offsets stay inside it.
     fn read_all(link: u32, data: &[u8], wire_len: u32) {
         let packet = dissect(link, data, wire_len);
+        if let Some(compact) = CompactPacket::read(link, data, wire_len) {
+            assert_eq!(compact.packet(compact.rest(data)), packet, "the fast reader");
+        }
         assert!(packet.stop.is_none_or(|stop| stop.at as usize <= data.len()), "{:?}", packet.stop);
         info(link, data, wire_len, None);
         tcpdump_line(None, link, data, wire_len, None);

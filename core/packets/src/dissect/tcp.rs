@@ -30,8 +30,9 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         payload: rest.get(header_len.max(20)..).unwrap_or_default(),
         options: read_options(options, options_len),
         checksum: match walk.checksum_to_end(TCP) {
-            // The sum comes out with 0xffff in place of 0, too; no sender computes that (RFC 1624).
-            Checksum::Good if rest.get(16..18) == Some(&[0xff; 2]) => Checksum::Bad,
+            Checksum::Good if rest.get(16..).and_then(<[u8]>::first_chunk).is_some_and(|field| is_never_computed(*field)) => {
+                Checksum::Bad
+            }
             judged => judged,
         },
         offset: walk.at as u32,
@@ -43,6 +44,13 @@ pub(super) fn read(walk: &mut Walk<'_>) -> Option<Next> {
         return walk.short("tcp", header_len);
     }
     None
+}
+
+/// Whether a checksum field is wrong though the sum comes out: it does with 0xffff in place of 0, too, and no sender computes
+/// that (RFC 1624).
+#[inline]
+pub(super) fn is_never_computed(field: [u8; 2]) -> bool {
+    field == [0xff; 2]
 }
 
 /// Kinds of TCP options (IANA "TCP Option Kind Numbers").
@@ -61,17 +69,11 @@ pub(super) mod kind {
 
 /// Reads options until the first that cannot be right. Later ones of a kind win over earlier ones nowhere: the first stays. Of
 /// the `whole` bytes of options some may be missing, where the capture cut the packet.
-fn read_options(bytes: &[u8], whole: usize) -> TcpOptions {
-    let mut options = TcpOptions::default();
-    if let [1, 1, 8, 10, value @ ..] = bytes
-        && let Some(value) = value.first_chunk::<8>()
-        && whole == 12
-    {
-        // What nearly every segment of an established connection carries.
-        let (tsval, tsecr) = two_numbers(value);
-        (options.tsval, options.tsecr) = (Some(tsval), Some(tsecr));
-        return options;
+pub(super) fn read_options(bytes: &[u8], whole: usize) -> TcpOptions {
+    if let Some(stamps) = time_stamps_alone(bytes, whole) {
+        return only_time_stamps(stamps);
     }
+    let mut options = TcpOptions::default();
     for (kind, len, value) in each_option(bytes, whole) {
         match (kind, value) {
             (kind::MSS, [a, b]) => options.mss = options.mss.or(Some(u16::from_be_bytes([*a, *b]))),
@@ -93,6 +95,20 @@ fn read_options(bytes: &[u8], whole: usize) -> TcpOptions {
         }
     }
     options
+}
+
+/// TSval and TSecr of options that are nothing else, as nearly every segment of an established connection has them.
+#[inline]
+pub(super) fn time_stamps_alone(bytes: &[u8], whole: usize) -> Option<(u32, u32)> {
+    let (begins, value) = bytes.first_chunk::<12>()?.split_first_chunk::<4>()?;
+    let value = value.first_chunk()?;
+    (whole == 12 && *begins == [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10]).then(|| two_numbers(value))
+}
+
+/// These options.
+#[inline]
+pub(super) fn only_time_stamps((tsval, tsecr): (u32, u32)) -> TcpOptions {
+    TcpOptions { tsval: Some(tsval), tsecr: Some(tsecr), ..TcpOptions::default() }
 }
 
 /// Two 32-bit numbers side by side: TSval and TSecr, or the edges of a SACK block.

@@ -5,8 +5,8 @@
 
 use super::Labels;
 use super::seq::{after, before};
-use super::unacked::{Segment, Unacked};
-use crate::dissect::{TcpFlags, TcpOptions};
+use super::unacked::{Acked, Segment, Unacked};
+use crate::dissect::TcpFlags;
 use crate::ids::{Direction, PacketNo};
 use crate::time::{Nanos, Timestamp};
 
@@ -20,7 +20,7 @@ const OUT_OF_ORDER_WITHIN: Nanos = Nanos::from_millis(3);
 const TOLD: u32 = u32::MAX;
 
 /// What the labels of a conversation depend on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Analysis {
     /// By `Direction::index`.
     halves: [Half; 2],
@@ -33,7 +33,7 @@ pub(super) struct Analysis {
 }
 
 /// One direction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Half {
     /// What relative number 0 stands for.
     pub base: Option<u32>,
@@ -109,7 +109,7 @@ impl Scale {
 
 /// A TCP segment as the labels need it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet<'a> {
+pub(super) struct Packet {
     pub no: PacketNo,
     pub at: Timestamp,
     pub direction: Direction,
@@ -118,7 +118,9 @@ pub(super) struct Packet<'a> {
     pub len: u32,
     pub flags: TcpFlags,
     pub window: u16,
-    pub options: &'a TcpOptions,
+    /// Of its options: the window scale, and the subtypes of MPTCP, a bit each.
+    pub window_scale: Option<u8>,
+    pub mptcp: u16,
 }
 
 /// What the labels of one segment are.
@@ -165,7 +167,7 @@ impl Analysis {
     }
 
     /// Labels one segment.
-    pub(super) fn label(&mut self, packet: &Packet<'_>) -> Labelled {
+    pub(super) fn label(&mut self, packet: &Packet) -> Labelled {
         let mut labelled = Labelled::default();
         let flags = packet.flags;
         let [a, b] = &mut self.halves;
@@ -189,34 +191,104 @@ impl Analysis {
         if !decided {
             label_by_window(fwd, rev, packet, self.mptcp != fwd.mptcp, &mut labelled);
         }
-        if packet.ack != fwd.last_ack {
-            fwd.duplicate_acks = 0;
-        }
+        restart_duplicate_acks(fwd, packet);
         label_acked_unseen(rev, packet, &mut labelled);
         if packet.len > 0 || flags.any(SYN_FIN) {
             let threshold = self.initial_rtt.filter(|rtt| rtt.get() != 0).unwrap_or(OUT_OF_ORDER_WITHIN);
             label_sent_again(fwd, rev, packet, threshold, &mut labelled);
         }
-        remember(fwd, packet, labelled.labels);
-        let acked = rev.unacked.acknowledge(packet.ack);
+        let acked = self.enter(packet, labelled.labels);
         labelled.round_trip = acked.sent_at.map(|sent| packet.at - sent);
         labelled.shown |= acked.matched || !labelled.labels.is_empty();
+        let fwd = self.half(packet.direction);
         if packet.len > 0 && fwd.in_flight_known && fwd.unacked.len() > 0 {
             labelled.shown = true;
         }
+        labelled
+    }
+
+    /// Enters a segment whose labels are known.
+    #[inline(always)]
+    fn enter(&mut self, packet: &Packet, labels: Labels) -> Acked {
+        let flags = packet.flags;
+        let [a, b] = &mut self.halves;
+        let (fwd, rev) = match packet.direction {
+            Direction::AToB => (a, b),
+            Direction::BToA => (b, a),
+        };
+        remember(fwd, packet, labels);
+        let acked = rev.unacked.acknowledge(packet.ack);
         learn_options(fwd, rev, packet);
         fwd.mptcp = self.mptcp;
-        self.mptcp |= packet.options.mptcp;
+        self.mptcp |= packet.mptcp;
         if self.initial_rtt.is_none_or(|rtt| rtt.get() == 0) && flags.has(TcpFlags::ACK) && !flags.any(TcpFlags::SYN) {
             // A SYN at time 0 counts as none.
             self.initial_rtt = self.syn_at.filter(|syn| syn.nanos() != 0).map(|syn| packet.at - syn);
         }
-        labelled
+        acked
+    }
+
+    /// Whether both directions have begun, and with them their relative numbers.
+    pub(super) fn has_both_bases(&self) -> bool {
+        self.halves.iter().all(|half| half.base.is_some())
+    }
+
+    /// Whether no later segment can change the initial round-trip time.
+    pub(super) fn has_final_rtt(&self) -> bool {
+        self.initial_rtt.is_some_and(|rtt| rtt.get() != 0) || self.syn_at.is_none_or(|syn| syn.nanos() == 0)
+    }
+
+    /// Whether [`label`](Self::label) would find nothing to label on a segment: one with ACK and without SYN and RST, whose only
+    /// options are time stamps, of a conversation that has both bases. Each condition excludes the labels named beside it.
+    #[inline(always)]
+    pub(super) fn is_unlabelled(&self, packet: &Packet) -> bool {
+        let [a, b] = &self.halves;
+        let (fwd, rev) = match packet.direction {
+            Direction::AToB => (a, b),
+            Direction::BToA => (b, a),
+        };
+        // No lost segment, keep-alive, retransmission or one out of order: those begin elsewhere than at the next number.
+        let continues = fwd.next_seq != 0 && packet.seq == fwd.next_seq;
+        // No zero window, no probe of one and no answer to a probe.
+        let windows_open = packet.window != 0 && rev.window != 0;
+        // No ACK of an unseen segment.
+        let acks_seen = rev.contiguous == 0 || !after(packet.ack, rev.contiguous);
+        let end = packet.seq.wrapping_add(packet.len);
+        let is_first_of_its_kind = if packet.len == 0 {
+            // No duplicate ACK, window update or answer to a keep-alive: those acknowledge the same again, without FIN.
+            packet.ack != fwd.last_ack || packet.flags.has(TcpFlags::FIN)
+        } else {
+            // No full window, and no needless retransmission.
+            let shift = if rev.window_unscaled { 0 } else { rev.scale.shift() };
+            let fills = rev.scale != Scale::Unknown && end == rev.last_ack.wrapping_add(rev.window << shift);
+            !fills && (rev.last_ack == 0 || after(end, rev.last_ack))
+        };
+        continues && windows_open && acks_seen && is_first_of_its_kind
+    }
+
+    /// Enters a segment that [`is_unlabelled`](Self::is_unlabelled) as [`label`](Self::label) does; since the segment that it
+    /// acknowledges.
+    #[inline(always)]
+    pub(super) fn enter_unlabelled(&mut self, packet: &Packet) -> Option<Nanos> {
+        let [a, b] = &mut self.halves;
+        let (fwd, rev) = match packet.direction {
+            Direction::AToB => (a, b),
+            Direction::BToA => (b, a),
+        };
+        begin(fwd, rev, packet);
+        restart_duplicate_acks(fwd, packet);
+        self.enter(packet, Labels::NONE).sent_at.map(|sent| packet.at - sent)
+    }
+}
+
+fn restart_duplicate_acks(fwd: &mut Half, packet: &Packet) {
+    if packet.ack != fwd.last_ack {
+        fwd.duplicate_acks = 0;
     }
 }
 
 /// A SYN or SYN-ACK on a conversation that has one already.
-fn open(fwd: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+fn open(fwd: &mut Half, packet: &Packet, labelled: &mut Labelled) {
     let Some(base) = fwd.base else { return };
     if packet.flags.has(TcpFlags::ACK) {
         if base != packet.seq {
@@ -231,7 +303,7 @@ fn open(fwd: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
     }
 }
 
-fn begin(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
+fn begin(fwd: &mut Half, rev: &mut Half, packet: &Packet) {
     if fwd.base.is_none() {
         if packet.flags.has(TcpFlags::SYN) {
             fwd.base = Some(packet.seq);
@@ -254,7 +326,7 @@ fn begin(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
 
 /// `tells_mptcp`: since the sender's last segment the conversation saw the first MPTCP option of a kind. Such options go on ACKs of
 /// their own, which tell of no loss (RFC 8684 section 4).
-fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, tells_mptcp: bool, labelled: &mut Labelled) {
+fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet, tells_mptcp: bool, labelled: &mut Labelled) {
     let labels = &mut labelled.labels;
     let plain = !packet.flags.any(SYN_FIN_RST);
     let window = u32::from(packet.window);
@@ -302,7 +374,7 @@ fn label_by_window(fwd: &mut Half, rev: &Half, packet: &Packet<'_>, tells_mptcp:
     }
 }
 
-fn label_acked_unseen(rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labelled) {
+fn label_acked_unseen(rev: &mut Half, packet: &Packet, labelled: &mut Labelled) {
     if rev.contiguous == 0 || !after(packet.ack, rev.contiguous) || !packet.flags.has(TcpFlags::ACK) {
         return;
     }
@@ -318,7 +390,7 @@ fn label_acked_unseen(rev: &mut Half, packet: &Packet<'_>, labelled: &mut Labell
     labelled.labels.add(Labels::ACK_LOST_SEGMENT);
 }
 
-fn label_sent_again(fwd: &Half, rev: &Half, packet: &Packet<'_>, out_of_order_within: Nanos, labelled: &mut Labelled) {
+fn label_sent_again(fwd: &Half, rev: &Half, packet: &Packet, out_of_order_within: Nanos, labelled: &mut Labelled) {
     let labels = &mut labelled.labels;
     if labels.has(Labels::KEEP_ALIVE) {
         return;
@@ -358,7 +430,7 @@ fn within(at: Timestamp, since: Timestamp, limit: Nanos) -> bool {
     (0..limit.get()).contains(&(at - since).get())
 }
 
-fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
+fn remember(fwd: &mut Half, packet: &Packet, labels: Labels) {
     let one = u32::from(packet.flags.any(SYN_FIN));
     let end = packet.seq.wrapping_add(packet.len).wrapping_add(one);
     if packet.len > 0 || one > 0 {
@@ -382,9 +454,9 @@ fn remember(fwd: &mut Half, packet: &Packet<'_>, labels: Labels) {
     fwd.last_labels = labels;
 }
 
-fn learn_options(fwd: &mut Half, rev: &mut Half, packet: &Packet<'_>) {
+fn learn_options(fwd: &mut Half, rev: &mut Half, packet: &Packet) {
     // Also outside of a SYN, where it has no business (RFC 7323 section 2.2), as Wireshark takes it.
-    if let Some(shift) = packet.options.window_scale {
+    if let Some(shift) = packet.window_scale {
         fwd.scale = Scale::By(shift.min(14));
     }
     if !packet.flags.has(TcpFlags::SYN) {

@@ -82,7 +82,7 @@ const SHORTEST_WAIT: Nanos = Nanos::from_millis(10);
 const THRESHOLD: u32 = 3;
 
 /// Round trips of one direction, smoothed (RFC 6298 section 2); both 0 before the first.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct RoundTrip {
     smoothed_us: u32,
     variation_us: u32,

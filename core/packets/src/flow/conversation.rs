@@ -39,7 +39,7 @@ impl std::fmt::Display for Endpoint {
 ///
 /// Kept small, since a scan makes millions of them: what few conversations have lies in boxes that read as empty until the
 /// first such fact (`icmp_errors` and `icmp_error_count` are read through `Deref`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Flow {
     /// Its number.
     pub id: FlowId,
@@ -112,7 +112,7 @@ impl Flow {
 }
 
 /// What few conversations have; read as fields of [`Flow`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FlowRare {
     /// ICMP errors that quote a packet of it; the first 8.
     pub icmp_errors: Vec<IcmpError>,
@@ -123,7 +123,7 @@ pub struct FlowRare {
 }
 
 /// What one capture point showed of a conversation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Point {
     interface: InterfaceId,
     /// By direction; not counted at the point of the first packet.
@@ -168,7 +168,7 @@ impl FlowRare {
 }
 
 /// How a TCP conversation opened. What comes after the SYN is read through `Deref` to [`Opened`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Handshake {
     /// SYNs with the same sequence number.
     pub syn_count: u32,
@@ -181,7 +181,7 @@ pub struct Handshake {
 }
 
 /// What follows a SYN; read as fields of [`Handshake`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Opened {
     /// SYN-ACKs.
     pub syn_ack_count: u32,
@@ -202,7 +202,7 @@ pub struct Opened {
 ///
 /// What only conversations with trouble have is read through `Deref` to [`Course`], which is one step away: rules look there
 /// first, and in most there is nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Side {
     /// Packets.
     pub packets: u32,
@@ -265,6 +265,16 @@ impl Side {
         self.onward.0.as_ref()?.fin
     }
 
+    /// Counts one packet.
+    #[inline(always)]
+    pub(super) fn count(&mut self, wire_len: u32, payload_len: u32, ip_len: u32, dont_fragment: bool) {
+        self.packets = self.packets.saturating_add(1);
+        self.wire_bytes += u64::from(wire_len);
+        self.payload_bytes += u64::from(payload_len);
+        self.dont_fragment |= dont_fragment;
+        self.count_size(ip_len);
+    }
+
     /// To write to what only conversations with trouble have.
     pub(super) fn course_mut(&mut self) -> &mut Course {
         self.rare.get_mut()
@@ -277,7 +287,7 @@ impl Side {
 }
 
 /// What a direction of a TCP conversation has that did not end with its first packet; [`Side`] tells it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Onward {
     /// See [`Side::acked_to`].
     pub acked_to: Option<u64>,
@@ -290,7 +300,7 @@ pub(super) struct Onward {
 }
 
 /// What trouble one direction of a TCP conversation had; read as fields of [`Side`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Course {
     /// Segments sent again, as they are on the wire: labelled `retransmission`, unless they are copies or the evidence says
     /// that they were only late; and those otherwise labelled of which it says that they were sent again (see `Judgement`).
@@ -417,7 +427,7 @@ pub struct IcmpError {
 }
 
 /// A box that reads as its default until something is written to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rare<T>(pub(super) Option<Box<T>>);
 
 impl<T> Default for Rare<T> {

@@ -5,11 +5,9 @@
 //! same ones and comes at once. (RFC 6864 allows identification 0 on packets that are never fragmented, so 0 proves nothing.)
 
 use super::conversation::Seen;
-use crate::dissect::{Ip, Tcp as Header, TcpFlags};
+use crate::dissect::{CompactPacket, Ip, Segment, Tcp as Header, TcpFlags};
 use crate::ids::PacketNo;
 use crate::time::Timestamp;
-use foldhash::fast::FixedState;
-use std::hash::{BuildHasher, Hasher};
 
 /// Packets of one direction remembered: what may come between a packet and its copy.
 const REMEMBERED: usize = 4;
@@ -33,20 +31,32 @@ pub(super) struct Fingerprint {
 impl Fingerprint {
     /// Of one segment.
     pub(super) fn new(ip: &Ip, header: &Header<'_>) -> Self {
-        let id = ip.id.unwrap_or(0);
-        let (tsval, tsecr) = (header.options.tsval.unwrap_or(0), header.options.tsecr.unwrap_or(0));
-        let mut hasher = FixedState::default().build_hasher();
-        hasher.write_u64(u64::from(header.seq) << 32 | u64::from(header.ack));
-        hasher.write_u64(u64::from(id) << 32 | u64::from(header.payload_len) << 12 | u64::from(header.flags.0));
-        hasher.write_u64(u64::from(tsval) << 32 | u64::from(tsecr));
-        hasher.write_u64(u64::from(header.window) << 16 | header.options.sack.len() as u64);
-        let hash = hasher.finish();
-        Self {
-            hash: (hash ^ hash >> 32) as u32,
-            identified: id != 0,
-            stamped: header.options.tsval.is_some(),
-            once: header.payload_len > 0 || header.flags.any(TcpFlags::SYN.or(TcpFlags::FIN)),
+        let options = &header.options;
+        Fields {
+            numbers: (header.seq, header.ack),
+            id: ip.id.unwrap_or(0),
+            payload_len: header.payload_len,
+            flags: header.flags,
+            stamps: options.tsval.map(|tsval| (tsval, options.tsecr.unwrap_or(0))),
+            window: header.window,
+            sacks: options.sack.len() as u8,
         }
+        .fingerprint()
+    }
+
+    /// The same of one with ordinary options.
+    #[inline]
+    pub(super) fn of_compact(packet: &CompactPacket, segment: &Segment) -> Self {
+        Fields {
+            numbers: (segment.seq, segment.ack),
+            id: packet.id.into(),
+            payload_len: packet.payload_len,
+            flags: segment.flags,
+            stamps: segment.stamps,
+            window: segment.window,
+            sacks: 0,
+        }
+        .fingerprint()
     }
 
     /// Whether something in it changes when it is sent again.
@@ -65,15 +75,49 @@ impl Fingerprint {
     }
 }
 
+/// What a fingerprint is made of.
+struct Fields {
+    /// Sequence and acknowledgment number.
+    numbers: (u32, u32),
+    id: u32,
+    payload_len: u32,
+    flags: TcpFlags,
+    /// TSval and TSecr.
+    stamps: Option<(u32, u32)>,
+    window: u16,
+    /// How many SACK blocks.
+    sacks: u8,
+}
+
+impl Fields {
+    #[inline(always)]
+    fn fingerprint(self) -> Fingerprint {
+        const ODD: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93, 0xa076_1d64_78bd_642f];
+        let Self { numbers: (seq, ack), id, payload_len, flags, stamps, window, sacks } = self;
+        let (tsval, tsecr) = stamps.unwrap_or((0, 0));
+        let numbers = (u64::from(seq) << 32 | u64::from(ack)).wrapping_mul(ODD[0]);
+        let stamp = (u64::from(tsval) << 32 | u64::from(tsecr)).wrapping_mul(ODD[1]);
+        let small = u64::from(window) << 16 ^ u64::from(flags.0) << 4 ^ u64::from(sacks);
+        let rest = u64::from(id) << 32 ^ u64::from(payload_len) << 40 ^ small;
+        let hash = (numbers ^ numbers >> 32 ^ stamp ^ stamp >> 29 ^ rest).wrapping_mul(ODD[2]);
+        Fingerprint {
+            hash: (hash ^ hash >> 32) as u32,
+            identified: id != 0,
+            stamped: stamps.is_some(),
+            once: payload_len > 0 || flags.any(TcpFlags::SYN.or(TcpFlags::FIN)),
+        }
+    }
+}
+
 /// The last packets of one direction.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Copies {
     last: [Remembered; REMEMBERED],
     oldest: u8,
 }
 
 /// A packet of this direction.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Remembered {
     pub(super) hash: u32,
     pub(super) no: PacketNo,
@@ -90,9 +134,20 @@ impl Copies {
         if let Some(original) = self.remembered().find(is_it) {
             return Some(original.no);
         }
-        self.last[usize::from(self.oldest)] = Remembered { hash: fingerprint.hash, no: seen.no, at: seen.at };
-        self.oldest = (self.oldest + 1) % REMEMBERED as u8;
+        self.remember(fingerprint, seen);
         None
+    }
+
+    /// Whether it is surely no copy, as nothing like it is remembered.
+    #[inline]
+    pub(super) fn is_new(&self, fingerprint: &Fingerprint) -> bool {
+        self.last.iter().all(|other| other.hash != fingerprint.hash)
+    }
+
+    #[inline]
+    pub(super) fn remember(&mut self, fingerprint: &Fingerprint, seen: Seen) {
+        self.last[usize::from(self.oldest) % REMEMBERED] = Remembered { hash: fingerprint.hash, no: seen.no, at: seen.at };
+        self.oldest = (self.oldest + 1) % REMEMBERED as u8;
     }
 
     /// The last packets, in no particular order.

@@ -12,7 +12,7 @@ use super::conversation::{IcmpError, Seen, Side};
 use super::repair::Repair;
 use super::seq::before;
 use super::taps::Copy;
-use crate::dissect::{Ip, Tcp as Header, TcpFlags};
+use crate::dissect::{CompactPacket, Ip, Segment, Tcp as Header, TcpFlags};
 use crate::ids::{Direction, PacketNo};
 use crate::time::{Nanos, Timestamp};
 
@@ -160,7 +160,7 @@ pub enum Evidence {
 }
 
 /// What tells when a segment was sent in relation to another of the same direction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Stamp {
     pub tsval: Option<u32>,
     id: u32,
@@ -169,6 +169,12 @@ pub(super) struct Stamp {
 impl Stamp {
     pub(super) fn new(ip: &Ip, header: &Header<'_>) -> Self {
         Self { tsval: header.options.tsval, id: ip.id.unwrap_or(0) }
+    }
+
+    /// The same of a segment with ordinary options.
+    #[inline(always)]
+    pub(super) fn of_compact(packet: &CompactPacket, segment: &Segment) -> Self {
+        Self { tsval: segment.stamps.map(|(tsval, _)| tsval), id: packet.id.into() }
     }
 
     /// Whether this was sent before `other`, as far as one can tell.

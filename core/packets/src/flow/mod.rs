@@ -17,6 +17,7 @@ mod cases;
 mod cause;
 mod conversation;
 mod copies;
+mod fast_path;
 mod judgement;
 mod labels;
 mod losses;
@@ -46,7 +47,8 @@ pub use retrace::{Retrace, Retraced};
 
 pub(crate) use table::KeyHash;
 use table::{Conversations, Key};
-use tcp::{Taken, Tcp};
+pub(crate) use tcp::Taken;
+use tcp::Tcp;
 
 /// ICMP errors kept of one conversation.
 const MOST_ICMP_ERRORS: usize = 8;
@@ -61,7 +63,7 @@ const MOST_CONVERSATIONS: u32 = 6 << 20;
 const MOST_QUOTED: usize = 1 << 16;
 
 /// Every conversation of a log.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct FlowTable {
     conversations: Conversations,
     most: u32,
@@ -229,12 +231,7 @@ impl FlowTable {
         if interface != flow.interface {
             flow.rare.get_mut().note_elsewhere(interface, direction);
         }
-        let side = &mut flow.sides[direction.index()];
-        side.packets = side.packets.saturating_add(1);
-        side.wire_bytes += u64::from(wire_len);
-        side.payload_bytes += u64::from(payload);
-        side.dont_fragment |= ip.dont_fragment == Some(true);
-        side.count_size(ip.total_len);
+        flow.sides[direction.index()].count(wire_len, payload, ip.total_len, ip.dont_fragment == Some(true));
         match (&packet.transport, &mut self.tcp[id.0 as usize]) {
             (Transport::Tcp(header), Some(state)) => state.observe(flow, direction, ip, header, taken, &mut self.amended),
             _ => Observed { flow: Some(id), direction: Some(direction), ..Observed::default() },
@@ -352,11 +349,6 @@ impl FlowTable {
         self.active.push_back((new, at));
         self.tcp[new.0 as usize] = Some(Box::default());
     }
-}
-
-/// What the conversation of a packet with this IP header is looked up by.
-pub(crate) fn key_hash(ip: &Ip, transport: &Transport<'_>) -> Option<KeyHash> {
-    key_of(ip, transport).map(|(key, _)| key.hash())
 }
 
 /// What the conversation of a quoted packet is told by.

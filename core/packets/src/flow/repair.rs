@@ -21,7 +21,7 @@ const MOST_AGAIN: usize = 32;
 const MOST_SACKED: usize = 64;
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Repair {
     /// Since the peer last acknowledged something new: ACKs that repeat it, and the last that told of a loss.
     duplicate_acks: u32,
@@ -42,7 +42,7 @@ pub(super) struct Repair {
 }
 
 /// What F-RTO waits for (RFC 5682 section 2.1): after a timeout one segment was sent again, and nothing else since.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct AfterTimeout {
     /// The segment sent again.
     no: PacketNo,
@@ -53,7 +53,7 @@ struct AfterTimeout {
 }
 
 /// A segment that was sent again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Again {
     pub no: PacketNo,
     pub at: Timestamp,

@@ -137,7 +137,8 @@ impl Followed {
             len: segment.payload_len,
             flags: segment.flags,
             window: segment.window,
-            options: &segment.options,
+            window_scale: segment.options.window_scale,
+            mptcp: segment.options.mptcp,
         });
         let base = self.analysis.half(direction).base.unwrap_or(0);
         let [a, b] = &mut self.ends;

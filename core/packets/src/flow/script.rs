@@ -13,9 +13,12 @@
 //! ```
 //!
 //! What comes out is text too: each packet with labels or judgement, then what is known of each conversation.
+//!
+//! Each script runs on two tables: one by the general path alone, and one that takes the fast path where it can. Both must be the
+//! same after each packet, state for state.
 
-use super::{Amended, Cause, FlowTable, Judgement, Observed, Seen, Side};
-use crate::dissect::{Checksum, Icmp, Ip, Net, Packet, Protocol, Quote, Tcp, TcpFlags, TcpOptions, Transport};
+use super::{Amended, Cause, FlowTable, Judgement, Labels, Observed, Seen, Side, Taken};
+use crate::dissect::{Checksum, CompactPacket, Icmp, Ip, Net, Packet, Protocol, Quote, Tcp, TcpFlags, TcpOptions, Transport};
 use crate::ids::{Direction, InterfaceId, PacketNo};
 use crate::time::{Nanos, Timestamp};
 use std::fmt::Write;
@@ -32,6 +35,9 @@ const EPOCH: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 pub(crate) struct Script {
     /// What the packets made.
     pub(crate) table: FlowTable,
+    /// The same by the fast path where that is possible, and the packets for which it was.
+    fast: FlowTable,
+    pub(crate) taken_fast: Vec<u32>,
     /// What each packet meant.
     pub(crate) observed: Vec<Observed>,
     /// What each packet proved of earlier ones.
@@ -43,8 +49,15 @@ pub(crate) struct Script {
 impl Script {
     /// Runs a script; a line that cannot be read panics with its text.
     pub(crate) fn run(text: &str) -> Self {
-        let mut script =
-            Self { table: FlowTable::default(), observed: Vec::new(), amended: Vec::new(), isn: [1000, 5000], port: 40_000 };
+        let mut script = Self {
+            table: FlowTable::default(),
+            fast: FlowTable::default(),
+            taken_fast: Vec::new(),
+            observed: Vec::new(),
+            amended: Vec::new(),
+            isn: [1000, 5000],
+            port: 40_000,
+        };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             script.line(line).unwrap_or_else(|| panic!("this line of a script cannot be read: {line}"));
         }
@@ -67,11 +80,31 @@ impl Script {
                 let rest: Vec<_> = words.collect();
                 let (packet, interface, length) = if from == "R" { self.icmp(&rest)? } else { self.segment(side(from)?, &rest)? };
                 let no = PacketNo(self.observed.len() as u32 + 1);
-                self.observed.push(self.table.observe(&packet, no, at, InterfaceId(interface), length + 14));
+                let observed = self.table.observe(&packet, no, at, InterfaceId(interface), length + 14);
+                self.observed.push(observed);
+                self.observe_fast(&packet, Taken { seen: Seen { no, at }, interface: InterfaceId(interface) }, length + 14);
                 self.amended.extend(self.table.amended().iter().map(|amended| (no, *amended)));
             }
         }
         Some(())
+    }
+
+    /// Enters the packet just observed by the fast path, if it is one for that, and compares all that is known.
+    fn observe_fast(&mut self, packet: &Packet<'_>, taken: Taken, wire_len: u32) {
+        let observed = self.observed[self.observed.len() - 1];
+        let Seen { no, at } = taken.seen;
+        let compact = CompactPacket::of_segment(packet);
+        match compact.and_then(|compact| self.fast.observe_fast(&compact, compact.key_hash(), taken, wire_len)) {
+            Some(flow) => {
+                self.taken_fast.push(no.0);
+                let Observed { flow: id, direction, labels, duplicate_ack, rto, copy_of, judgement, .. } = observed;
+                assert_eq!(id.zip(direction), Some(flow), "packet {no}");
+                let remarkable = (labels, duplicate_ack, rto, copy_of, judgement);
+                assert_eq!(remarkable, (Labels::NONE, None, None, None, None), "packet {no} took the fast path");
+            }
+            None => assert_eq!(self.fast.observe(packet, no, at, taken.interface, wire_len), observed, "packet {no}"),
+        }
+        assert_eq!(self.fast, self.table, "after packet {no}");
     }
 
     fn segment(&self, from: usize, words: &[&str]) -> Option<(Packet<'static>, u32, u32)> {

@@ -11,7 +11,7 @@ pub(super) const fn before(a: u32, b: u32) -> bool {
 }
 
 /// Where relative numbers of one direction stand: a raw number and the relative number it has.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Reference {
     raw: u32,
     relative: u64,

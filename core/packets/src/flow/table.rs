@@ -3,8 +3,6 @@
 use super::conversation::{Endpoint, Flow};
 use crate::dissect::Protocol;
 use crate::ids::{Direction, FlowId};
-use foldhash::fast::FixedState;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 /// Conversations in a block: storage grows by blocks, so that it never needs twice its size for a moment.
@@ -24,30 +22,30 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The same for both directions. The seed is fixed, so that a run repeats; the price of a forged capture that makes
-    /// collisions is time, which `Slots` bounds by its load. The upper half is used, so the hasher must fill it on wasm32, too
-    /// (FxHasher, whose state is a `usize` wide, does not: every conversation fell into one slot there).
+    /// The same for both directions. Nothing in it is random, so that a run repeats; the price of a forged capture that makes
+    /// collisions is time, which `Slots` bounds by its load. Multiplied and folded twice, in 64 bits on any machine; the upper
+    /// half is used, into which a multiplication carries every bit.
+    #[inline]
     pub(super) fn hash(&self) -> KeyHash {
-        let end = |endpoint: &Endpoint| {
-            let mut hasher = FixedState::default().build_hasher();
-            match endpoint.address {
-                IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
-                IpAddr::V6(address) => {
-                    let bits = address.to_bits();
-                    hasher.write_u64(bits as u64);
-                    hasher.write_u64((bits >> 64) as u64);
-                }
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        const OTHER: u64 = 0xd6e8_feb8_6659_fd93;
+        let end = |Endpoint { address, port }: Endpoint| match address {
+            IpAddr::V4(address) => u64::from(address.to_bits()) << 16 | u64::from(port),
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                let upper = ((bits >> 64) as u64 ^ u64::from(port)).wrapping_mul(OTHER);
+                (bits as u64 ^ upper ^ upper >> 32).wrapping_mul(ODD)
             }
-            hasher.write_u16(endpoint.port);
-            hasher.finish()
         };
-        let mut hasher = FixedState::default().build_hasher();
-        hasher.write_u64(end(&self.from).wrapping_add(end(&self.to)));
-        self.transport.hash(&mut hasher);
-        self.echo.hash(&mut hasher);
-        KeyHash((hasher.finish() >> 32) as u32)
+        let (a, b) = (end(self.from), end(self.to));
+        let (low, high) = (a.min(b), a.max(b));
+        let kind = u64::from(self.transport as u8) | self.echo.map_or(0, |echo| u64::from(echo) << 16 | 1 << 8);
+        let first = (low ^ kind << 48).wrapping_mul(ODD);
+        let second = (first ^ first >> 32 ^ high).wrapping_mul(OTHER);
+        KeyHash((second >> 32) as u32)
     }
 
+    #[inline]
     fn direction_in(&self, flow: &Flow) -> Option<Direction> {
         if flow.transport != self.transport || flow.echo != self.echo {
             None
@@ -62,7 +60,7 @@ impl Key {
 }
 
 /// All conversations, and the latest of each key.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Conversations {
     blocks: Vec<Vec<Flow>>,
     count: u32,
@@ -87,6 +85,7 @@ impl Conversations {
     }
 
     /// The latest conversation of this key, and the direction of a packet in it.
+    #[inline]
     pub(super) fn find(&self, key: &Key, hash: KeyHash) -> Option<(FlowId, Direction)> {
         let mut direction = None;
         let id = self.slots.find(hash, |id| {
@@ -112,7 +111,7 @@ impl Conversations {
 }
 
 /// An open-addressing hash table of flow numbers, with part of the hash beside each so that a miss seldom touches a flow.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Slots {
     /// Upper half: part of the hash; lower half: the flow's number plus one, 0 for a free slot.
     slots: Vec<u64>,
@@ -120,6 +119,7 @@ struct Slots {
 }
 
 impl Slots {
+    #[inline]
     fn find(&self, hash: KeyHash, mut is_it: impl FnMut(FlowId) -> bool) -> Option<FlowId> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = place(hash) & mask;

@@ -23,14 +23,14 @@ const APART: i64 = 2_000_000_000;
 const APART_ALIKE: i64 = 150_000_000;
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Taps {
     points: Vec<Point>,
     shown: VecDeque<Shown>,
 }
 
 /// How far one capture point has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Point {
     interface: InterfaceId,
     /// The relative number after the highest it showed; `None` before the first byte.
@@ -40,7 +40,7 @@ struct Point {
 }
 
 /// A packet that was shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Shown {
     hash: u32,
     no: PacketNo,

@@ -5,8 +5,9 @@
 
 use super::analysis::{self, Analysis, Labelled};
 use super::cause::RoundTrip;
-use super::conversation::{Flow, Hole, Seen, Side, Stuck};
+use super::conversation::{Flow, Handshake, Hole, Seen, Side, Stuck};
 use super::copies::{Copies, Fingerprint};
+use super::fast_path::Eligibility;
 use super::judgement::{Evidence, Judgement, Scene, Stamp};
 use super::losses::Loss;
 use super::repair::{Again, Amended, Repair, Told};
@@ -25,44 +26,53 @@ const MOST_HOLES: usize = 64;
 const FARTHEST: u64 = 1 << 30;
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tcp {
     pub analysis: Analysis,
-    ends: [End; 2],
+    pub(super) ends: [End; 2],
 }
 
 /// One direction's relative numbers.
-#[derive(Clone, Debug, Default)]
-struct End {
-    reference: Option<Reference>,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct End {
+    pub(super) reference: Option<Reference>,
     /// The relative number after the highest that was seen; `None` before its first packet.
-    next: Option<u64>,
-    copies: Copies,
+    pub(super) next: Option<u64>,
+    pub(super) copies: Copies,
     /// Once it was seen at a second capture point.
     taps: Option<Box<Taps>>,
     /// Of the segment that brought the highest number.
     top: Option<Stamp>,
     /// Round trips of its data, and when the peer last acknowledged something new.
-    round_trip: RoundTrip,
-    news_at: Option<Timestamp>,
+    pub(super) round_trip: RoundTrip,
+    pub(super) news_at: Option<Timestamp>,
     /// Its losses, once one was told or repaired.
-    repair: Option<Box<Repair>>,
+    pub(super) repair: Option<Box<Repair>>,
+    /// Which of its next segments may take the fast path.
+    pub(super) eligibility: Eligibility,
+}
+
+impl End {
+    /// Whether it was seen at one capture point alone.
+    pub(super) fn capture_points_are_one(&self) -> bool {
+        self.taps.is_none()
+    }
 }
 
 /// Where and when a packet was taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     pub seen: Seen,
     pub interface: InterfaceId,
 }
 
 /// A segment in relative numbers.
-struct Placed {
-    seq: u64,
+pub(super) struct Placed {
+    pub seq: u64,
     /// After its last number: SYN and FIN count as one.
-    end: u64,
-    ack: Option<u64>,
-    stamp: Stamp,
+    pub end: u64,
+    pub ack: Option<u64>,
+    pub stamp: Stamp,
 }
 
 impl Tcp {
@@ -85,11 +95,12 @@ impl Tcp {
             len: header.payload_len,
             flags: header.flags,
             window: header.window,
-            options: &header.options,
+            window_scale: header.options.window_scale,
+            mptcp: header.options.mptcp,
         });
         let placed = self.place(direction, ip, header);
         let copy = self.copy(flow, direction, &Fingerprint::new(ip, header), &placed, header, taken);
-        note_completeness(flow, header);
+        note_completeness(&mut flow.completeness, header.flags, header.payload_len);
         if copy.is_none() {
             note_handshake(flow, direction, header, taken.seen);
             note_ends(flow, direction, header, taken.seen);
@@ -168,6 +179,7 @@ impl Tcp {
             }
             self.note_bytes(flow, direction, &placed, header, labelled, taken.seen, amended);
         }
+        self.update_eligibility(flow);
         let mut labels = labelled.labels;
         let reopens = flow.reopened && flow.first.no == taken.seen.no;
         if reopens {
@@ -268,12 +280,7 @@ impl Tcp {
             fill_holes(side, placed.seq, placed.end, seen);
         }
         if placed.end > next && !rst && placed.end - next <= FARTHEST + u64::from(header.payload_len) {
-            end.next = Some(placed.end);
-            end.top = Some(placed.stamp);
-            side.sent_to = placed.end - 1;
-            if let Some(reference) = &mut end.reference {
-                reference.advance(header.seq.wrapping_add((placed.end - placed.seq) as u32));
-            }
+            advance(end, side, placed, header.seq);
         }
         if let Some(ack) = placed.ack.filter(|_| !rst) {
             self.note_ack(peer, direction.reverse(), ack, header, labelled, seen, amended);
@@ -347,18 +354,7 @@ impl Tcp {
         }
         let repair = end.repair.get_or_insert_default();
         if news {
-            let echo = header.options.tsecr;
-            repair.news(ack, echo, seen, |told| match told {
-                Told::Amended(told) => {
-                    sender.course_mut().amend(&told);
-                    amended.push(told);
-                }
-                Told::TailRepaired(cost) => {
-                    let course = sender.course_mut();
-                    course.tail_losses += 1;
-                    course.tail_loss_time = sum(course.tail_loss_time, cost);
-                }
-            });
+            note_news(repair, sender, ack, header.options.tsecr, seen, amended);
         }
         if repeats {
             repair.repeats(seen);
@@ -431,6 +427,39 @@ impl Tcp {
     }
 }
 
+/// A segment with the raw number `seq` brought the highest number of its direction so far.
+#[inline(always)]
+pub(super) fn advance(end: &mut End, side: &mut Side, placed: &Placed, seq: u32) {
+    end.next = Some(placed.end);
+    end.top = Some(placed.stamp);
+    side.sent_to = placed.end - 1;
+    if let Some(reference) = &mut end.reference {
+        reference.advance(seq.wrapping_add((placed.end - placed.seq) as u32));
+    }
+}
+
+/// What an acknowledgement of something new tells about the losses of the direction it acknowledges.
+pub(super) fn note_news(
+    repair: &mut Repair,
+    sender: &mut Side,
+    ack: u64,
+    echo: Option<u32>,
+    seen: Seen,
+    amended: &mut Vec<Amended>,
+) {
+    repair.news(ack, echo, seen, |told| match told {
+        Told::Amended(told) => {
+            sender.course_mut().amend(&told);
+            amended.push(told);
+        }
+        Told::TailRepaired(cost) => {
+            let course = sender.course_mut();
+            course.tail_losses += 1;
+            course.tail_loss_time = sum(course.tail_loss_time, cost);
+        }
+    });
+}
+
 impl Hole {
     fn new(first: u64, last: u64, noticed: Seen) -> Self {
         Self { first, last, noticed, missed_by_peer: None, acked: None, filled: None }
@@ -482,21 +511,21 @@ fn fill_holes(side: &mut Side, seq: u64, end: u64, seen: Seen) {
     }
 }
 
-fn note_completeness(flow: &mut Flow, header: &Header<'_>) {
-    let flags = header.flags;
+#[inline]
+pub(super) fn note_completeness(completeness: &mut u8, flags: TcpFlags, payload_len: u32) {
     if flags.has(TcpFlags::SYN) {
-        flow.completeness |= if flags.has(TcpFlags::ACK) { 2 } else { 1 };
-    } else if flags.has(TcpFlags::ACK) && header.payload_len == 0 {
-        flow.completeness |= 4;
+        *completeness |= if flags.has(TcpFlags::ACK) { 2 } else { 1 };
+    } else if flags.has(TcpFlags::ACK) && payload_len == 0 {
+        *completeness |= 4;
     }
-    if header.payload_len > 0 {
-        flow.completeness |= 8;
+    if payload_len > 0 {
+        *completeness |= 8;
     }
     if flags.has(TcpFlags::FIN) {
-        flow.completeness |= 16;
+        *completeness |= 16;
     }
     if flags.has(TcpFlags::RST) {
-        flow.completeness |= 32;
+        *completeness |= 32;
     }
 }
 
@@ -529,7 +558,14 @@ fn note_handshake(flow: &mut Flow, direction: Direction, header: &Header<'_>, se
         if answers_syn && flags.has(TcpFlags::ACK) && handshake.refused.is_none() {
             handshake.rare.get_mut().refused = Some(seen);
         }
-    } else if direction == Direction::AToB && flags.has(TcpFlags::ACK) && handshake.syn_ack.is_some() && handshake.ack.is_none() {
+    } else if flags.has(TcpFlags::ACK) {
+        note_confirmation(handshake, direction, seen);
+    }
+}
+
+/// The client's first ACK of a SYN-ACK.
+pub(super) fn note_confirmation(handshake: &mut Handshake, direction: Direction, seen: Seen) {
+    if direction == Direction::AToB && handshake.syn_ack.is_some() && handshake.ack.is_none() {
         handshake.rare.get_mut().ack = Some(seen);
     }
 }

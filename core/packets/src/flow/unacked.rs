@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 pub(super) const MOST: usize = 4_096;
 
 /// A segment, by raw sequence numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Segment {
     /// First sequence number.
     pub seq: u32,
@@ -38,7 +38,7 @@ pub(super) struct Acked {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Unacked {
     segments: VecDeque<Segment>,
     /// Whether a segment was appended that begins before the end of its predecessor.

@@ -7,10 +7,9 @@
 //! A batch holds no packet's bytes, except the few that the second half may ask for: those of fragments and of ICMP errors,
 //! and the beginning of a segment's data.
 
-use super::plain::Plain;
-use super::{Recording, Witness};
-use crate::dissect::{self, Packet};
-use crate::flow::Reassembly;
+use super::{Place, Recording, Witness};
+use crate::dissect::{self, CompactPacket, Packet};
+use crate::flow::{KeyHash, Reassembly};
 use crate::log::Decoder;
 use crate::log::record::{End, PacketRecord, Record};
 
@@ -27,7 +26,7 @@ pub struct Parser {
 #[derive(Debug, Default)]
 pub struct Batch {
     items: Vec<Item>,
-    /// Packets that are not plain, in order.
+    /// Packets that are not compact, in order.
     any: Vec<Parsed>,
     /// What is no packet, in order.
     others: Vec<Record<'static>>,
@@ -43,11 +42,24 @@ pub struct Batch {
 
 #[derive(Debug)]
 enum Item {
-    Plain(Plain),
+    Compact(Compact),
     /// The next of `Batch::any`.
     Any,
     /// The next of `Batch::others`.
     Other,
+}
+
+/// A packet as nearly all are, in little more than a third of the bytes of any packet: what one thread writes costs the other
+/// as much to read.
+#[derive(Debug)]
+struct Compact {
+    packet: CompactPacket,
+    place: Place,
+    /// Made here, where there is time to spare; the other thread is the one that is waited for.
+    hash: KeyHash,
+    /// How many bytes of its options and of its data `Batch::kept` has.
+    options: u8,
+    beginning: u8,
 }
 
 /// Any packet without its bytes.
@@ -92,23 +104,46 @@ impl Batch {
         }
     }
 
+    #[inline]
     fn add_packet(&mut self, record: PacketRecord<'_>) {
-        let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
-        let payload = packet.transport.payload();
-        let before = self.kept.len();
-        match payload.first_chunk::<BEGINNING>() {
-            _ if Reassembly::wants(&packet) => self.kept.extend_from_slice(record.data),
-            // Of a length that the compiler knows: no call.
-            Some(beginning) => self.kept.extend_from_slice(beginning),
-            None => self.kept.extend_from_slice(payload),
+        if let Some(place) = Place::of(&record)
+            && let Some(packet) = CompactPacket::read(record.link_type, record.data, record.wire_len)
+        {
+            let (options, payload) = packet.rest(record.data);
+            self.kept.extend_from_slice(options);
+            let (options, beginning) = (options.len() as u8, self.keep_beginning(payload) as u8);
+            self.items.push(Item::Compact(Compact { packet, place, hash: packet.key_hash(), options, beginning }));
+        } else {
+            self.add_any_packet(record);
         }
-        let kept = self.kept.len() - before;
-        match Plain::of(&record, &packet, kept) {
-            Some(plain) => self.items.push(Item::Plain(plain)),
+    }
+
+    #[inline(never)]
+    fn add_any_packet(&mut self, record: PacketRecord<'_>) {
+        let packet = dissect::dissect(record.link_type, record.data, record.wire_len);
+        let kept = if Reassembly::wants(&packet) {
+            self.kept.extend_from_slice(record.data);
+            record.data.len()
+        } else {
+            self.keep_beginning(packet.transport.payload())
+        };
+        let (cap_len, kept) = (record.data.len() as u32, kept as u32);
+        self.any.push(Parsed { record: record.detach(), packet: packet.detach(), cap_len, kept });
+        self.items.push(Item::Any);
+    }
+
+    /// Keeps the beginning of a packet's data, and returns how long that is.
+    #[inline(always)]
+    fn keep_beginning(&mut self, payload: &[u8]) -> usize {
+        match payload.first_chunk::<BEGINNING>() {
+            // Of a length that the compiler knows: no call.
+            Some(beginning) => {
+                self.kept.extend_from_slice(beginning);
+                BEGINNING
+            }
             None => {
-                let (cap_len, kept) = (record.data.len() as u32, kept as u32);
-                self.any.push(Parsed { record: record.detach(), packet: packet.detach(), cap_len, kept });
-                self.items.push(Item::Any);
+                self.kept.extend_from_slice(payload);
+                payload.len()
             }
         }
     }
@@ -124,9 +159,11 @@ impl Batch {
         let (mut any, mut others) = (self.any.drain(..), self.others.drain(..));
         for item in &self.items {
             match item {
-                Item::Plain(plain) => {
-                    let mut packet = plain.packet(next_kept(plain.kept.into()));
-                    recording.take_packet(&plain.record(), plain.cap_len, &mut packet, Some(plain.hash), witness);
+                Item::Compact(Compact { packet, place, hash, options, beginning }) => {
+                    let rest = (next_kept((*options).into()), next_kept((*beginning).into()));
+                    if !recording.take_fast(packet, *hash, place) {
+                        recording.take_compact(packet, *hash, place, rest, witness);
+                    }
                 }
                 Item::Any => {
                     let Some(Parsed { mut record, mut packet, cap_len, kept }) = any.next() else { continue };

@@ -1,10 +1,10 @@
 //! Everything that is known of a log: records go in, nothing is judged.
 
 use crate::counters::Counters;
-use crate::dissect::{self, Checksum, Icmp, Ip, Packet, Protocol, Stop, TcpFlags, Transport};
+use crate::dissect::{self, Above, Checksum, CompactPacket, Icmp, Ip, Packet, Protocol, Stop, TcpFlags, Transport};
 use crate::drops::Drops;
-use crate::flow::{FlowTable, KeyHash, Labels, Observed, Reassembly};
-use crate::ids::InterfaceId;
+use crate::flow::{FlowTable, KeyHash, Labels, Observed, Reassembly, Seen, Taken};
+use crate::ids::{InterfaceId, PacketNo};
 use crate::log::Decoder;
 use crate::log::block::{Clock, Mark, Probe};
 use crate::log::record::{End, Interface, PacketRecord, Record, Section, Statistics};
@@ -13,7 +13,8 @@ use crate::time::{Nanos, Span, Timestamp};
 use std::collections::BTreeMap;
 
 mod batch;
-mod plain;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, Parser};
 
@@ -88,6 +89,22 @@ impl Tap {
         all.max(lost.saturating_add(self.packets.into()))
     }
 
+    /// Counts one packet.
+    #[inline]
+    fn count(&mut self, time: Option<Timestamp>, cap_len: u32, wire_len: u32) {
+        self.packets += 1;
+        self.cut += u32::from(cap_len < wire_len);
+        let Some(time) = time else { return };
+        if let Some(latest) = self.latest.filter(|latest| time < *latest) {
+            let back = latest - time;
+            if self.went_back.is_none_or(|(_, most)| back > most) {
+                self.went_back = Some((time, back));
+            }
+        }
+        self.first.get_or_insert(time);
+        self.latest = Some(time);
+    }
+
     fn note_loss(&mut self, from: Option<Timestamp>, to: Timestamp) {
         if self.losses.len() < MOST_KEPT {
             self.losses.push(Span::new(from.unwrap_or(to), to));
@@ -95,9 +112,39 @@ impl Tap {
     }
 }
 
-/// Looks at each packet as it passes; what it makes of it is its own.
+/// What the file says of a packet that is neither commented nor without a time, nor reports a loss.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    time: Timestamp,
+    no: PacketNo,
+    interface: InterfaceId,
+    offset: u64,
+    cap_len: u32,
+    wire_len: u32,
+}
+
+impl Place {
+    #[inline(always)]
+    fn of(record: &PacketRecord<'_>) -> Option<Self> {
+        let PacketRecord { no, interface, offset, wire_len, .. } = *record;
+        let is_remarked = record.drop_count.is_some() || !record.comments.is_empty();
+        let time = record.time.filter(|_| !is_remarked)?;
+        Some(Self { time, no, interface, offset, cap_len: record.data.len() as u32, wire_len })
+    }
+
+    /// The record again, without its bytes. Link type and flags are not kept; nothing reads them any more.
+    #[inline]
+    fn record(&self) -> PacketRecord<'static> {
+        let Self { time, no, interface, offset, cap_len: _, wire_len } = *self;
+        let (flags, drop_count, comments) = (None, None, Vec::new());
+        PacketRecord { no, interface, link_type: 0, time: Some(time), wire_len, offset, data: &[], flags, drop_count, comments }
+    }
+}
+
+/// Observes the packets that may be remarkable by themselves.
 pub trait Witness {
-    /// The next packet, before it enters the store.
+    /// The next packet, before it enters the store. Those of the fast path are left out: datagrams of UDP, and segments that are
+    /// no copy, open nothing, are no larger than the MSS allows and no tunnel carries.
     fn note(&mut self, packet: &Packet<'_>, seen: &Observed, row: &Row, flows: &FlowTable, store: &Store);
 }
 
@@ -136,9 +183,15 @@ pub struct Recording {
     pub beyond: u64,
     clock: Option<Clock>,
     latest: Timestamp,
+    without_fast_path: bool,
 }
 
 impl Recording {
+    /// A recording in which every packet takes the general path; what is known in the end is the same. For tests of that.
+    pub fn without_fast_path() -> Self {
+        Self { without_fast_path: true, ..Self::default() }
+    }
+
     /// Takes the next bytes of the log.
     pub fn read(&mut self, decoder: &mut Decoder, bytes: &[u8], witness: &mut dyn Witness) {
         decoder.push(bytes, |record| self.take(record, witness));
@@ -150,12 +203,87 @@ impl Recording {
     }
 
     /// Takes the next record.
+    #[inline(always)]
     fn take(&mut self, record: Record<'_>, witness: &mut dyn Witness) {
         match record {
-            Record::Packet(record) => {
-                let mut packet = dissect::dissect(record.link_type, record.data, record.wire_len);
-                self.take_packet(&record, record.data.len() as u32, &mut packet, None, witness);
+            Record::Packet(record) => self.take_record(&record, witness),
+            other => self.take_other(other, witness),
+        }
+    }
+
+    #[inline(always)]
+    fn take_record(&mut self, record: &PacketRecord<'_>, witness: &mut dyn Witness) {
+        if !self.without_fast_path
+            && let Some(place) = Place::of(record)
+            && let Some(packet) = CompactPacket::read(record.link_type, record.data, record.wire_len)
+        {
+            let hash = packet.key_hash();
+            if !self.take_fast(&packet, hash, &place) {
+                self.take_compact(&packet, hash, &place, packet.rest(record.data), witness);
             }
+        } else {
+            self.take_any(record, witness);
+        }
+    }
+
+    #[inline(never)]
+    fn take_any(&mut self, record: &PacketRecord<'_>, witness: &mut dyn Witness) {
+        let mut packet = dissect::dissect(record.link_type, record.data, record.wire_len);
+        self.take_packet(record, record.data.len() as u32, &mut packet, None, witness);
+    }
+
+    #[inline(never)]
+    fn take_compact(
+        &mut self,
+        packet: &CompactPacket,
+        hash: KeyHash,
+        place: &Place,
+        rest: (&[u8], &[u8]),
+        witness: &mut dyn Witness,
+    ) {
+        self.enter(&place.record(), place.cap_len, &packet.packet(rest), Some(hash), place.time, witness);
+    }
+
+    /// Takes a packet by the fast path; false if it is none of those.
+    #[inline(always)]
+    fn take_fast(&mut self, packet: &CompactPacket, hash: KeyHash, place: &Place) -> bool {
+        let &Place { time, no, interface, offset, cap_len, wire_len } = place;
+        let taken = Taken { seen: Seen { no, at: time }, interface };
+        let flow = match self.without_fast_path {
+            false => self.flows.observe_fast(packet, hash, taken, wire_len),
+            true => None,
+        };
+        if flow.is_none() {
+            return false;
+        }
+        self.latest = time;
+        self.saw(time);
+        self.store.push(&Row {
+            time,
+            offset,
+            cap_len,
+            wire_len,
+            flow,
+            labels: Labels::NONE,
+            interface,
+            protocol: if matches!(packet.above, Above::Udp) { Protocol::Udp } else { Protocol::Tcp },
+            facts: Facts::default().with(Facts::BAD_CHECKSUM, packet.has_bad_checksum()),
+            judged: None,
+        });
+        for amended in self.flows.amended() {
+            self.store.amend(amended.no, amended.judgement);
+        }
+        self.wire_bytes += u64::from(wire_len);
+        if let Some(tap) = self.taps.get_mut(interface.0 as usize) {
+            tap.count(Some(time), cap_len, wire_len);
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn take_other(&mut self, record: Record<'_>, witness: &mut dyn Witness) {
+        match record {
+            Record::Packet(record) => self.take_any(&record, witness),
             Record::Section(section) => {
                 let of = |section: &Section| section.segment().map(|segment| segment.recording);
                 let goes_on = of(&section).is_some_and(|new| self.sections.last().and_then(of) == Some(new));
@@ -277,22 +405,11 @@ impl Recording {
             }
         }
         let Some(tap) = self.taps.get_mut(record.interface.0 as usize) else { return };
-        tap.packets += 1;
-        tap.cut += u32::from(cap_len < record.wire_len);
         if let Some(lost) = record.drop_count.filter(|lost| *lost > 0) {
             tap.lost_by_packets = tap.lost_by_packets.saturating_add(lost);
             tap.note_loss(tap.latest, time);
         }
-        if record.time.is_some() {
-            if let Some(latest) = tap.latest.filter(|latest| time < *latest) {
-                let back = latest - time;
-                if tap.went_back.is_none_or(|(_, most)| back > most) {
-                    tap.went_back = Some((time, back));
-                }
-            }
-            tap.first.get_or_insert(time);
-            tap.latest = Some(time);
-        }
+        tap.count(record.time, cap_len, record.wire_len);
     }
 
     /// Takes what the capture counted. When that was written is no time of the recording: Dumpcap gives it in microseconds

@@ -156,8 +156,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Takes the next packet.
-    #[inline]
+    /// Takes the next packet. A column has zeros where nothing was written, so what most rows have none of is written only where
+    /// there is some; a caller's row that surely has none costs nothing for it.
+    #[inline(always)]
     pub fn push(&mut self, row: &Row) {
         let (index, at) = (self.len, self.len % BLOCK);
         if at == 0 {
@@ -182,14 +183,24 @@ impl Store {
         block.cap_lens[at] = row.cap_len;
         block.wire_lens[at] = row.wire_len;
         block.flows[at] = row.flow.map_or(NO_FLOW, |(flow, direction)| flow.0 << 1 | direction.index() as u32);
-        block.labels[at] = row.labels.bits();
-        block.interfaces[at] = u8::try_from(row.interface.0).unwrap_or(u8::MAX);
-        if row.interface.0 >= u32::from(u8::MAX) {
-            self.far_interfaces.push((number(index), row.interface));
+        if !row.labels.is_empty() {
+            block.labels[at] = row.labels.bits();
         }
-        block.protocols[at] = row.protocol as u8;
-        block.facts[at] = row.facts.0;
-        block.judged[at] = row.judged.map_or(0, Judged::bits);
+        if row.interface.0 != 0 {
+            block.interfaces[at] = u8::try_from(row.interface.0).unwrap_or(u8::MAX);
+            if row.interface.0 >= u32::from(u8::MAX) {
+                self.far_interfaces.push((number(index), row.interface));
+            }
+        }
+        if row.protocol as u8 != 0 {
+            block.protocols[at] = row.protocol as u8;
+        }
+        if row.facts.0 != 0 {
+            block.facts[at] = row.facts.0;
+        }
+        if let Some(judged) = row.judged {
+            block.judged[at] = judged.bits();
+        }
         self.tree.push(timed.then_some(time), row.wire_len, row.labels, row.facts);
         if timed {
             self.disordered |= self.latest.is_some_and(|latest| time < latest);

@@ -22,6 +22,7 @@ mod wrapped;
 
 pub(super) use ethernet::read as ethernet;
 pub(super) use ppp::read as ppp;
+pub(super) use sll::NETLINK;
 pub(super) use wifi::{read as wifi, read_swapped as wifi_swapped};
 
 use super::walk::Reader;

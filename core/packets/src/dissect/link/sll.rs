@@ -7,6 +7,9 @@ use crate::dissect::{ethertype, llc};
 pub(super) const LINK: Link = Link { numbers: &[113], slug: "sll", name: "Linux cooked", read };
 pub(super) const LINK2: Link = Link { numbers: &[276], slug: "sll2", name: "Linux cooked v2", read: read2 };
 
+/// The hardware type of a netlink monitor (linux/if_arp.h): the number is one of netlink's families there.
+pub(in crate::dissect) const NETLINK: u16 = 824;
+
 fn read(walk: &mut Walk<'_>) -> Option<Next> {
     walk.enter(Kind::LinuxCooked);
     let header = walk.header::<16>("sll")?;
@@ -23,8 +26,6 @@ fn read2(walk: &mut Walk<'_>) -> Option<Next> {
 
 /// An EtherType, or a Linux number of its own below 1536 (linux/if_ether.h): 4 is LLC.
 fn protocol(hardware: u16, number: u16) -> Option<Next> {
-    // On a netlink monitor the number is one of netlink's families (linux/if_arp.h).
-    const NETLINK: u16 = 824;
     if hardware == NETLINK {
         return None;
     }
