@@ -39,8 +39,10 @@ fn the_exit_status_is_what_a_pipeline_needs() {
     std::fs::write(folder.path().join("notes.txt"), "eth0 lost packets again\n").unwrap();
     let whole = std::fs::read(folder.path().join("reference.pcapng")).unwrap();
     std::fs::write(folder.path().join("cut.pcapng"), &whole[..whole.len() - 10]).unwrap();
+    std::fs::write(folder.path().join("byte.pcap"), b"\xd4").unwrap();
     for (args, status) in [
         (&["reference.pcapng"][..], 0),
+        (&["byte.pcap"], 3),
         (&["--fail-on", "critical", "reference.pcapng"], 1),
         (&["--fail-on", "interface_mtu", "reference.pcapng"], 1),
         (&["--fail-on", "conntrack_full,refused", "reference.pcapng"], 0),

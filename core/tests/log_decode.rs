@@ -208,6 +208,7 @@ fn pcap_that_cannot_be_read_says_why() {
         (b"PK\x03\x04".to_vec(), format!("{not}it is a ZIP archive; unpack it first, and neither pcap nor pcapng begins so")),
         (b"hello".to_vec(), format!("{not}it begins with the bytes 68 65 6c 6c, and neither pcap nor pcapng begins so")),
         (Vec::new(), format!("{not}it is empty")),
+        (b"\xd4".to_vec(), format!("{not}it ends after 1 of the bytes that tell what it is")),
         (
             header((2, 4), 1)[..20].to_vec(),
             "the file ends inside a record at byte 0: 20 of 24 bytes are there; the 0 packets before it are shown".into(),

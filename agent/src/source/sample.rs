@@ -106,6 +106,7 @@ impl Sample {
     /// Says that something happened, now.
     pub fn mark(&mut self, kind: &str, text: impl Into<String>, netns: Option<u64>, ifindex: Option<u32>) {
         let at_ns = super::clock::realtime_ns();
+        debug_assert!(dropscope_core::query::is_known_mark(kind), "core does not know marks of the kind {kind}");
         self.marks.push(Mark { at_ns, kind: kind.into(), text: text.into(), netns, ifindex });
     }
 

@@ -35,4 +35,5 @@ pub use ask::*;
 pub use engine::Engine;
 pub use field_lines::{Chosen, FieldLines};
 pub use packet_lines::{PacketLines, Survey, Surveyed};
+pub use quality::is_known_mark;
 pub use reader::ByteSource;

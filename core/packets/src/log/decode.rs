@@ -133,6 +133,9 @@ impl Decoder {
             self.end = match &self.format {
                 Format::Begin if self.bytes_read == 0 => Some(End::Unsupported { why: "it is empty".into() }),
                 _ if left == 0 => None,
+                Format::Begin if left < 4 => {
+                    Some(End::Unsupported { why: format!("it ends after {left} of the bytes that tell what it is") })
+                }
                 _ => Some(End::CutShort {
                     at: self.position.at,
                     have: left as u64,

@@ -11,5 +11,9 @@ pub(super) fn tell(known: &Knowledge<'_>) -> Vec<String> {
         let name = recording.interface_name(InterfaceId(place as u32));
         format!("The capture itself lost {lost} of {of} packets on {name} ({share:.1} %): what is missing here may have arrived.")
     });
-    told.collect()
+    let told: Vec<String> = told.collect();
+    // A log whose captures count nothing, or not yet, may still hold what its recorder noticed.
+    let marks = recording.marks.iter().filter(|mark| told.is_empty() && mark.kind == "capture_lost");
+    let noticed: Vec<String> = marks.map(|mark| mark.text.clone()).collect();
+    if told.is_empty() { noticed } else { told }
 }

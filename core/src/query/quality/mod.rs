@@ -18,6 +18,7 @@ mod clock;
 mod copies;
 mod cut_short;
 mod discarded;
+mod failed;
 mod handshake;
 mod kept;
 mod link;
@@ -42,6 +43,7 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "capture_lost", severity: Severity::Warning, tell: capture_lost::tell },
     Kind { name: "data_discarded", severity: Severity::Warning, tell: discarded::tell },
+    Kind { name: "source_failed", severity: Severity::Warning, tell: failed::tell },
     Kind { name: "cut_short", severity: Severity::Warning, tell: cut_short::tell },
     Kind { name: "snaplen", severity: Severity::Warning, tell: snaplen::tell },
     Kind { name: "one_direction", severity: Severity::Warning, tell: one_direction::tell },
@@ -59,13 +61,50 @@ const KINDS: &[Kind] = &[
     Kind { name: "source_missing", severity: Severity::Warning, tell: source::tell },
 ];
 
+/// Sentences of one kind that are told; what comes after is counted.
+const MOST_OF_A_KIND: usize = 16;
+
+/// Every kind of mark (FORMAT.md), with the remark that reports it. Those without one limit nothing of what was seen: they say
+/// what happened on the host, or that the recorder did what it was told.
+const MARKS: &[(&str, Option<&str>)] = &[
+    ("capture_lost", Some("capture_lost")),
+    ("data_discarded", Some("data_discarded")),
+    ("source_failed", Some("source_failed")),
+    ("namespace_left", Some("source_missing")),
+    ("recording_started", None),
+    ("recording_stopped", None),
+    ("trigger", None),
+    ("rules_changed", None),
+    ("mtu_changed", None),
+    ("interface_appeared", None),
+    ("interface_vanished", None),
+    ("interface_up", None),
+    ("interface_down", None),
+    ("note", None),
+];
+
+/// Whether marks of this kind are reported by a remark, or deliberately by none.
+pub fn is_known_mark(kind: &str) -> bool {
+    MARKS.iter().any(|(known, _)| *known == kind)
+}
+
 /// All remarks; empty when there is nothing to remark.
 pub(super) fn quality(known: &Knowledge<'_>) -> Vec<Quality> {
     let told = |kind: &'static Kind| {
         let remark = |sentence| Quality { kind: kind.name.into(), severity: kind.severity, sentence };
-        (kind.tell)(known).into_iter().map(remark)
+        bounded((kind.tell)(known)).into_iter().map(remark)
     };
     KINDS.iter().flat_map(told).collect()
+}
+
+/// The first sentences, and how many others there are.
+fn bounded(mut sentences: Vec<String>) -> Vec<String> {
+    if sentences.len() > MOST_OF_A_KIND {
+        let more = sentences.len() - MOST_OF_A_KIND;
+        sentences.truncate(MOST_OF_A_KIND);
+        sentences.push(format!("{} of this kind are not listed.", crate::rules::say::count(more as u64, "further remark")));
+    }
+    sentences
 }
 
 /// What is noted of packets as they pass, for the few that are remarkable.
@@ -133,6 +172,37 @@ mod case {
         engine.finish();
         let quality = engine.overview().quality;
         quality.iter().filter(|one| one.kind == kind).map(|one| one.sentence.as_str()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A log with these marks and nothing else.
+    fn log_with(marks: impl Iterator<Item = (String, String)>) -> Vec<u8> {
+        let mut log = Vec::new();
+        let encoder = crate::log::Encoder::begin(&crate::log::record::Section::default(), &mut log);
+        for (kind, text) in marks {
+            let mark = crate::log::block::Mark { at_ns: 1, kind, text, netns: None, ifindex: None };
+            encoder.record(&mark, &mut log).unwrap();
+        }
+        log
+    }
+
+    #[test]
+    fn every_mark_is_reported_or_deliberately_silent() {
+        for (mark, remark) in super::MARKS {
+            let log = log_with(std::iter::once(((*mark).to_owned(), "Something happened.".to_owned())));
+            for kind in super::KINDS {
+                let expected = if *remark == Some(kind.name) { "Something happened." } else { "" };
+                // A log without packets of a host is remarked upon for other reasons.
+                assert_eq!(of_log(kind.name, &log), expected, "{mark} by {}", kind.name);
+            }
+        }
+    }
+
+    #[test]
+    fn thousands_of_remarks_are_a_few_lines() {
+        let log = log_with((0..9000).map(|n| ("source_failed".to_owned(), format!("Reading {n} failed."))));
+        let told = of_log("source_failed", &log);
+        assert_eq!(told.lines().count(), super::MOST_OF_A_KIND + 1);
+        assert!(told.ends_with("Reading 15 failed.\n8,984 further remarks of this kind are not listed."), "{told}");
     }
 
     /// Nothing is remarked about an ordinary connection.
