@@ -157,3 +157,38 @@ fn what_comes_and_changes_while_it_is_watched_is_told() -> Result<()> {
     assert!(told.marks.iter().all(|mark| mark.netns == Some(netns)), "{:?}", told.marks);
     Ok(())
 }
+
+/// A kernel before 6.18 writes as many values as there are when it is asked, whatever room it was promised.
+#[test]
+fn a_device_whose_queues_grow_is_read_on() -> Result<()> {
+    if !can_run("a_device_whose_queues_grow_is_read_on") {
+        return Ok(());
+    }
+    let lab = Lab::named("healthy")?.start("chgque")?;
+    let client = &lab.net().client;
+    let queues = "numrxqueues 512 numtxqueues 512";
+    for line in [
+        format!("ip link add grows {queues} type veth peer name other {queues}"),
+        "ip link set grows up".into(),
+        "ip link set other up".into(),
+        "ethtool -L grows rx 1 tx 1".into(),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        client.run(words[0], &words[1..])?;
+    }
+    let mut watched = Watched::start(&[client])?;
+    let netns = client.inode()?;
+    let ifindex = watched.told.ifindex("grows", netns);
+    let points = |told: &Told, queue: u32| {
+        let series = told.counters.of_interface(&format!("ethtool.rx_queue_{queue}_drops"), NetnsId(netns), ifindex);
+        series.map_or(0, |(_, series)| series.points().len())
+    };
+    let last_told = |told: &Told| (0..512).filter(|queue| points(told, *queue) > 0).count();
+    for (queues, at_least) in [("512", 60), ("1", 60), ("512", 60)] {
+        client.run("ethtool", &["-L", "grows", "rx", queues])?;
+        watched.until("its counters are told", |told| last_told(told) >= at_least)?;
+    }
+    let told = watched.stop();
+    assert!(told.marks.iter().all(|mark| mark.kind != "source_failed"), "{:?}", told.marks);
+    Ok(())
+}

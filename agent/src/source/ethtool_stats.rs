@@ -13,6 +13,7 @@ use dropscope_core::log::block::{CounterKind, Station, Unit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 pub(super) const KIND: SourceKind = SourceKind {
@@ -56,6 +57,7 @@ struct EthtoolStats {
     readings: u32,
     devices: Vec<Device>,
     ioctls: OwnedFd,
+    answer: Answer,
     netns: u64,
 }
 
@@ -66,9 +68,19 @@ struct Device {
     /// All of its counters, also those that are not told.
     count: usize,
     losses: Vec<Loss>,
-    /// What the kernel answers into: room for more than there are, since it writes as many as there are when it is asked.
-    answer: Vec<u8>,
 }
+
+/// What the kernel answers into. It writes as many names or values as there are when it is asked, whatever room it was promised
+/// (before Linux 6.18): a card whose queues were added since writes more. So there is room for as many as are ever asked for,
+/// and behind it a page that nobody may write, where the kernel stops (EFAULT). Pages that are not touched take no memory.
+struct Answer {
+    start: NonNull<u8>,
+    /// Bytes that may be written; the guard follows.
+    room: usize,
+}
+
+// SAFETY: it owns its mapping, as a Vec owns its bytes.
+unsafe impl Send for Answer {}
 
 /// A counter whose name speaks of loss: its place, the driver's name for it, and ours.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,6 +99,7 @@ impl EthtoolStats {
             readings: 0,
             devices: Vec::new(),
             ioctls: ioctls.map_err(|error| failed(&error.into()))?,
+            answer: Answer::new(12 + MOST_COUNTERS * NAME_LENGTH).map_err(|error| failed(&error))?,
             netns: scene.target.netns.0,
         })
     }
@@ -99,64 +112,92 @@ impl EthtoolStats {
         if !is_known {
             self.generation = interfaces.generation();
             // One that has no counters, or may not be asked, has none to tell.
-            self.devices = interfaces.links().iter().filter_map(|link| device(&self.ioctls, link).ok().flatten()).collect();
+            let of = |link| device(&self.ioctls, link, &mut self.answer).ok().flatten();
+            self.devices = interfaces.links().iter().filter_map(of).collect();
         }
         Ok(())
     }
 }
 
 /// What a device counts, by name; `None` for one that counts no losses.
-fn device(ioctls: &OwnedFd, link: &Link) -> io::Result<Option<Device>> {
+fn device(ioctls: &OwnedFd, link: &Link, answer: &mut Answer) -> io::Result<Option<Device>> {
     // struct ethtool_sset_info: cmd, reserved, sset_mask (u64), then a count for each set that was asked for and exists.
-    let mut info = vec![0u8; 64];
-    info[..4].copy_from_slice(&ETHTOOL_GSSET_INFO.to_ne_bytes());
-    info[8..16].copy_from_slice(&(1u64 << ETH_SS_STATS).to_ne_bytes());
-    ask(ioctls, &link.name, &mut info)?;
-    let count = match u64_at(&info, 8) {
-        Some(mask) if mask != 0 => u32_at(&info, 16).unwrap_or(0) as usize,
+    answer.begin_with(&[ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_STATS, 0, 0]);
+    ask(ioctls, &link.name, answer)?;
+    let count = match u64_at(answer.bytes(), 8) {
+        Some(mask) if mask != 0 => u32_at(answer.bytes(), 16).unwrap_or(0) as usize,
         _ => 0,
     };
     if count == 0 || count > MOST_COUNTERS {
         return Ok(None);
     }
-    // It may have more by now (queues were added).
-    let room = count * 2 + 1024;
-    let mut names = vec![0u8; 12 + room * NAME_LENGTH];
-    for (at, word) in [ETHTOOL_GSTRINGS, ETH_SS_STATS, count as u32].into_iter().enumerate() {
-        names[at * 4..][..4].copy_from_slice(&word.to_ne_bytes());
-    }
-    ask(ioctls, &link.name, &mut names)?;
-    let count = u32_at(&names, 8).unwrap_or(0) as usize;
-    let losses = losses(&names[12..], count);
-    let device = Device {
-        ifindex: link.ifindex,
-        ifname: Arc::clone(&link.name),
-        count,
-        losses,
-        answer: vec![0; 8 + (count * 2 + 1024) * 8],
-    };
+    answer.begin_with(&[ETHTOOL_GSTRINGS, ETH_SS_STATS, count as u32]);
+    ask(ioctls, &link.name, answer)?;
+    // It may have others by now.
+    let count = u32_at(answer.bytes(), 8).unwrap_or(0) as usize;
+    let losses = losses(&answer.bytes()[12..], count);
+    let device = Device { ifindex: link.ifindex, ifname: Arc::clone(&link.name), count, losses };
     Ok(Some(device).filter(|device| !device.losses.is_empty()))
 }
 
 impl Device {
     /// Asks for the values; whether they are those of the known names.
-    fn read(&mut self, ioctls: &OwnedFd) -> io::Result<bool> {
-        self.answer[..4].copy_from_slice(&ETHTOOL_GSTATS.to_ne_bytes());
-        self.answer[4..8].copy_from_slice(&(self.count as u32).to_ne_bytes());
-        ask(ioctls, &self.ifname, &mut self.answer)?;
-        Ok(u32_at(&self.answer, 4) == Some(self.count as u32))
+    fn read(&self, ioctls: &OwnedFd, answer: &mut Answer) -> io::Result<bool> {
+        answer.begin_with(&[ETHTOOL_GSTATS, self.count as u32]);
+        ask(ioctls, &self.ifname, answer)?;
+        Ok(u32_at(answer.bytes(), 4) == Some(self.count as u32))
     }
 }
 
-fn ask(ioctls: &OwnedFd, interface: &str, buffer: &mut [u8]) -> io::Result<()> {
+impl Answer {
+    /// Room for so many bytes at least.
+    fn new(bytes: usize) -> io::Result<Self> {
+        let page = usize::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.unwrap_or(4096)).unwrap_or(4096);
+        let room = bytes.next_multiple_of(page);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping of its own, at a place that the kernel chooses.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), room + page, libc::PROT_NONE, flags, -1, 0) };
+        let start =
+            NonNull::new(start.cast::<u8>()).filter(|_| start != libc::MAP_FAILED).ok_or_else(io::Error::last_os_error)?;
+        let answer = Self { start, room };
+        // SAFETY: the first `room` bytes of that mapping; its last page stays closed.
+        match unsafe { libc::mprotect(start.as_ptr().cast(), room, libc::PROT_READ | libc::PROT_WRITE) } {
+            0 => Ok(answer),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// What was answered last.
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: `room` bytes of the mapping may be read, and the kernel writes only while `ask` borrows this for itself.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.room) }
+    }
+
+    /// Writes the question.
+    fn begin_with(&mut self, words: &[u32]) {
+        for (at, word) in words.iter().enumerate().filter(|(at, _)| at * 4 + 4 <= self.room) {
+            // SAFETY: within the `room` bytes, which may be written; a mapping begins at a page.
+            unsafe { self.start.as_ptr().cast::<u32>().add(at).write(*word) };
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+        // SAFETY: the mapping that `new` made, which nobody refers to any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.room + page as usize) };
+    }
+}
+
+fn ask(ioctls: &OwnedFd, interface: &str, answer: &mut Answer) -> io::Result<()> {
     // SAFETY: all zeroes is a valid `ifreq`: it holds numbers, addresses and a pointer.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes().take(libc::IFNAMSIZ - 1)) {
         *to = from as libc::c_char;
     }
-    request.ifr_ifru.ifru_data = buffer.as_mut_ptr().cast();
-    // SAFETY: `buffer` lives through the call and has room for what the kernel answers to the command in its first word:
-    // one count, or twice as many names or values as it had when it was last asked and a thousand more.
+    request.ifr_ifru.ifru_data = answer.start.as_ptr().cast();
+    // SAFETY: `answer` lives through the call. However much the kernel answers, it meets the guard before anything else.
     let result = unsafe { libc::ioctl(ioctls.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -186,8 +227,8 @@ impl Source for EthtoolStats {
 
     fn poll(&mut self, out: &mut Sample) -> Result<(), SourceError> {
         self.learn_names().map_err(|error| failed(&error))?;
-        for device in &mut self.devices {
-            match device.read(&self.ioctls) {
+        for device in &self.devices {
+            match device.read(&self.ioctls, &mut self.answer) {
                 Ok(true) => {}
                 // Its counters are others now, or it is gone: the next reading asks for names again.
                 Ok(false) | Err(_) => {
@@ -196,7 +237,7 @@ impl Source for EthtoolStats {
                 }
             }
             for Loss { at, kernel_name, key } in &device.losses {
-                let Some(value) = u64_at(&device.answer, 8 + at * 8) else { break };
+                let Some(value) = u64_at(self.answer.bytes(), 8 + at * 8) else { break };
                 let name = Name { key: (*key).into(), netns: Some(self.netns), ifindex: Some(device.ifindex), ..Name::default() };
                 let ifname = Some(Arc::clone(&device.ifname));
                 out.readings.push(Reading { name, family: &PACKETS, kernel_name: (*kernel_name).into(), ifname, value });
@@ -209,6 +250,20 @@ impl Source for EthtoolStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_writes_no_further_than_the_guard() {
+        let mut answer = Answer::new(5000).unwrap();
+        answer.begin_with(&[7; 2000]);
+        assert!(answer.bytes().len() >= 5000 && answer.bytes().len() < 5000 + 65_536);
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let room = answer.bytes().len();
+        // As a driver with far more counters than it had would do it.
+        // SAFETY: what the kernel may not write it does not write: that is what is tested.
+        let written = unsafe { libc::read(zeros.as_raw_fd(), answer.start.as_ptr().cast(), 100 * room) };
+        assert!(written <= room as isize, "{written} bytes were written into {room}");
+        assert!(room * 8 > 0 && 12 + MOST_COUNTERS * NAME_LENGTH >= 8 + MOST_COUNTERS * 8, "values need less room than names");
+    }
 
     #[test]
     fn only_what_speaks_of_loss_is_told() {
