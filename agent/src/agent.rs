@@ -3,7 +3,7 @@
 use crate::cli::{runtime, size};
 use crate::keep::FreezeArgs;
 use crate::log_file::LogFile;
-use crate::push::{Address, Pusher, Saved, Tally};
+use crate::push::{self, Address, Pusher, Saved, Tally};
 use crate::record::{CaptureArgs, conclude, end, run_out, say_what_is_held, say_what_is_recorded};
 use crate::recording::Plan;
 use crate::segments::{Bounds, Segments, Sent};
@@ -33,6 +33,10 @@ pub(crate) struct AgentArgs {
     /// sent encrypted, to a server this host trusts.
     #[arg(long, value_name = "LINK", env = "DROPSCOPE_PUSH", hide_env_values = true)]
     push: Address,
+    /// Read the token from this file instead of the link: what stands in a command line every user of this host can read. Or
+    /// set DROPSCOPE_PUSH_TOKEN.
+    #[arg(long, value_name = "FILE", env = "DROPSCOPE_PUSH_TOKEN_FILE")]
+    push_token_file: Option<PathBuf>,
     /// Trust the authorities in this PEM file instead of the host's.
     #[arg(long, value_name = "FILE", env = "DROPSCOPE_PUSH_CA")]
     push_ca: Option<PathBuf>,
@@ -50,6 +54,7 @@ pub(crate) struct AgentArgs {
 
 /// Records and sends.
 pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
+    let address = address(args)?;
     let folder = args.spool.clone().map_or_else(|| serve::data_folder().map(|data| data.join("spool")), Ok)?;
     if args.push_ca.is_some() && !args.push.tls {
         bail!("--push-ca is for a link with https://; what is sent to {} is not encrypted", args.push);
@@ -75,9 +80,11 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
     rights.drop_here(&[])?;
     // Only now: the spool may be somebody else's, and so may be what lies in it.
     let mut segments = Segments::open(&folder, bounds)?;
-    let saved = Saved::read(segments.folder(), &args.push);
-    if saved.is_none() && args.push.token.is_empty() {
-        bail!("the link in --push has no token (k=…): take the one that `dropscope serve` printed");
+    let saved = Saved::read(segments.folder(), &address);
+    if saved.is_none() && address.token.is_empty() {
+        bail!(
+            "there is no token: name its file with --push-token-file, or set DROPSCOPE_PUSH_TOKEN; it stands behind k= in the link that `dropscope serve` printed"
+        );
     }
     let sent = Arc::new(Sent::default());
     if let Some(saved) = &saved {
@@ -99,17 +106,7 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         if let Some(endpoint) = endpoint {
             endpoint.serve(recording.metrics(), recording.growth(), None)?;
         }
-        let pusher = Pusher {
-            address: args.push.clone(),
-            trust,
-            name: plan.name(),
-            folder: spool,
-            progress,
-            sent,
-            tally,
-            saved,
-            reached: (0, 0),
-        };
+        let pusher = Pusher { address, trust, name: plan.name(), folder: spool, progress, sent, tally, saved, reached: (0, 0) };
         let pushing = tokio::spawn(pusher.run());
         tokio::select! {
             () = stop => {}
@@ -126,4 +123,24 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         }
         Ok(status)
     })
+}
+
+/// The server, with the token from wherever it was given: its file, the environment, or the link.
+fn address(args: &AgentArgs) -> Result<Address> {
+    const TOKEN: &str = "DROPSCOPE_PUSH_TOKEN";
+    let given = match &args.push_token_file {
+        Some(path) => {
+            Some(std::fs::read_to_string(path).with_context(|| format!("the token in {} cannot be read", path.display()))?)
+        }
+        None => std::env::var(TOKEN).ok(),
+    };
+    let mut address = args.push.clone();
+    if let Some(given) = given {
+        address.token = push::token_in(&given).map_err(anyhow::Error::msg)?;
+    } else if !address.token.is_empty() && std::env::var_os("DROPSCOPE_PUSH").is_none() {
+        eprintln!(
+            "dropscope: the token stands in this command line, where every user of this host can read it: use --push-token-file or {TOKEN}."
+        );
+    }
+    Ok(address)
 }

@@ -66,8 +66,24 @@ impl Scene {
 
     /// One that sends what it records to the server behind this link.
     fn as_root_to(&self, link: &str) -> Recording {
+        let token = self.folder.path().join("token");
+        fs::write(&token, link.split_once("?k=").unwrap().1).unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+        let server = link.split_once("/#").unwrap().0;
         let mut command = Command::new(self.folder.path().join("dropscope"));
-        command.args(["agent", "--push", link, "--netns", &self.netns, "-i", "lo", "--spool", "spool"]);
+        command.args([
+            "agent",
+            "--push",
+            server,
+            "--push-token-file",
+            "token",
+            "--netns",
+            &self.netns,
+            "-i",
+            "lo",
+            "--spool",
+            "spool",
+        ]);
         Recording::start(command, self)
     }
 
@@ -242,6 +258,9 @@ fn an_agent_that_sends_gives_up_its_rights_and_everything_arrives() {
     let link = server.hear("http://").trim().to_owned();
     let mut agent = scene.as_root_to(&link);
     agent.assert_is_confined(&scene.netns, &["dropscope", "recorder", "cap-lo", "src-kernel_drop"]);
+    let token = link.split_once("?k=").unwrap().1;
+    let seen = ["cmdline", "environ"].map(|file| fs::read(format!("/proc/{}/{file}", agent.child.id())).unwrap()).concat();
+    assert!(!String::from_utf8_lossy(&seen).contains(token), "other users of the host read command lines");
     scene.send();
     let said = agent.end();
     assert!(said.contains("runs on as the user nobody; only the threads that read firewalls"), "{said}");

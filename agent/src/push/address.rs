@@ -42,6 +42,35 @@ impl FromStr for Address {
     }
 }
 
+/// The token in a file or a variable: the token alone, or the link that the server printed.
+pub(crate) fn token_in(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let token = if text.contains("://") { text.parse::<Address>()?.token } else { text.to_owned() };
+    if is_token(&token) {
+        Ok(token)
+    } else {
+        Err("what was given as the token for --push is none: it is letters and digits".into())
+    }
+}
+
+/// Whether it can be a token: what may stand in a header and a link as it is (base64url).
+pub(super) fn is_token(text: &str) -> bool {
+    (1..=200).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// What a server sent, for people: one line of bounded length, in which nothing moves a cursor or turns text around.
+pub(super) fn printable(text: &str) -> String {
+    const MOST: usize = 400;
+    let is_odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut line: String = text.chars().take(MOST).map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// As it stands in a link: `10.0.0.5:4747`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,6 +94,25 @@ pub(super) fn in_query(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_comes_from_a_file_as_it_is_or_in_its_link() {
+        for text in ["abc-_9", " abc-_9\n", "http://10.0.0.5:4747/#/?k=abc-_9\n"] {
+            assert_eq!(token_in(text).as_deref(), Ok("abc-_9"), "{text}");
+        }
+        for text in ["", "\n", "a b", "a\r\nX-Other: b", "http://10.0.0.5:4747/", "ü"] {
+            assert!(token_in(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_sends_is_one_line() {
+        assert_eq!(
+            printable("no\r\nWARN all is fine \u{1b}[2J\u{202e}x"),
+            "no\u{fffd}\u{fffd}WARN all is fine \u{fffd}[2J\u{fffd}x"
+        );
+        assert_eq!(printable(&"x".repeat(1000)).chars().count(), 401);
+    }
 
     #[test]
     fn a_server_is_named_by_the_link_it_printed() {

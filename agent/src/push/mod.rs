@@ -13,7 +13,8 @@ mod address;
 mod state;
 mod tally;
 
-pub(crate) use address::Address;
+use address::printable;
+pub(crate) use address::{Address, token_in};
 pub(crate) use state::Saved;
 pub(crate) use tally::Tally;
 
@@ -169,7 +170,11 @@ impl Pusher {
         let first = timeout(PATIENCE, hear(&mut ears)).await.map_err(|_| Cut::Silent)??;
         let Heard::Welcome { id, token, segment, bytes } = first else { return Err(refused(first)) };
         if let Some(token) = token {
-            self.saved = Some(Saved::new(&self.address, id, token));
+            let saved = Saved::new(&self.address, id, token);
+            if !saved.is_usable() {
+                return Err(Cut::Refused("the server named the recording by something that is no id, or sent no token".into()));
+            }
+            self.saved = Some(saved);
         }
         tracing::debug!("the server has {bytes} bytes of segment {segment}");
         self.reached = self.reached.max((segment, bytes));
@@ -227,7 +232,7 @@ impl Pusher {
         let body: Option<serde_json::Value> = response.body().as_ref().and_then(|body| serde_json::from_slice(body).ok());
         let told = body.as_ref().and_then(|body| {
             let word = |key: &str| body.pointer(&format!("/error/{key}"))?.as_str();
-            Some(format!("{} {}", word("message")?, word("what_to_do")?))
+            Some(printable(&format!("{} {}", word("message")?, word("what_to_do")?)))
         });
         Cut::Refused(told.unwrap_or_else(|| format!("the server answered {}", response.status())))
     }
@@ -352,7 +357,8 @@ async fn hear(ears: &mut SplitStream<Socket>) -> Result<Heard, Cut> {
     loop {
         match timeout(SILENCE, ears.next()).await.map_err(|_| Cut::Silent)? {
             Some(Ok(Message::Text(text))) => {
-                return serde_json::from_str(&text).map_err(|error| Cut::Refused(format!("the server said `{text}`: {error}")));
+                return serde_json::from_str(&text)
+                    .map_err(|error| Cut::Refused(format!("the server sent `{}`: {error}", printable(&text))));
             }
             Some(Ok(Message::Close(_))) | None => return Err(Cut::Closed),
             Some(Ok(_)) => {}
@@ -363,8 +369,8 @@ async fn hear(ears: &mut SplitStream<Socket>) -> Result<Heard, Cut> {
 
 fn refused(heard: Heard) -> Cut {
     match heard {
-        Heard::Refused { message, what_to_do } => Cut::Refused(format!("{message} {what_to_do}")),
-        other => Cut::Refused(format!("the server said {other:?} where that means nothing")),
+        Heard::Refused { message, what_to_do } => Cut::Refused(printable(&format!("{message} {what_to_do}"))),
+        other => Cut::Refused(printable(&format!("the server sent {other:?} where that means nothing"))),
     }
 }
 

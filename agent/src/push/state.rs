@@ -1,7 +1,8 @@
 //! What the spool remembers of the server it is sent to, so that a restarted agent goes on with the same capture.
 
 use super::Address;
-use dropscope_review::Folder;
+use super::address::is_token;
+use dropscope_review::{CaptureId, Folder};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -27,10 +28,16 @@ impl Saved {
         Self { server: server.to_string(), capture, token, acknowledged: 0, sending: 0 }
     }
 
+    /// Whether its id and token are such as can be sent back: a server may answer anything, and what cannot be sent would be
+    /// tried for ever.
+    pub(super) fn is_usable(&self) -> bool {
+        CaptureId::parse(&self.capture).is_some() && is_token(&self.token)
+    }
+
     /// What is remembered in a spool of this server.
     pub(crate) fn read(folder: &Folder, server: &Address) -> Option<Self> {
         let saved: Self = serde_json::from_slice(&folder.read(NAME, LARGEST).ok()?).ok()?;
-        (saved.server == server.to_string()).then_some(saved)
+        (saved.server == server.to_string() && saved.is_usable()).then_some(saved)
     }
 
     pub(super) fn write(&self, folder: &Folder) -> io::Result<()> {
@@ -40,5 +47,28 @@ impl Saved {
     pub(super) fn remove(folder: &Folder) {
         // One that is not there is what is wanted.
         let _ = folder.remove_file(NAME);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_or_a_token_that_cannot_be_sent_back_is_not_kept() {
+        let server = "http://10.0.0.5/".parse::<Address>().unwrap();
+        let saved = |capture: &str, token: &str| Saved::new(&server, capture.into(), token.into());
+        assert!(saved("0123456789ab", "abc").is_usable());
+        for (capture, token) in
+            [("", "abc"), ("../../x", "abc"), ("a b", "abc"), ("0123456789ab", "a\r\nb"), ("0123456789ab", "")]
+        {
+            assert!(!saved(capture, token).is_usable(), "{capture:?} {token:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path()).unwrap();
+        saved("0123456789ab", "abc").write(&folder).unwrap();
+        assert_eq!(Saved::read(&folder, &server), Some(saved("0123456789ab", "abc")));
+        saved("x\ny", "abc").write(&folder).unwrap();
+        assert_eq!(Saved::read(&folder, &server), None, "one that an older agent kept");
     }
 }
