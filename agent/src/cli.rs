@@ -16,7 +16,7 @@ use crate::serve::{self, Browser, Server};
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use dropscope_review::open_named;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -99,6 +99,8 @@ enum Command {
     /// Record packets and counters without a page, as tcpdump -w.
     ///
     /// The log is a pcapng file that Wireshark opens; `dropscope check` and `dropscope open` show what is in it. Ctrl-C ends it.
+    /// Exit status: 0 the log holds what was asked for, 1 it failed, a capture ended before the recording did, or the log could
+    /// not be written for a while or was removed.
     #[command(after_help = RECORD_EXAMPLES)]
     Record(RecordArgs),
     /// Record for ever and send what is recorded to a review server.
@@ -106,7 +108,7 @@ enum Command {
     /// What is recorded goes to a spool on disk first and from there over one WebSocket to the server, where it can be watched
     /// live. After a cut sending goes on where the server's copy ends; the spool's size is bounded. Ctrl-C ends it.
     #[command(
-        after_help = "Example:\n  sudo dropscope agent --push 'http://10.0.0.5:4747/#/?k=TOKEN' -i eth0 --spool-size 2G 'port 443'"
+        after_help = "Example:\n  sudo dropscope agent --push http://10.0.0.5:4747/ --push-token-file /etc/dropscope/token -i eth0 --spool-size 2G 'port 443'"
     )]
     Agent(AgentArgs),
     /// Say what is wrong in captures, on the terminal.
@@ -221,7 +223,9 @@ impl ServerArgs {
 
 /// Runs the command line this process was started with.
 pub fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).without_time().init();
+    // Colours are for people: a file, the journal and NO_COLOR get none.
+    let has_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(has_colours).with_target(false).without_time().init();
     let cli = Cli::parse();
     let done = match cli.command {
         None => reference_page(&cli.server),

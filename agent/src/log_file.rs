@@ -1,7 +1,7 @@
 //! Where a log goes: a file, to which whole blocks are appended, a folder of segments, or standard output.
 
 use crate::rights::Rights;
-use crate::segments::Segments;
+use crate::segments::{Segments, has_no_name, is_full};
 use crate::sync::Syncer;
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
@@ -9,6 +9,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Bytes that are written at once: a batch is smaller, and what waited for a full disk is larger.
+const MOST_AT_ONCE: usize = 1 << 20;
 
 /// The end of a log that is being written.
 #[derive(Debug)]
@@ -90,11 +93,26 @@ impl LogFile {
         self.length
     }
 
-    /// Appends whole blocks: all of them, or, to a file that takes no more, none.
+    /// Appends whole blocks, as many of them as there is room for: [`length`](Self::length) says how far it came.
     ///
     /// # Errors
-    /// What the operating system answered. The log then ends where it ended before, and the call may be made again.
+    /// What the operating system answered, where not all of them fitted. The log then ends after a whole block.
     pub(crate) fn append(&mut self, blocks: &[u8]) -> io::Result<()> {
+        let (mut rest, mut most) = (blocks, MOST_AT_ONCE);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(whole_blocks(rest, most));
+            match self.append_whole(piece) {
+                Ok(()) => rest = after,
+                // Less of it may fit.
+                Err(error) if is_full(&error) && whole_blocks(rest, piece.len() / 2) < piece.len() => most = piece.len() / 2,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends these blocks, or, to a file that does not take all of them, none.
+    fn append_whole(&mut self, blocks: &[u8]) -> io::Result<()> {
         match &mut self.sink {
             Sink::File { file, .. } => {
                 if let Err(error) = file.write_all_at(blocks, self.length) {
@@ -111,6 +129,15 @@ impl LogFile {
         }
         self.length += blocks.len() as u64;
         Ok(())
+    }
+
+    /// Whether what is written is gone from the disk's folders: nobody will ever read it.
+    pub(crate) fn is_removed(&self) -> bool {
+        match &self.sink {
+            Sink::File { file, .. } => has_no_name(file),
+            Sink::Segments(segments) => segments.is_removed(),
+            Sink::Pipe(_) => false,
+        }
     }
 
     /// Has what was appended put on the disk soon, so that a power cut does not take it; does not wait for it.
@@ -135,6 +162,20 @@ impl LogFile {
     }
 }
 
+/// How many bytes from the beginning are whole blocks and at most `most`; the first block in any case. The length of each
+/// stands behind its type (draft-ietf-opsawg-pcapng, section 3.1); the encoder writes it little-endian.
+fn whole_blocks(blocks: &[u8], most: usize) -> usize {
+    let mut end = 0;
+    while let Some(length) = blocks.get(end + 4..end + 8) {
+        let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        if end > 0 && end + length > most {
+            return end;
+        }
+        end += length.max(12);
+    }
+    blocks.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +184,7 @@ mod tests {
     fn a_full_disk_leaves_the_log_as_it_was() {
         // /dev/full is the kernel's own full disk; it is no regular file, so only the answer can be looked at here.
         let mut log = LogFile::of(File::options().write(true).open("/dev/full").unwrap());
-        let error = log.append(b"block").unwrap_err();
+        let error = log.append(&[6, 0, 0, 0, 12, 0, 0, 0, 12, 0, 0, 0]).unwrap_err();
         assert_eq!((error.kind(), log.length()), (io::ErrorKind::StorageFull, 0));
     }
 
@@ -164,5 +205,29 @@ mod tests {
             assert!(error.ends_with("is there already, and is not written over: name another file, or remove it"), "{error}");
         }
         assert_eq!(std::fs::read_to_string(file).unwrap(), "root ALL");
+    }
+
+    #[test]
+    fn blocks_are_cut_between_two_of_them() {
+        let block = |length: u32| {
+            [&[6, 0, 0, 0][..], &length.to_le_bytes(), &vec![0; length as usize - 12], &length.to_le_bytes()].concat()
+        };
+        let blocks = [block(100), block(200), block(300)].concat();
+        for (most, expected) in [(0, 100), (99, 100), (299, 100), (300, 300), (599, 300), (600, 600), (9000, 600)] {
+            assert_eq!(whole_blocks(&blocks, most), expected, "{most}");
+        }
+        assert_eq!(whole_blocks(b"no block", 4), 8, "what is no block is not cut");
+    }
+
+    #[test]
+    fn a_log_that_was_removed_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pcapng");
+        let log = LogFile::create(&path, &Rights::unchanged()).unwrap();
+        assert!(!log.is_removed());
+        std::fs::rename(&path, folder.path().join("b.pcapng")).unwrap();
+        assert!(!log.is_removed(), "one that was given another name is still there");
+        std::fs::remove_file(folder.path().join("b.pcapng")).unwrap();
+        assert!(log.is_removed());
     }
 }

@@ -47,8 +47,8 @@ pub(crate) struct CaptureArgs {
     #[arg(short = 'p', long)]
     no_promiscuous: bool,
     /// The kernel's buffer for each capture, with K, M or G.
-    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = size)]
-    ring: u64,
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = ring)]
+    ring: u32,
     /// A source not to read. May be repeated.
     #[arg(long, value_name = "SOURCE", value_parser = sources())]
     without: Vec<String>,
@@ -143,6 +143,11 @@ impl CaptureArgs {
 
     /// Opens the port of `--metrics`.
     pub(crate) fn endpoint(&self) -> Result<Option<Endpoint>> {
+        if let Some(address) = self.metrics.filter(|address| !address.ip().is_loopback()) {
+            eprintln!(
+                "dropscope: metrics at {address}: whoever reaches this address reads them, without a token and not encrypted."
+            );
+        }
         self.metrics.map(Endpoint::open).transpose()
     }
 
@@ -184,7 +189,7 @@ impl CaptureArgs {
             let settings = CaptureSettings {
                 snaplen: self.snaplen,
                 filter: filter.clone(),
-                ring_bytes: u32::try_from(self.ring).unwrap_or(u32::MAX),
+                ring_bytes: self.ring,
                 promiscuous: !self.no_promiscuous,
                 leave_out_port: own_port.filter(|_| target.netns == here.netns),
                 ..CaptureSettings::of(interface)
@@ -251,13 +256,13 @@ pub(crate) fn conclude(summary: &Summary, path: &Path) -> ExitCode {
         eprintln!("dropscope: {packets} packets on {interface}, {lost} lost by the capture.");
     }
     eprintln!("dropscope: {} bytes in {}.", summary.bytes, path.display());
-    match &summary.trouble {
-        None => ExitCode::SUCCESS,
-        Some(trouble) => {
-            eprintln!("dropscope: {trouble}");
-            ExitCode::FAILURE
-        }
+    for sentence in &summary.missing {
+        eprintln!("dropscope: the recording is not whole: {sentence}");
     }
+    if let Some(trouble) = &summary.trouble {
+        eprintln!("dropscope: {trouble}");
+    }
+    if summary.missing.is_empty() && summary.trouble.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Waits as long as was asked for; for ever when nobody asked.
@@ -266,6 +271,15 @@ pub(crate) async fn run_out(duration: Option<Duration>) {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
     }
+}
+
+/// Bytes of a capture's ring: libpcap takes no more than an `int` holds, for each capture.
+fn ring(text: &str) -> Result<u32, String> {
+    let bytes = size(text)?;
+    u32::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes <= i32::MAX as u32)
+        .ok_or_else(|| format!("`{text}` is more than a capture's buffer may have, which is 2047M"))
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -288,6 +302,14 @@ mod tests {
         }
         for text in ["", "s", "0", "-1", "NaN", "inf", "1e300", "3d"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ring_is_no_larger_than_libpcap_takes() {
+        assert_eq!((ring("16M"), ring("2047M")), (Ok(16 << 20), Ok(2047 << 20)));
+        for text in ["2G", "999999G", "5000000000"] {
+            assert!(ring(text).is_err_and(|why| why.contains("2047M")), "{text}");
         }
     }
 

@@ -202,7 +202,10 @@ pub(crate) fn asked_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     // `nohup` has it ignored, and it stays so.
     let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose();
-    let watched = signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?, hangup?)));
+    // A file that may grow no further is an error of its write then, and not the end of the process.
+    let limit = signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map(drop);
+    let watched =
+        limit.and_then(|()| signal(SignalKind::interrupt())).and_then(|one| Ok((one, signal(SignalKind::terminate())?, hangup?)));
     async move {
         match watched {
             Ok((mut interrupt, mut terminate, mut hangup)) => tokio::select! {

@@ -100,6 +100,7 @@ fn a_closed_terminal_ends_the_log_whole_and_nohup_goes_on() {
     assert!(dropscope.child.wait().unwrap().success());
     assert_eq!(read(&fs::read(&path).unwrap()).end, None);
 
+    fs::remove_file(&path).unwrap();
     let mut command = Command::new("nohup");
     let mut dropscope = Dropscope::start_by(command.arg(env!("CARGO_BIN_EXE_dropscope")).args(args), folder.path());
     dropscope.hear("and nothing else.");
@@ -110,4 +111,54 @@ fn a_closed_terminal_ends_the_log_whole_and_nohup_goes_on() {
     assert!(dropscope.end().success());
     let found = read(&fs::read(&path).unwrap());
     assert_eq!((found.is_without_gap(), found.numbers.len()), (true, traffic.sent()));
+}
+
+#[test]
+fn a_capture_that_dies_is_an_exit_status_and_a_remark() {
+    if !can_run("a_capture_that_dies_is_an_exit_status_and_a_remark") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Namespace::new("died");
+    let ip = |words: &[&str]| run(Command::new("ip").args(["-n", &namespace.0]).args(words));
+    ip(&["link", "add", "d0", "type", "veth", "peer", "name", "d1"]);
+    ip(&["link", "set", "d0", "up"]);
+    let args = ["record", "--netns", &namespace.0, "-i", "d0", "-i", "lo", "-o", "a.pcapng", "--without", "kernel_drops"];
+    let mut dropscope = Dropscope::start(folder.path(), &args);
+    dropscope.hear("and nothing else.");
+    ip(&["link", "del", "d0"]);
+    dropscope.hear("The capture on d0 ended: ");
+    assert_eq!(dropscope.end().code(), Some(1));
+    dropscope.hear("the recording is not whole: The capture on d0 ended: ");
+    let check = Command::new(env!("CARGO_BIN_EXE_dropscope")).args(["check", "--json", "a.pcapng"]).current_dir(&folder).output();
+    let report: serde_json::Value = serde_json::from_slice(&check.unwrap().stdout).unwrap();
+    let remarks = report["captures"][0]["quality"].as_array().unwrap();
+    let told = remarks.iter().filter(|one| one["kind"] == "source_failed").map(|one| one["sentence"].as_str().unwrap());
+    assert!(told.clone().any(|sentence| sentence.starts_with("The capture on d0 ended: ")), "{remarks:?}");
+}
+
+#[test]
+fn a_log_or_a_folder_that_is_removed_ends_the_recording_with_a_status() {
+    if !can_run("a_log_or_a_folder_that_is_removed_ends_the_recording_with_a_status") {
+        return;
+    }
+    let namespace = Namespace::new("removed");
+    let _traffic = namespace.send_datagrams(100, Duration::from_millis(5));
+    for more in [&["-o", "log"][..], &["-o", "log", "--keep", "10m"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let args = ["record", "--netns", &namespace.0, "-i", "lo", "--without", "kernel_drops", "--user", "root"];
+        let mut dropscope = Dropscope::start(folder.path(), &[&args[..], more].concat());
+        dropscope.hear("and nothing else.");
+        let log = folder.path().join("log");
+        wait_until("something is recorded", || {
+            if log.is_dir() { fs::read_dir(&log).unwrap().count() > 0 } else { length(&log) > 0 }
+        });
+        if log.is_dir() {
+            fs::remove_dir_all(&log).unwrap()
+        } else {
+            fs::remove_file(&log).unwrap()
+        }
+        dropscope.hear("its file was removed while it was being written");
+        assert_eq!(dropscope.child.wait().unwrap().code(), Some(1), "{more:?}");
+    }
 }

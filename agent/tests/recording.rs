@@ -114,7 +114,7 @@ fn a_full_disk_is_waited_out_and_told() {
     traffic.stop();
     // Kept before it goes, since its disk goes with it.
     let kept = std::fs::File::open(small.join("small/a.pcapng")).unwrap();
-    assert!(dropscope.end().success());
+    assert_eq!(dropscope.end().code(), Some(1), "not everything is in it");
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut &kept, &mut bytes).unwrap();
 
@@ -216,4 +216,23 @@ async fn a_live_page_has_the_files_bytes_after_ten_cuts() {
     assert!(have == file, "{} bytes came, {} are in the file", have.len(), file.len());
     let found = read(&file);
     assert_eq!((found.end, found.numbers.len()), (None, traffic.sent()));
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_told_and_kills_nothing() {
+    if !can_run("a_limit_of_file_sizes_is_told_and_kills_nothing") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Namespace::new("limit");
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -f 256 && exec \"$@\"", "bash", env!("CARGO_BIN_EXE_dropscope")]);
+    command.args(["record", "--netns", &namespace.0, "-i", "lo", "-o", "a.pcapng", "--without", "kernel_drops", "udp"]);
+    let mut dropscope = Dropscope::start_by(&mut command, folder.path());
+    dropscope.hear("recording");
+    let _traffic = namespace.send_datagrams(20_000, Duration::from_millis(1));
+    dropscope.hear("the log cannot be written: File too large");
+    assert_eq!(dropscope.end().code(), Some(1), "SIGXFSZ would end it without a word");
+    let bytes = std::fs::read(folder.path().join("a.pcapng")).unwrap();
+    assert_eq!(read(&bytes).end, None, "what is there is whole");
 }

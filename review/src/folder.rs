@@ -9,6 +9,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -258,6 +259,15 @@ impl Folder {
     /// When nothing does.
     pub fn entry(&self, name: &str) -> io::Result<Entry> {
         Ok(Entry(fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?))
+    }
+
+    /// How many bytes this user may still write on its disk.
+    ///
+    /// # Errors
+    /// What the operating system answered.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let disk = fstatvfs(&*self.dir)?;
+        Ok(disk.blocks_available().saturating_mul(disk.fragment_size()))
     }
 
     /// Puts the names in it on the disk: a rename survives a power cut only then.

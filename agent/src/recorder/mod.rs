@@ -55,6 +55,8 @@ pub(crate) struct Summary {
     pub(crate) bytes: u64,
     /// For each capture its interface's name, packets in the log, packets it lost.
     pub(crate) captures: Vec<(String, u64, u64)>,
+    /// What ended before the recording did, or is missing from the log, in full sentences.
+    pub(crate) missing: Vec<String>,
     /// Why it ended early: the log could no longer be written.
     pub(crate) trouble: Option<String>,
 }

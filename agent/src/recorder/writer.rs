@@ -12,6 +12,7 @@ use crate::trigger::{CounterTriggers, Fired, Trigger};
 use dropscope_core::log::block::Mark;
 use dropscope_core::log::record::{FileFormat, Record, Section};
 use dropscope_core::log::{Encoder, TooLong};
+use dropscope_core::query::is_known_mark;
 use dropscope_review::Growth;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -34,6 +35,8 @@ const RETRY_EVERY: Duration = Duration::from_millis(250);
 const KEPT_PENDING: usize = 2 << 20;
 /// Bytes of blocks that are kept while the disk takes nothing.
 const MOST_PENDING: usize = 8 << 20;
+/// Sentences on what the log lacks that are said at the end.
+const MOST_MISSING: usize = 16;
 /// Triggers by finding that may wait; then the engine waits.
 const MOST_FOUND: usize = 16;
 
@@ -58,6 +61,10 @@ pub(super) struct Writer {
     triggers: CounterTriggers,
     /// Triggers by finding that happened.
     found: Receiver<Fired>,
+    /// Why nobody can read what is written any more.
+    removed: Option<String>,
+    /// What ended before the recording did, or is missing from the log, in full sentences: it is not the whole that was asked for.
+    missing: Vec<String>,
 }
 
 impl Writer {
@@ -91,6 +98,8 @@ impl Writer {
             pace: opening.pace,
             triggers: CounterTriggers::of(&opening.triggers),
             found,
+            removed: None,
+            missing: Vec::new(),
         };
         writer.begin_section();
         let names: Vec<&str> = writer.lanes.iter().map(|lane| lane.capture.name.as_str()).collect();
@@ -112,7 +121,9 @@ impl Writer {
         if let Some(segments) = self.log.segments().filter(|_| !triggers.is_empty())
             && let Err(error) = finding_watch::start(segments.folder(), triggers, segments.progress(), tell)
         {
-            self.mark("source_failed", format!("Triggers by finding do not work: {error}."), None);
+            let text = format!("Triggers by finding do not work: {error}.");
+            self.is_missing(text.clone());
+            self.mark("source_failed", text, None);
         }
     }
 
@@ -184,13 +195,20 @@ impl Writer {
         if self.sync_at.is_some_and(|at| at <= now + if writes { SYNC_ALONG } else { Duration::ZERO }) {
             self.sync_at = None;
             self.log.sync_soon();
+            if self.log.is_removed() {
+                let why = "its file was removed while it was being written";
+                tracing::warn!("the log ends: {why}");
+                self.removed = Some(why.to_owned());
+                return false;
+            }
         }
         true
     }
 
     /// Takes what came. False when the log can never be written again.
     fn take(&mut self, event: Event) -> bool {
-        if self.pending.len() > MOST_PENDING {
+        // That a capture ended comes once, and is short.
+        if self.pending.len() > MOST_PENDING && !matches!(event, Event::CaptureEnded { .. }) {
             self.leave_out(event);
             return true;
         }
@@ -208,6 +226,7 @@ impl Writer {
             Event::Capture(statistics) => self.statistics(statistics),
             Event::CaptureEnded { capture, at_ns, why } => {
                 tracing::warn!("{why}");
+                self.is_missing(why.clone());
                 let of = self.lane(capture).map(|at| &self.lanes[at].capture);
                 let (netns, ifindex) = of.map(|of| (of.netns.0, of.ifindex)).unzip();
                 self.record(&Record::Mark(Mark { at_ns, kind: "source_failed".into(), text: why, netns, ifindex }));
@@ -278,7 +297,15 @@ impl Writer {
         self.gap = true;
     }
 
+    /// Remembers for the end what the log lacks.
+    fn is_missing(&mut self, sentence: String) {
+        if self.missing.len() < MOST_MISSING {
+            self.missing.push(sentence);
+        }
+    }
+
     fn mark(&mut self, kind: &str, text: String, of: Option<&Described>) {
+        debug_assert!(is_known_mark(kind), "core tells in a remark, or keeps silent of, every kind of mark: not of {kind}");
         let (netns, ifindex) = of.map(|capture| (capture.netns.0, capture.ifindex)).unzip();
         self.record(&Record::Mark(Mark { at_ns: realtime_ns(), kind: kind.into(), text, netns, ifindex }));
     }
@@ -297,7 +324,12 @@ impl Writer {
 
     /// Writes what is pending. False when the log can never be written again.
     fn flush(&mut self) -> bool {
-        match self.log.append(&self.pending) {
+        let before = self.log.length();
+        let appended = self.log.append(&self.pending);
+        if appended.is_err() {
+            self.keep_unwritten(before);
+        }
+        match appended {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.stuck = Some((Instant::now(), error));
@@ -325,6 +357,17 @@ impl Writer {
         true
     }
 
+    /// Keeps what did not fit, after what did was published.
+    fn keep_unwritten(&mut self, before: u64) {
+        let written = usize::try_from(self.log.length() - before).unwrap_or(usize::MAX).min(self.pending.len());
+        if written > 0 {
+            self.pending.drain(..written);
+            self.tell.send_modify(|growth| growth.bytes = self.log.length());
+            self.sync_at.get_or_insert_with(|| Instant::now() + SYNC_AFTER);
+            self.go_on_in_segments();
+        }
+    }
+
     /// Begins the next segment when it is time, and says what the log had to give up.
     fn go_on_in_segments(&mut self) {
         let Some(segments) = self.log.segments() else { return };
@@ -347,6 +390,7 @@ impl Writer {
         if std::mem::take(&mut self.gap) {
             let text =
                 format!("The log could not be written for {seconds:.1} s ({error}); {unwritten} packets so far are not in it.");
+            self.is_missing(text.clone());
             self.mark("capture_lost", text, None);
             for record in self.registry.restate(realtime_ns()) {
                 self.record(&record);
@@ -370,9 +414,11 @@ impl Writer {
         if let Err(error) = self.log.sync() {
             tracing::debug!("the log was not put on the disk: {error}");
         }
-        let trouble = (!is_written).then(|| {
-            let why = self.stuck.as_ref().map(|(_, error)| error.to_string()).unwrap_or_default();
-            format!("the last {} bytes could not be written: {why}", self.pending.len())
+        let trouble = self.removed.take().or_else(|| {
+            (!is_written).then(|| {
+                let why = self.stuck.as_ref().map(|(_, error)| error.to_string()).unwrap_or_default();
+                format!("the last {} bytes could not be written: {why}", self.pending.len())
+            })
         });
         if let Some(segments) = self.log.segments() {
             segments.end();
@@ -380,7 +426,7 @@ impl Writer {
         let why = trouble.clone().map_or_else(|| "The recording ended.".to_owned(), |why| format!("The recording ended; {why}."));
         self.tell.send_modify(|growth| growth.ended = Some(why));
         let captures = self.lanes.iter().map(|lane| (lane.capture.name.clone(), lane.packets, lane.lost())).collect();
-        Summary { bytes: self.log.length(), captures, trouble }
+        Summary { bytes: self.log.length(), captures, missing: self.missing, trouble }
     }
 }
 

@@ -64,6 +64,11 @@ pub(super) fn names(folder: &Folder, segment: &str) -> u64 {
     folder.entry(segment).map_or(1, |entry| entry.names())
 }
 
+/// Whether there are freezes.
+pub(super) fn are_some(folder: &Folder) -> bool {
+    !existing(folder).is_empty()
+}
+
 /// Removes the oldest freeze, and answers its name.
 pub(super) fn remove_oldest(folder: &Folder) -> Option<String> {
     let frozen = folder.subfolder(FROZEN).ok()?;

@@ -25,7 +25,7 @@ use nix::fcntl::{Flock, FlockArg};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -213,7 +213,7 @@ impl Segments {
         let begun = SystemTime::now();
         let name = name::of(number, begun);
         let (part, folder) = (format!(".{name}"), self.folder.clone());
-        let file = self.making_room(|| {
+        let file = self.making_room(head.len(), || {
             let file = folder.create_file(&part)?;
             file.write_all_at(head, 0).inspect_err(|_| drop(folder.remove_file(&part)))?;
             Ok(file)
@@ -231,14 +231,15 @@ impl Segments {
         Ok(())
     }
 
-    /// Appends whole blocks to the segment being written: all of them or none. On a full disk the oldest segments give way.
+    /// Appends whole blocks to the segment being written: all of them or none. On a full disk the oldest segments give way, but
+    /// only where that makes room enough.
     ///
     /// # Errors
     /// What the operating system answered, with nothing left that could give way.
     pub(crate) fn append(&mut self, blocks: &[u8]) -> io::Result<()> {
         let file = self.file.clone().ok_or_else(|| io::Error::other("no segment was begun"))?;
         let at = self.stored.back().map_or(0, |last| last.bytes);
-        self.making_room(|| {
+        self.making_room(blocks.len(), || {
             file.write_all_at(blocks, at).inspect_err(|_| {
                 // Half a block must not stay: a reader would take it for damage.
                 let _ = file.set_len(at);
@@ -282,22 +283,39 @@ impl Segments {
         self.tell.send_modify(|progress| (progress.number, progress.bytes) = (last.number, last.bytes));
     }
 
-    /// Does what needs room, removing the oldest data until there is some.
-    fn making_room<T>(&mut self, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    /// Does what needs room for so many bytes, removing the oldest data until there is some; nothing where all of it would not
+    /// be enough.
+    fn making_room<T>(&mut self, bytes: usize, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         loop {
             match work() {
-                Err(error) if is_full(&error) && self.give_way(&error.to_string()) => {}
+                Err(error) if is_full(&error) && self.can_make_room(bytes) && self.give_way(&error.to_string()) => {}
                 done => return done,
             }
         }
     }
 
+    /// Whether the disk would have so many bytes free without everything that may be removed. What freezes hold is not counted:
+    /// the oldest is removed when there is nothing else, one at a time.
+    fn can_make_room(&self, bytes: usize) -> bool {
+        // Where the disk does not say, or a quota is what is full, removing is tried.
+        let free = self.folder.free_bytes().unwrap_or(u64::MAX);
+        let removable: u64 = self.stored.iter().filter(|one| self.may_go(one)).map(|one| one.bytes).sum();
+        free.saturating_add(removable) >= bytes as u64 || (removable == 0 && frozen::are_some(&self.folder))
+    }
+
+    fn may_go(&self, one: &Stored) -> bool {
+        let is_last = self.stored.back().is_some_and(|last| last.number == one.number);
+        !is_last && !self.is_on_its_way(one) && frozen::names(&self.folder, &one.name) == 1
+    }
+
+    /// Whether the segment being written is gone from the folder, or the folder with it.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.file.as_deref().is_some_and(has_no_name)
+    }
+
     /// Removes the oldest segment that frees something, or else the oldest freeze. False when there is nothing left.
     fn give_way(&mut self, why: &str) -> bool {
-        let last = self.stored.back().map(|last| last.number);
-        let may_go =
-            |one: &Stored| Some(one.number) != last && !self.is_on_its_way(one) && frozen::names(&self.folder, &one.name) == 1;
-        let oldest = self.stored.iter().position(may_go);
+        let oldest = self.stored.iter().position(|one| self.may_go(one));
         let Some(one) = oldest.and_then(|at| self.stored.remove(at)) else {
             return match frozen::remove_oldest(&self.folder) {
                 Some(name) => {
@@ -367,7 +385,13 @@ fn describe(one: &Stored) -> String {
     format!("segment {} ({} bytes from {} on)", one.number, one.bytes, compact_time(one.begun))
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Whether an open file was removed: it takes what is written, and nobody will ever read it.
+pub(crate) fn has_no_name(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+}
+
+/// Whether a write failed for want of room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -166,3 +166,33 @@ fn planted_links_are_neither_cut_nor_listed_nor_linked() {
     around.sort();
     assert_eq!(around, ["secret", "spool"]);
 }
+
+#[test]
+fn what_is_larger_than_the_disk_costs_no_segment_and_a_batch_only_what_it_replaces() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let work = move || {
+        use nix::mount::{MsFlags, mount};
+        // A disk of its own, which this thread alone sees.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
+        let mut segments = begun(&path, bounds());
+        append(&mut segments, 60);
+        let before = numbers(&path);
+        assert!(before.len() > 10, "{before:?}");
+        let error = segments.append(&block(400_000)).unwrap_err();
+        assert_eq!((error.kind(), numbers(&path)), (io::ErrorKind::StorageFull, before));
+
+        let mut log = crate::log_file::LogFile::in_segments(segments);
+        let error = log.append(&block(1000).repeat(400)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(log.length() > 200_000 && log.length().is_multiple_of(1000), "{} bytes fitted", log.length());
+        assert_whole(&path);
+    };
+    std::thread::spawn(work).join().unwrap();
+}

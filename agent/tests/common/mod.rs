@@ -137,6 +137,7 @@ impl Dropscope {
         loop {
             let line = self.said.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|_| panic!("it never said `{words}`; it said {:?}", self.heard));
+            assert!(!line.contains('\u{1b}'), "no terminal is there to colour: {line:?}");
             self.heard.push(line.clone());
             if line.contains(words) {
                 return line;

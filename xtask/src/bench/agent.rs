@@ -122,6 +122,15 @@ struct Bench {
 }
 
 impl Bench {
+    /// Where the next log of ours goes: the command writes over none.
+    fn new_log(&self) -> Result<PathBuf> {
+        let path = self.folder.join("ours.pcapng");
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("the log before cannot be removed"),
+            _ => Ok(path),
+        }
+    }
+
     /// Both recorders under one load; ours with further options.
     fn beside_tcpdump(&self, rate: u64, options: &[&str]) -> Result<SideBySide> {
         let mut tcpdump = Command::new("tcpdump");
@@ -130,7 +139,7 @@ impl Bench {
         let mut tcpdump = Running::start(self.net.inside(&self.net.receiver, &tcpdump), "listening on")?;
         let mut live = Command::new(&self.ours);
         live.args(["live", "--no-browser", "--port", "0", "--netns", &self.net.receiver, "-i", "eth0"]).args(options);
-        live.arg("--data").arg(&self.folder).arg("-o").arg(self.folder.join("ours.pcapng")).args(["udp", "port", "9"]);
+        live.arg("--data").arg(&self.folder).arg("-o").arg(self.new_log()?).args(["udp", "port", "9"]);
         let mut ours = Running::start(live, "recording")?;
         std::thread::sleep(WARM_UP);
         let before = (tcpdump.cpu()?, ours.cpu()?);
@@ -184,7 +193,7 @@ impl Bench {
 
     fn record(&self, place: &str, interface: &str) -> Result<Running> {
         let mut command = Command::new(&self.ours);
-        command.args(["record", "--netns", place, "-i", interface, "-o"]).arg(self.folder.join("ours.pcapng"));
+        command.args(["record", "--netns", place, "-i", interface, "-o"]).arg(self.new_log()?);
         Running::start(command, "recording")
     }
 }
