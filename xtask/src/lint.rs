@@ -1,28 +1,33 @@
 //! Formatting and clippy.
 
-use crate::shell::{run, say};
-use anyhow::Result;
+use crate::shell::say;
+use std::process::Command;
 
-/// Both, native and wasm; any warning fails.
-pub(crate) fn lint() -> Result<()> {
-    say("formatting");
-    run("cargo", &["fmt", "--all", "--check"])?;
-    say("clippy");
-    run("cargo", &["clippy", "--workspace", "--exclude", "dropscope-frontend", "--all-targets", "--", "-D", "warnings"])?;
-    say("clippy, wasm");
-    let wasm = [
-        "clippy",
-        "-p",
-        "dropscope-packets",
-        "-p",
-        "dropscope-core",
-        "-p",
-        "dropscope-frontend",
-        "--target",
-        "wasm32-unknown-unknown",
-        "--",
-        "-D",
-        "warnings",
-    ];
-    run("cargo", &wasm)
+/// What runs as WebAssembly.
+const IN_WASM: [&str; 3] = ["dropscope-packets", "dropscope-core", "dropscope-frontend"];
+
+/// Every check as a command: any warning fails, in every crate, target and test.
+pub(crate) fn checks() -> Vec<(&'static str, Command)> {
+    let cargo = |args: &[&str]| {
+        let mut cargo = Command::new("cargo");
+        cargo.args(args);
+        cargo
+    };
+    let mut wasm = cargo(&["clippy", "--locked", "--all-targets", "--target", "wasm32-unknown-unknown"]);
+    wasm.args(IN_WASM.iter().flat_map(|package| ["-p", package]));
+    wasm.args(["--", "-D", "warnings"]);
+    vec![
+        ("formatting", cargo(&["fmt", "--all", "--check"])),
+        ("clippy", cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+        ("clippy, WebAssembly", wasm),
+    ]
+}
+
+/// `cargo xtask lint`: all of them, up to the first that fails.
+pub(crate) fn lint() -> anyhow::Result<()> {
+    for (what, mut command) in checks() {
+        say(what);
+        crate::shell::status(&mut command)?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod agree;
 mod bench;
+mod deny;
 mod fuzz;
 mod lint;
 mod page;
@@ -18,12 +19,14 @@ use std::process::Command;
 const HELP: &str = "cargo xtask COMMAND
 
   run [ARG…]     set up, build what is not up to date, start `dropscope` (with ARGs, or with the reference case)
-  test [PART…]   set up and run all tests, or only these parts: native, wasm, browser
+  test [PART…]   set up, check formatting and clippy, run all tests; or only these parts: lint, native, wasm, browser
   build          set up, build the page into dist/ and the release binary into target/release/dropscope
   page           set up and build the page alone
   lint           formatting and clippy, native and wasm
   agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
   same OLD NEW DIR…  compare what two binaries print about every capture in DIR: `check --json` and `packets --json`
+  deny           licences, sources, duplicate versions and advisories of all dependencies (deny.toml)
+  agree [DIR]    compare `dropscope packets` with tshark over the captures below DIR (or the repository's); fails below its bars
   bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page;
                  --agent: what recording costs, beside tcpdump
   fuzz [TARGET…] run the fuzz targets under libFuzzer, 60 s each or --seconds N; what is found is kept in fuzz/corpus
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
         "lint" => lint::lint(),
         "agree" => agree::agree(rest),
         "same" => same::same(rest),
+        "deny" => deny::deny(),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
         "setup" => setup::for_tests().map(drop),
@@ -54,17 +58,16 @@ fn main() -> Result<()> {
 }
 
 fn run(args: &[String]) -> Result<()> {
-    build()?;
+    let dropscope = page::build_to_run()?;
     // `cargo run` has its users write a `--` before what is passed on.
     let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
-    let dropscope = setup::target_folder().join("release/dropscope");
     let status = Command::new(&dropscope).args(args).status().with_context(|| format!("starting {}", dropscope.display()))?;
     // It has said why itself.
     std::process::exit(status.code().unwrap_or(1))
 }
 
 fn build() -> Result<()> {
-    page::build_if_older()?;
-    shell::say("building the binary (release)");
-    shell::run("cargo", &["build", "--release", "-p", "dropscope-agent"])
+    page::build()?;
+    shell::say("building the binary (release; about six minutes on two cores the first time)");
+    shell::run("cargo", &["build", "--locked", "--release", "-p", "dropscope-agent"])
 }

@@ -17,25 +17,64 @@ const SOURCES: [&str; 8] =
 /// What Trunk writes, before it is compressed.
 const PAGE: &str = "dist/index.html";
 
-/// Sets up and builds the page into `dist/`.
-pub(crate) fn build() -> Result<()> {
-    let path = setup::for_build()?;
-    build_with(&path)
+/// How the page is built, by the profile in Cargo.toml.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Profile {
+    /// Small and fast, for releases and measurements.
+    Wasm,
+    /// Quick to build, for `cargo xtask run`; not compressed.
+    Quick,
 }
 
-/// Sets up, and builds the page unless it is newer than everything it is built from: a second start costs no minute then, since the binary,
-/// which holds the page, stays as it is, too.
-pub(crate) fn build_if_older() -> Result<()> {
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Wasm => "wasm",
+            Self::Quick => "quick",
+        }
+    }
+}
+
+/// Sets up and builds the page into `dist/`, as a release has it.
+pub(crate) fn build() -> Result<()> {
     let path = setup::for_build()?;
-    if is_newer()? {
+    build_with(&path, Profile::Wasm)
+}
+
+/// The same unless the page is newer than everything it is built from.
+pub(crate) fn build_if_older() -> Result<()> {
+    if is_newer(&[Profile::Wasm])? {
         shell::say("the page in dist/ is up to date (`cargo xtask page` builds it all the same)");
         return Ok(());
     }
-    build_with(&path)
+    build()
 }
 
-fn is_newer() -> Result<bool> {
-    let Ok(built) = fs::metadata(built()).and_then(|file| file.modified()) else { return Ok(false) };
+/// Sets up, and builds binary and page as quickly as that is possible. Returns the binary, which reads the page from `dist/`.
+pub(crate) fn build_to_run() -> Result<PathBuf> {
+    setup::sources()?;
+    let up_to_date = is_newer(&[Profile::Quick, Profile::Wasm])?;
+    let trunk = (!up_to_date).then(|| std::thread::spawn(setup::trunk));
+    shell::say("building the binary and wasm-bindgen of the locked version (about three minutes on two cores the first time)");
+    let build = ["build", "--locked", "--profile", "quick", "-p", "dropscope-agent", "-p", "dropscope-tools"];
+    let built = shell::run("cargo", &[&build[..], &["--bin", "dropscope", "--bin", "bindgen"]].concat());
+    if let Some(trunk) = trunk {
+        let trunk = setup::joined(trunk)?;
+        built?;
+        build_with(&setup::path_of(&trunk, setup::Tools::Quick)?, Profile::Quick)?;
+    } else {
+        built?;
+    }
+    Ok(setup::target_folder().join("quick/dropscope"))
+}
+
+/// Whether the page in `dist/` was built in one of these ways, and after the last change of everything it is built from.
+fn is_newer(ways: &[Profile]) -> Result<bool> {
+    let Ok(built_as) = fs::read_to_string(built()) else { return Ok(false) };
+    if !ways.iter().any(|way| way.name() == built_as) {
+        return Ok(false);
+    }
+    let built = fs::metadata(built()).and_then(|file| file.modified()).context("looking at when the page was built")?;
     for path in SOURCES.iter().chain([&PAGE]) {
         match changed(Path::new(path)) {
             Ok(at) if at <= built => {}
@@ -47,7 +86,7 @@ fn is_newer() -> Result<bool> {
     Ok(true)
 }
 
-/// An empty file that is as old as the page: written once all of it is in `dist/`.
+/// A file that is as old as the page, written once all of it is in `dist/`, with the name of the profile.
 fn built() -> PathBuf {
     setup::target_folder().join("page-built")
 }
@@ -65,12 +104,16 @@ fn changed(path: &Path) -> std::io::Result<SystemTime> {
 }
 
 /// Builds the page with the tools on `path`.
-pub(crate) fn build_with(path: &OsStr) -> Result<()> {
-    shell::say("building the page");
+pub(crate) fn build_with(path: &OsStr, profile: Profile) -> Result<()> {
+    shell::say("building the page (about a minute and a half the first time)");
     // `offline`: every tool is on PATH already. NO_COLOR must not be 1, which Trunk 0.21 refuses to parse.
-    shell::status(Command::new("trunk").args(["build", "--release", "--offline"]).env("PATH", path).env_remove("NO_COLOR"))?;
-    shell::status(Command::new(setup::target_folder().join("debug/precompress")).arg("dist"))?;
-    fs::write(built(), "").with_context(|| format!("writing {}", built().display()))
+    let mut trunk = Command::new("trunk");
+    trunk.args(["build", "--release", "--offline", "--cargo-profile", profile.name()]).env("PATH", path).env_remove("NO_COLOR");
+    shell::status(&mut trunk)?;
+    if profile == Profile::Wasm {
+        shell::status(Command::new(setup::target_folder().join("debug/precompress")).arg("dist"))?;
+    }
+    fs::write(built(), profile.name()).with_context(|| format!("writing {}", built().display()))
 }
 
 /// Bytes of the download: every file in `dist/`, as the server sends it to a browser that takes brotli.

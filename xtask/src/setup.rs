@@ -37,27 +37,66 @@ const TO_TEST: &[Need] = &[
     need("ethtool", "ethtool"),
 ];
 
+/// A profile that builds the page's tools, as cargo and its folders call it.
+#[derive(Clone, Copy)]
+pub(crate) enum Tools {
+    /// Those of the tests and of releases.
+    Dev,
+    /// Those of `cargo xtask run`, which shares one profile among all it builds.
+    Quick,
+}
+
 /// Sets up what building needs. Returns the folders that come first on PATH when the page is built.
 pub(crate) fn for_build() -> Result<OsString> {
+    sources()?;
+    let trunk = std::thread::spawn(trunk);
+    say("building wasm-bindgen of the locked version (about a minute the first time)");
+    let built = shell::run("cargo", &["build", "--locked", "-p", "dropscope-tools"]);
+    let trunk = joined(trunk)?;
+    built?;
+    path_of(&trunk, Tools::Dev)
+}
+
+/// The compiler's WebAssembly target and every crate of the lock file. The page is built offline, and its crates are not those
+/// that a native build fetches.
+pub(crate) fn sources() -> Result<()> {
     wasm_target()?;
-    let trunk = trunk()?;
-    let tools = build_tools()?;
+    say("fetching crates (the first time, half a minute)");
+    shell::run("cargo", &["fetch", "--locked", "--quiet"])
+}
+
+/// What a thread returned that sets something up.
+pub(crate) fn joined<T>(thread: std::thread::JoinHandle<Result<T>>) -> Result<T> {
+    thread.join().map_err(|_| anyhow::anyhow!("a thread of xtask panicked"))?
+}
+
+/// PATH with Trunk and the built wasm-bindgen first.
+pub(crate) fn path_of(trunk: &Path, tools: Tools) -> Result<OsString> {
+    let profile = match tools {
+        Tools::Dev => "debug",
+        Tools::Quick => "quick",
+    };
+    let folder = target_folder().join("tools").join(profile);
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    // The name by which Trunk calls it.
+    let (built, name) = (target_folder().join(profile).join("bindgen"), folder.join("wasm-bindgen"));
+    let _ = std::fs::remove_file(&name);
+    std::fs::hard_link(&built, &name).with_context(|| format!("linking {} to {}", name.display(), built.display()))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [tools, trunk].into_iter().chain(std::env::split_paths(&path));
+    let folders = [folder, trunk.to_owned()].into_iter().chain(std::env::split_paths(&path));
     std::env::join_paths(folders).context("a folder on PATH has a colon in its name")
 }
 
 /// Sets up what testing needs, too. Tests that miss a tool say so themselves and are skipped; under CI none may.
 pub(crate) fn for_tests() -> Result<OsString> {
     let missing = provide()?;
-    for need in &missing {
+    if !missing.is_empty() {
+        let names = |name: fn(&Need) -> &str| missing.iter().map(|need| name(need)).collect::<Vec<_>>().join(" ");
+        let (programs, packages) = (names(|need| need.what), names(|need| need.package));
         if shell::is_ci() {
-            bail!("{} is missing (Debian package {}), and CI skips no test", need.what, need.package);
+            bail!("missing: {programs} (Debian packages: {packages}), and CI skips no test");
         }
-        say(&format!(
-            "{} is missing, so some tests will be skipped; on Debian or Ubuntu: sudo apt-get install {}",
-            need.what, need.package
-        ));
+        say(&format!("missing, so some tests will be skipped: {programs}; on Debian or Ubuntu: sudo apt-get install {packages}"));
     }
     for_build()
 }
@@ -70,7 +109,7 @@ fn provide() -> Result<Vec<&'static Need>> {
         return Ok(missing);
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    say(&format!("installing Debian packages: {}", packages.join(" ")));
+    say(&format!("installing Debian packages, as root: {}", packages.join(" ")));
     let apt =
         |args: &[&str]| shell::status(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(args));
     apt(&["update"])?;
@@ -89,7 +128,7 @@ fn wasm_target() -> Result<()> {
 }
 
 /// The folder that holds Trunk of the right version: on PATH, or in a cache of the user's that all clones share.
-fn trunk() -> Result<PathBuf> {
+pub(crate) fn trunk() -> Result<PathBuf> {
     let right = |program: &Path| {
         let version = shell::output(&program.to_string_lossy(), &["--version"]);
         version.is_some_and(|version| version.trim() == format!("trunk {TRUNK}"))
@@ -100,11 +139,21 @@ fn trunk() -> Result<PathBuf> {
     let root = cache().join(format!("trunk-{TRUNK}"));
     let folder = root.join("bin");
     if !right(&folder.join("trunk")) {
-        say(&format!("building Trunk {TRUNK} into {} (once for this user; about ten minutes on two cores)", root.display()));
-        // Trunk's own downloads are not needed, and without TLS it builds in less time.
-        let install = ["install", "--locked", "--no-default-features", "--root"];
+        let log = target_folder().join("trunk.log");
+        say(&format!(
+            "building Trunk {TRUNK} into {} beside everything else (once for this user; about four minutes; see {})",
+            root.display(),
+            log.display()
+        ));
+        std::fs::create_dir_all(target_folder()).context("making the target folder")?;
+        let output = std::fs::File::create(&log).with_context(|| format!("writing {}", log.display()))?;
+        // Not optimised, for it only moves files; and without its own downloads, which need TLS.
         let mut cargo = Command::new("cargo");
-        shell::status(cargo.args(install).arg(&root).arg(format!("trunk@{TRUNK}")))?;
+        cargo.args(["install", "--locked", "--debug", "--no-default-features", "--root"]).arg(&root);
+        cargo.arg(format!("trunk@{TRUNK}")).env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
+        // A folder of its own, which cargo removes: none of this is of use again.
+        cargo.env_remove("CARGO_TARGET_DIR").stdout(output.try_clone()?).stderr(output);
+        shell::status(&mut cargo).with_context(|| format!("see {}", log.display()))?;
     }
     Ok(folder)
 }
@@ -113,19 +162,6 @@ fn cache() -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     base.unwrap_or_else(|| shell::root().join("target")).join("dropscope/tools")
-}
-
-/// The folder that holds wasm-bindgen; builds it, its test runner and `precompress` from this workspace.
-fn build_tools() -> Result<PathBuf> {
-    say("building wasm-bindgen of the locked version");
-    shell::run("cargo", &["build", "-p", "dropscope-tools"])?;
-    let folder = target_folder().join("tools");
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    // The name by which Trunk calls it.
-    let (built, name) = (target_folder().join("debug/bindgen"), folder.join("wasm-bindgen"));
-    let _ = std::fs::remove_file(&name);
-    std::fs::hard_link(&built, &name).with_context(|| format!("linking {} to {}", name.display(), built.display()))?;
-    Ok(folder)
 }
 
 /// Where cargo puts what it builds.
