@@ -63,11 +63,14 @@ const ALL_FIELDS: u64 = 999;
 /// Differences that are printed.
 const MOST_SHOWN: usize = 20;
 
-/// `cargo xtask agree [DIR]`: compares every capture below a folder, with a release build.
+/// `cargo xtask agree [DIR]`: compares every capture below a folder, with the binary that `DROPSCOPE` names or else a release build.
 pub(crate) fn agree(args: &[String]) -> Result<()> {
+    let folder = args.first().map_or(Path::new(OURS), Path::new);
+    if let Some(dropscope) = std::env::var_os("DROPSCOPE") {
+        return compare(folder, Path::new(&dropscope));
+    }
     say("building the binary (release)");
     shell::run("cargo", &["build", "--release", "-p", "dropscope-agent"])?;
-    let folder = args.first().map_or(Path::new(OURS), Path::new);
     compare(folder, &crate::setup::target_folder().join("release/dropscope"))
 }
 

@@ -23,7 +23,6 @@ const HELP: &str = "cargo xtask COMMAND
   build          set up, build the page into dist/ and the release binary into target/release/dropscope
   page           set up and build the page alone
   lint           formatting and clippy, native and wasm
-  agree [DIR]    compare `dropscope packets` with tshark over the captures in DIR
   same OLD NEW DIR…  compare what two binaries print about every capture in DIR: `check --json` and `packets --json`
   deny           licences, sources, duplicate versions and advisories of all dependencies (deny.toml)
   agree [DIR]    compare `dropscope packets` with tshark over the captures below DIR (or the repository's); fails below its bars

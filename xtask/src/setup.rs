@@ -51,7 +51,10 @@ pub(crate) fn for_build() -> Result<OsString> {
     sources()?;
     let trunk = std::thread::spawn(trunk);
     say("building wasm-bindgen of the locked version (about a minute the first time)");
-    let built = shell::run("cargo", &["build", "--locked", "-p", "dropscope-tools"]);
+    // Of the whole workspace, so that the crates they share with the tests are built with the same features, once.
+    let build =
+        ["build", "--locked", "--workspace", "--bin", "bindgen", "--bin", "wasm-bindgen-test-runner", "--bin", "precompress"];
+    let built = shell::run("cargo", &build);
     let trunk = joined(trunk)?;
     built?;
     path_of(&trunk, Tools::Dev)

@@ -36,14 +36,18 @@ pub(crate) fn test(parts: &[String]) -> Result<()> {
             sum.check(shell::status(&mut command));
         }
     }
-    if wanted("native") {
-        native(&mut sum)?;
-    }
     if wanted("wasm") {
         wasm(&mut sum, &path)?;
     }
     if wanted("browser") {
-        browser(&mut sum, &path)?;
+        page::build_with(&path, page::Profile::Wasm)?;
+        sum.count_download(page::download()?);
+    }
+    if wanted("native") || wanted("browser") {
+        cargo_tests(&mut sum, wanted("native"), wanted("browser"))?;
+    }
+    if wanted("native") {
+        agree(&mut sum);
     }
     for line in &sum.broken {
         say(&format!("failed: {line}"));
@@ -65,19 +69,43 @@ pub(crate) fn test(parts: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Everything that runs on this machine without the page: core, agent, review, labs, and the page's pure parts.
-fn native(sum: &mut Sum) -> Result<()> {
-    say("native tests");
-    // One build of everything that runs on this machine, so that no crate is built twice with other features.
-    sum.run(Command::new("cargo").args(["test", "--locked", "--no-fail-fast", "--workspace", "--exclude", "dropscope-e2e"]))?;
+/// Everything that runs on this machine, and the real page in a real browser, against the real agent in real namespaces.
+///
+/// One command for both, since another choice of packages would build crates that they share once more, with other features.
+fn cargo_tests(sum: &mut Sum, native: bool, browser: bool) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--locked", "--no-fail-fast"]);
+    if native {
+        cargo.arg("--workspace");
+    }
+    if browser {
+        // Cargo builds it with the agent's own tests.
+        let binary = setup::target_folder().join("debug/dropscope");
+        cargo.env("DROPSCOPE", std::path::absolute(binary).context("the target folder")?);
+    }
+    match (native, browser) {
+        (true, true) => say("native tests, and those of page, agent and labs together"),
+        (true, false) => {
+            say("native tests");
+            cargo.args(["--exclude", "dropscope-e2e"]);
+        }
+        _ => {
+            shell::run("cargo", &["build", "--locked", "-p", "dropscope-agent"])?;
+            say("tests of page, agent and labs together");
+            cargo.args(["-p", "dropscope-e2e"]);
+        }
+    }
+    sum.run(&mut cargo)
+}
+
+/// Agreement with TShark over the captures of the repository.
+fn agree(sum: &mut Sum) {
     say("agreement with TShark over the captures of the repository");
     if shell::which("tshark").is_none() {
         sum.unable.push("agreement with TShark".into());
-        return Ok(());
+        return;
     }
-    shell::run("cargo", &["build", "--locked", "-p", "dropscope-agent"])?;
     sum.check(agree::agree_on_ours(&setup::target_folder().join("debug/dropscope")));
-    Ok(())
 }
 
 /// What runs as WebAssembly in a headless browser.
@@ -101,18 +129,6 @@ fn wasm(sum: &mut Sum, path: &OsStr) -> Result<()> {
     in_chromium("dropscope-packets")?;
     in_chromium("dropscope-core")?;
     in_chromium("dropscope-frontend")
-}
-
-/// The real page in a real browser, against the real agent in real namespaces.
-fn browser(sum: &mut Sum, path: &OsStr) -> Result<()> {
-    page::build_with(path, page::Profile::Wasm)?;
-    sum.count_download(page::download()?);
-    say("tests of page, agent and labs together");
-    shell::run("cargo", &["build", "-p", "dropscope-agent"])?;
-    let binary = setup::target_folder().join("debug/dropscope");
-    let mut cargo = Command::new("cargo");
-    cargo.args(["test", "--no-fail-fast", "-p", "dropscope-e2e"]).env("DROPSCOPE", binary.canonicalize()?);
-    sum.run(&mut cargo)
 }
 
 impl Sum {
