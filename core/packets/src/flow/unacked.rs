@@ -1,17 +1,24 @@
 //! The segments of one direction that the peer has not acknowledged yet.
 //!
 //! Kept in the order in which they were captured, as the labels need it. As long as that is also the order of their numbers,
-//! an acknowledgement only takes from the front; one that comes after disorder looks at all of them. The number kept is
-//! bounded (`MOST`): a direction whose ACKs are not captured would otherwise keep every segment.
+//! an acknowledgement only takes from the front. After disorder all would have to be looked at for each acknowledgement and
+//! each repeat; so beyond a few segments an index by number is kept, too (`Numbers`), and the cost of disorder grows with its
+//! logarithm. The number kept is bounded (`MOST`): a direction whose ACKs are not captured would otherwise keep every segment.
 
 use super::seq::{after, before};
 use crate::ids::PacketNo;
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 
-/// Segments kept of one direction. Wireshark keeps 10,000 (`TCP_MAX_UNACKED_SEGMENTS`); fewer keep the cost of disorder
-/// bounded, and no window in the corpus holds as many.
+mod numbers;
+
+use numbers::Numbers;
+
+/// Segments kept of one direction. Wireshark keeps 10,000 (`TCP_MAX_UNACKED_SEGMENTS`); no window in the corpus holds as many as
+/// these.
 pub(super) const MOST: usize = 4_096;
+/// As long as there are no more, looking at all of them costs less than an index.
+const FEW: usize = 32;
 
 /// A segment, by raw sequence numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +47,15 @@ pub(super) struct Acked {
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Unacked {
+    /// In the order of their packets. With an index, those that are acknowledged stay, without numbers, until they are at the front
+    /// or are more than the others.
     segments: VecDeque<Segment>,
+    /// Those in `segments` that are acknowledged.
+    gone: usize,
+    /// The index of all the others, while they are many and disordered.
+    numbers: Option<Box<Numbers>>,
+    /// Whether there can be no index: their numbers lie too far apart.
+    scattered: bool,
     /// Whether a segment was appended that begins before the end of its predecessor.
     disordered: bool,
     /// The last that was acknowledged.
@@ -52,24 +67,39 @@ pub(super) struct Unacked {
 impl Unacked {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.segments.len()
+        self.segments.len() - self.gone
     }
 
     /// Oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Segment> {
-        self.segments.iter()
+        self.segments.iter().filter(|segment| !segment.is_gone())
     }
 
-    /// Appends one; false if there is no room.
+    /// Appends one; false if there is no room. Packets come in order.
     pub(super) fn push(&mut self, segment: Segment) -> bool {
-        if self.segments.len() >= MOST {
+        if self.len() >= MOST {
             return false;
         }
         if let Some(last) = self.segments.back() {
             self.disordered |= before(segment.seq, last.end);
         }
         self.segments.push_back(segment);
+        if self.disordered && self.segments.len() > FEW {
+            self.index(segment);
+        }
         true
+    }
+
+    /// Enters the segment appended last in the index, which is made anew if there is none yet, or the segment is far away.
+    #[cold]
+    fn index(&mut self, last: Segment) {
+        if self.scattered || self.numbers.as_mut().is_some_and(|numbers| numbers.insert(&last)) {
+            return;
+        }
+        self.segments.retain(|segment| !segment.is_gone());
+        self.gone = 0;
+        self.numbers = Numbers::of(self.segments.iter()).map(Box::new);
+        self.scattered = self.numbers.is_none();
     }
 
     /// Says that the segment appended last ends the direction.
@@ -81,16 +111,21 @@ impl Unacked {
     pub(super) fn acknowledge(&mut self, ack: u32) -> Acked {
         let mut acked = Acked::default();
         if self.disordered {
-            let last_acked = &mut self.last_acked;
-            self.segments.retain(|segment| {
-                let keep = Self::keep(segment, ack, &mut acked);
-                if !keep && last_acked.is_none_or(|last| !before(segment.end, last.end)) {
-                    *last_acked = Some(*segment);
-                }
-                keep
-            });
-            if self.segments.len() <= 1 {
-                self.disordered = false;
+            if self.numbers.is_some() {
+                self.acknowledge_indexed(ack, &mut acked);
+            } else {
+                let last_acked = &mut self.last_acked;
+                self.segments.retain(|segment| {
+                    let keep = Self::keep(segment, ack, &mut acked);
+                    if !keep {
+                        Self::note_acked(last_acked, segment);
+                    }
+                    keep
+                });
+            }
+            if self.len() <= 1 {
+                self.segments.retain(|segment| !segment.is_gone());
+                (self.gone, self.numbers, self.scattered, self.disordered) = (0, None, false, false);
             }
         } else {
             while let Some(first) = self.segments.front() {
@@ -108,6 +143,36 @@ impl Unacked {
         acked
     }
 
+    /// As [`acknowledge`](Self::acknowledge), in the same order, without looking at those that stay.
+    fn acknowledge_indexed(&mut self, ack: u32, acked: &mut Acked) {
+        let Some(numbers) = &mut self.numbers else { return };
+        let all = || self.segments.iter().filter(|segment| !segment.is_gone() && !after(segment.end, ack));
+        let taken = numbers.acknowledged(ack).unwrap_or_else(|| all().map(|segment| segment.no).collect());
+        for no in &taken {
+            let Ok(place) = self.segments.binary_search_by_key(no, |segment| segment.no) else { continue };
+            let segment = &mut self.segments[place];
+            numbers.remove(segment);
+            Self::keep(segment, ack, acked);
+            Self::note_acked(&mut self.last_acked, segment);
+            segment.end = segment.seq;
+        }
+        self.gone += taken.len();
+        while self.segments.front().is_some_and(Segment::is_gone) {
+            self.segments.pop_front();
+            self.gone -= 1;
+        }
+        if self.gone * 2 > self.segments.len() {
+            self.segments.retain(|segment| !segment.is_gone());
+            self.gone = 0;
+        }
+    }
+
+    fn note_acked(last_acked: &mut Option<Segment>, segment: &Segment) {
+        if last_acked.is_none_or(|last| !before(segment.end, last.end)) {
+            *last_acked = Some(*segment);
+        }
+    }
+
     fn keep(segment: &Segment, ack: u32, acked: &mut Acked) -> bool {
         if after(segment.end, ack) {
             return true;
@@ -119,21 +184,32 @@ impl Unacked {
 
     /// The last time before packet `no` that a segment with the first of these numbers was captured, if it is still known.
     pub(super) fn last_sent(&self, seq: u32, no: PacketNo) -> Option<&Segment> {
-        let has = |segment: &&Segment| segment.no < no && !before(seq, segment.seq) && before(seq, segment.end);
-        self.segments.iter().rev().find(has).or(self.last_acked.as_ref().filter(has))
+        let has = |segment: &&Segment| segment.no < no && segment.holds(seq);
+        let found = match self.numbers.as_ref().and_then(|numbers| numbers.last_holding(seq, no)) {
+            Some(found) => found.and_then(|no| self.of(no)),
+            None => self.iter().rev().find(has),
+        };
+        found.or(self.last_acked.as_ref().filter(has))
+    }
+
+    /// The segment of a packet.
+    fn of(&self, no: PacketNo) -> Option<&Segment> {
+        self.segments.get(self.segments.binary_search_by_key(&no, |segment| segment.no).ok()?)
     }
 
     /// The first segment captured before packet `no` that holds all of these numbers, or else the first of several that do
     /// together: a repeat may be cut out of a larger segment, or joined from smaller ones (TSO, GRO).
     pub(super) fn holding(&self, seq: u32, end: u32, no: PacketNo) -> Option<&Segment> {
-        let earlier = || self.segments.iter().filter(|segment| segment.no < no);
-        let has = |segment: &&Segment, number: u32| !before(number, segment.seq) && before(number, segment.end);
-        earlier().find(|segment| has(segment, seq) && !after(end, segment.end)).or_else(|| {
+        if let Some(found) = self.numbers.as_ref().and_then(|numbers| numbers.first_holding(seq, end, no)) {
+            return found.and_then(|no| self.of(no));
+        }
+        let earlier = || self.iter().filter(|segment| segment.no < no);
+        earlier().find(|segment| segment.holds(seq) && !after(end, segment.end)).or_else(|| {
             // Once through, in the order of capture: disorder must not make this cost more.
             let mut reached = seq;
             let mut first = None;
             for segment in earlier() {
-                if has(&segment, reached) {
+                if segment.holds(reached) {
                     first = first.or(Some(segment));
                     reached = segment.end;
                 }
@@ -143,6 +219,18 @@ impl Unacked {
             }
             None
         })
+    }
+}
+
+impl Segment {
+    /// Whether it was acknowledged: each segment has a number at first.
+    const fn is_gone(&self) -> bool {
+        self.seq == self.end
+    }
+
+    /// Whether it has this number.
+    fn holds(&self, number: u32) -> bool {
+        !before(number, self.seq) && before(number, self.end)
     }
 }
 
@@ -207,5 +295,39 @@ mod tests {
         assert!(kept.holding(u32::MAX - 4, u32::MAX, PacketNo(2)).is_some() && kept.holding(0, 10, PacketNo(2)).is_some());
         acks(&mut kept, 5, false, 1);
         assert_eq!(left(&kept), [(0, 10)]);
+    }
+
+    /// What the index answers is what looking at all segments answers: random segments and acknowledgements, also far apart.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[test]
+    fn an_index_changes_no_answer() {
+        let mut random = 7_u32;
+        let mut below = |bound: u32| {
+            random = random.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+            ((u64::from(random ^ random >> 15) * u64::from(bound)) >> 32) as u32
+        };
+        for round in 0..60 {
+            // `scattered` keeps the other from making an index.
+            let (mut indexed, mut plain) = (Unacked::default(), Unacked { scattered: true, ..Unacked::default() });
+            let begin = [0, 5_000, u32::MAX - 3_000, 1 << 31][round % 4];
+            for no in 1..400 {
+                let far = if round > 40 && below(40) == 0 { below(u32::MAX) } else { 0 };
+                let seq = begin.wrapping_add(below(6_000)).wrapping_add(far);
+                let segment = Segment { seq, end: seq.wrapping_add(1 + below(200)), no: PacketNo(no), at: Timestamp::MIN };
+                assert_eq!(indexed.push(segment), plain.push(segment));
+                plain.scattered = true;
+                let (from, before) = (begin.wrapping_add(below(6_300)).wrapping_add(far), PacketNo(below(no + 2)));
+                let to = from.wrapping_add(1 + below(900));
+                assert_eq!(indexed.last_sent(from, before), plain.last_sent(from, before));
+                assert_eq!(indexed.holding(from, to, before), plain.holding(from, to, before));
+                if below(6) == 0 {
+                    let ack = begin.wrapping_add(below(2 + no * 12)).wrapping_add(far);
+                    assert_eq!(indexed.acknowledge(ack), plain.acknowledge(ack));
+                }
+                assert!(plain.numbers.is_none() && (indexed.numbers.is_some() || indexed.len() <= FEW || indexed.scattered));
+                assert_eq!((indexed.len(), indexed.last_acked), (plain.len(), plain.last_acked));
+                assert!(indexed.iter().eq(plain.iter()));
+            }
+        }
     }
 }

@@ -13,8 +13,6 @@ use crate::time::{Nanos, Span, Timestamp};
 use std::collections::BTreeMap;
 
 mod batch;
-#[cfg(test)]
-mod tests;
 
 pub use batch::{Batch, Parser};
 
