@@ -134,9 +134,13 @@ mod tests {
 
     #[test]
     fn plurals_follow_the_number() {
+        let packets = |n, shown| tn("status-packets", &[("n", Value::Number(n)), ("shown", Value::Text(shown))]);
         speak(Language::English);
-        let packets = |n| tn("status-packets", &[("n", Value::Number(n)), ("shown", Value::Text("1"))]);
-        assert_ne!(packets(1), packets(2));
+        let counts = [packets(0, "0"), packets(1, "1"), packets(2, "2"), packets(1_001, "1,001")];
+        assert_eq!(counts, ["0 packets", "1 packet", "2 packets", "1,001 packets"]);
+        speak(Language::Chinese);
+        assert_eq!([packets(1, "1"), packets(2, "2")], ["1 个数据包", "2 个数据包"]);
+        speak(Language::English);
     }
 
     #[test]
