@@ -61,7 +61,7 @@ pub(super) struct Host {
     answering_ms: f64,
     buffer: Vec<u8>,
     progress_timer: Option<Timeout>,
-    /// When progress was told last, in milliseconds as [`now`] counts them; 0 before the first, which is told at once.
+    /// When progress was reported last, in milliseconds as [`now`] counts them; the first report is due at once.
     told_at: f64,
     /// When the rules run next, in milliseconds as [`now`] counts them.
     judges_at: f64,
@@ -94,7 +94,7 @@ pub fn run(scope: DedicatedWorkerGlobalScope) {
         answering_ms: 0.0,
         buffer: vec![],
         progress_timer: None,
-        told_at: 0.0,
+        told_at: f64::NEG_INFINITY,
         judges_at: 0.0,
         unjudged: false,
     }));
@@ -187,7 +187,7 @@ impl Host {
         self.socket = None;
         self.stopped = false;
         self.progress_timer = None;
-        self.told_at = 0.0;
+        self.told_at = f64::NEG_INFINITY;
         self.judges_at = 0.0;
         self.unjudged = false;
     }
@@ -434,9 +434,11 @@ fn bytes_as_blob(bytes: &[u8]) -> Result<Blob, JsValue> {
     Blob::new_with_u8_array_sequence(&js_sys::Array::of1(&Uint8Array::from(bytes)))
 }
 
-/// Milliseconds since some moment.
-fn now() -> f64 {
-    js_sys::Date::now()
+#[wasm_bindgen]
+extern "C" {
+    /// Milliseconds since the Worker started, by a clock that is never set.
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
 }
 
 fn post(scope: &DedicatedWorkerGlobalScope, message: &ToPage) {
