@@ -262,7 +262,6 @@ mod tests {
         // SAFETY: what the kernel may not write it does not write: that is what is tested.
         let written = unsafe { libc::read(zeros.as_raw_fd(), answer.start.as_ptr().cast(), 100 * room) };
         assert!(written <= room as isize, "{written} bytes were written into {room}");
-        assert!(room * 8 > 0 && 12 + MOST_COUNTERS * NAME_LENGTH >= 8 + MOST_COUNTERS * 8, "values need less room than names");
     }
 
     #[test]
