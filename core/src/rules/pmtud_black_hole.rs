@@ -135,7 +135,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     }
     let sure = failed.is_some() || rule.is_some() || stuck.sent >= 4 && icmp.is_none();
     let (sender, receiver) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
-    let size = commands::ping_size(receiver, u32::from(stuck.ip_len));
+    let size = commands::ping_size(receiver, stuck.ip_len);
     let probe = Command::new("ping").args(["-M", "do", "-c", "3", "-s"]).arg(size).arg(receiver);
     let probe =
         host::on(view, sender, probe.effect("Probes the path with packets of this size, which routers may not fragment."));

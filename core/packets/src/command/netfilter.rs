@@ -117,7 +117,7 @@ fn is_harmless(word: &str) -> bool {
     if let Some(long) = word.strip_prefix("--") {
         // getopt also takes the beginning of an option's name, and a value after an equals sign.
         let name = long.split('=').next().unwrap_or_default();
-        return !name.is_empty() && !COMMANDS.iter().any(|command| name == *command) && !"modprobe".starts_with(name);
+        return !name.is_empty() && !COMMANDS.contains(&name) && !"modprobe".starts_with(name);
     }
     !word.starts_with('-') || ["-s", "-d", "-i", "-o", "-p", "-f", "-j", "-g", "-m"].contains(&word)
 }
