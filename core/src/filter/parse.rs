@@ -464,7 +464,7 @@ fn escape(input: &mut Input<'_>) -> Parsed<(String, u8)> {
 }
 
 /// Characters of names, numbers, addresses and prefixes.
-fn is_word(c: char) -> bool {
+pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '_' | ':' | '/' | '-' | '#')
 }
 
