@@ -6,7 +6,11 @@ extern crate dropscope_wasm_test;
 #[macro_use]
 mod kept;
 
+use dropscope_core::dissect::Node;
+use dropscope_core::ids::PacketNo;
 use dropscope_core::query::{Answer, Engine, Query, Rows, Selection};
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 fn engine(name: &str) -> (Engine, Vec<u8>) {
     let log = kept::file(name).to_vec();
@@ -16,17 +20,25 @@ fn engine(name: &str) -> (Engine, Vec<u8>) {
     (engine, log)
 }
 
-/// The packets that pass, as `1 2 5-7`.
-fn passing(engine: &mut Engine, log: &[u8], filter: &str) -> String {
+/// The numbers of the packets that pass.
+fn numbers(engine: &mut Engine, log: &[u8], filter: &str) -> Result<Vec<u32>, String> {
     let selection = Selection { filter: filter.into(), ..Selection::default() };
     let rows = Rows { first: 0, count: 1_000 };
-    let numbers: Vec<u32> = loop {
+    loop {
         match engine.ask(&Query::Packets { selection: selection.clone(), rows, locate: None }, &mut &*log) {
-            Answer::Packets(rows) if rows.filter_error.is_some() => return format!("{:?}", rows.filter_error),
-            Answer::Packets(rows) if rows.complete => break rows.rows.iter().map(|row| row.no.0).collect(),
+            Answer::Packets(rows) if rows.filter_error.is_some() => return Err(format!("{:?}", rows.filter_error)),
+            Answer::Packets(rows) if rows.complete => return Ok(rows.rows.iter().map(|row| row.no.0).collect()),
             Answer::Packets(_) => {}
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// The packets that pass, as `1 2 5-7`.
+fn passing(engine: &mut Engine, log: &[u8], filter: &str) -> String {
+    let numbers = match numbers(engine, log, filter) {
+        Ok(numbers) => numbers,
+        Err(error) => return error,
     };
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for no in numbers {
@@ -223,4 +235,54 @@ fn judgements_are_fields() {
     let fast = "31 33 36 41 50 52 55 68 73 75 77 95 97 109 111 123 125 136 138 150 152 164 166";
     assert_eq!(by_cause, [fast, "29 39 46 49 60 63 76 80 82 84 174", ""]);
     assert_eq!(passing(&mut engine, &log, "judgement.tail_loss"), "");
+}
+
+/// What the tree of each packet offers to filter by lets that packet through, whatever its fields are.
+#[test]
+fn every_filter_of_the_tree_finds_its_own_packet() {
+    fn visit(nodes: &[Node], found: &mut Vec<String>) {
+        for node in nodes {
+            found.extend((!node.filter.is_empty()).then(|| node.filter.clone()));
+            visit(&node.children, found);
+        }
+    }
+    for (name, _) in kept::captures() {
+        let (mut engine, log) = engine(name);
+        let mut by_filter: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        // The labs are many packets of the same few kinds.
+        let most = if name.starts_with("labs/") { 12 } else { 120 };
+        for no in (1..=engine.progress().packets).take(most) {
+            let Answer::Packet(packet) = engine.ask(&Query::Packet { no: PacketNo(no) }, &mut &*log) else {
+                panic!("packet {no}")
+            };
+            // A layer filters for its presence.
+            for layer in packet.tree.iter().filter(|layer| !layer.field.is_empty() && layer.field != "data") {
+                assert_eq!(layer.filter, layer.field, "{name}: packet {no}");
+            }
+            let mut filters = vec![];
+            visit(&packet.tree, &mut filters);
+            filters.into_iter().for_each(|filter| by_filter.entry(filter).or_default().push(no));
+        }
+        for (filter, packets) in by_filter {
+            let passing = numbers(&mut engine, &log, &filter).unwrap_or_else(|error| panic!("{name}: {filter}: {error}"));
+            for no in packets {
+                assert!(passing.contains(&no), "{name}: {filter} does not find packet {no}");
+            }
+        }
+    }
+}
+
+/// The filters that stand on the lines of one packet's tree.
+#[test]
+fn lines_of_the_tree_filter_for_what_they_show() {
+    let (mut engine, log) = engine("mtu-100-srv.pcap");
+    let Answer::Packet(packet) = engine.ask(&Query::Packet { no: PacketNo(23) }, &mut &*log) else { panic!("no packet") };
+    let mut text = String::new();
+    for node in packet.tree.iter().filter(|node| node.name != "Analysis") {
+        let _ = writeln!(text, "{}: {}", node.name, node.filter);
+        for child in &node.children {
+            let _ = writeln!(text, "  {} {}: {}", child.name, child.value, child.filter);
+        }
+    }
+    assert_kept!("lines_of_the_tree_filter_for_what_they_show", text);
 }

@@ -12,6 +12,7 @@ mod complete;
 mod field;
 mod literal;
 mod named;
+mod of_node;
 mod parse;
 mod syntax;
 mod test;
@@ -20,6 +21,7 @@ mod value;
 pub use complete::{Completion, complete};
 pub use field::{FIELDS, Field, Known, Read, Subject};
 pub use named::Named;
+pub use of_node::of_node;
 pub use value::{Type, Value};
 
 use std::ops::Range;

@@ -4,6 +4,7 @@ use super::engine::Knowledge;
 use super::reader::{ByteSource, Reader, dissected};
 use super::{Answer, Node, PacketDetail, judged, rows};
 use crate::dissect::{self, Packet, Protocol, TcpFlags, Transport};
+use crate::filter::{Read, Subject, of_node};
 use crate::ids::PacketNo;
 use crate::store::Row;
 
@@ -23,6 +24,10 @@ pub(super) fn packet(known: &Knowledge<'_>, no: PacketNo, source: &mut dyn ByteS
     let mut tree = vec![frame(known, no, &row)];
     tree.extend(dissect::tree(link_type, bytes, row.wire_len, rows::relative(known, no, &row)));
     tree.extend(analysis(known, no, &row, &packet));
+    if let Some(mut subject) = known.subject(no) {
+        subject.packet = Some(Read { bytes, packet: &packet });
+        set_filters(&mut tree, &subject);
+    }
     let of_flow = row.flow.map_or(&[][..], |(flow, _)| known.named.of_flow(flow));
     let mut findings: Vec<_> = known
         .named
@@ -48,6 +53,14 @@ pub(super) fn packet(known: &Knowledge<'_>, no: PacketNo, source: &mut dyn ByteS
         comments: known.recording.comments.get(&no.0).cloned().unwrap_or_default(),
         findings,
     }))
+}
+
+/// Sets the filter of each line.
+fn set_filters(tree: &mut [Node], subject: &Subject<'_>) {
+    for node in tree {
+        node.filter = of_node(node, subject);
+        set_filters(&mut node.children, subject);
+    }
 }
 
 /// A node of which no bytes tell.

@@ -11,6 +11,8 @@ pub struct Node {
     pub value: String,
     /// Wireshark's name of the field, `tcp.seq`, to filter by; empty where there is none.
     pub field: String,
+    /// A display filter for what the line shows; empty until the engine, which knows the types of fields, has set it.
+    pub filter: String,
     /// Where it stands in the packet's bytes: offset and length; length 0 for derived values.
     pub at: (u32, u32),
     /// Derived, not in the bytes: shown in brackets as Wireshark does.

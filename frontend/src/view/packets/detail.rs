@@ -135,16 +135,15 @@ fn branch(
         (false, false) => html! { <>{ &node.name }{": "}<b>{ &node.value }</b></> },
         (false, true) => html! { <>{"["}{ &node.name }{": "}<b>{ &node.value }</b>{"]"}</> },
     };
-    let filter = (!node.field.is_empty()).then(|| {
-        let value = node.value.split_whitespace().next().unwrap_or_default();
-        let text = if value.is_empty() { node.field.clone() } else { format!("{} == {value}", node.field) };
+    let filter = (!node.filter.is_empty()).then(|| {
+        let text = node.filter.clone();
         let dispatch = dispatch.clone();
         let title = tn("filter-for", &[("what", Value::Text(&text))]);
         let onclick = Callback::from(move |event: MouseEvent| {
             event.stop_propagation();
             dispatch.dispatch(Intent::Filter(text.clone()));
         });
-        html! { <button class="tree__filter" tabindex="-1" aria-label={title.clone()} {title} {onclick}>{ &node.field }</button> }
+        html! { <button class="tree__filter" tabindex="-1" data-filter={node.filter.clone()} aria-label={title.clone()} {title} {onclick}>{ &node.field }</button> }
     });
     let class = classes!(
         "tree__line",
