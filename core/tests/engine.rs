@@ -6,7 +6,7 @@ extern crate dropscope_wasm_test;
 #[macro_use]
 mod kept;
 
-use dropscope_core::anchor::Anchor;
+use dropscope_core::anchor::{Anchor, Place};
 use dropscope_core::query::{Answer, Batch, Engine, FlowSort, PacketRows, Parser, Query, Rows, Rung, Selection, TrackMarks};
 use dropscope_core::reference;
 #[cfg(not(target_arch = "wasm32"))]
@@ -93,17 +93,26 @@ fn a_ladder_shows_the_hole_where_the_bytes_are_missing() {
             "{} {} {} → {} packets {:?} missing {:?} {}",
             flow.flow, flow.transport, flow.client, flow.server, flow.packets, flow.missing_bytes, flow.state
         );
-        let Answer::Ladder(ladder) = engine.ask(&Query::Ladder { flow: flow.flow, rows: all() }, &mut &*log) else {
+        let Answer::Ladder(ladder) = engine.ask(&Query::Ladder { flow: flow.flow, rows: all(), locate: None }, &mut &*log) else {
             panic!("no ladder")
         };
         assert_eq!(ladder.total as usize, ladder.rungs.len());
         // Asked rung by rung it is the same ladder.
         for (first, rung) in ladder.rungs.iter().enumerate() {
             let rows = Rows { first: first as u32, count: 1 };
-            let Answer::Ladder(one) = engine.ask(&Query::Ladder { flow: flow.flow, rows }, &mut &*log) else {
+            // Each rung is found by what it shows, also from an answer that does not hold it.
+            let place = match rung {
+                Rung::Packet { no, .. } => Place::Packet(*no),
+                Rung::Missing { direction, first_byte, last_byte, .. } => {
+                    Place::Bytes { flow: flow.flow, direction: *direction, first: *first_byte, last: *last_byte }
+                }
+            };
+            let locate = Some(Anchor::from(place));
+            let Answer::Ladder(one) = engine.ask(&Query::Ladder { flow: flow.flow, rows, locate }, &mut &*log) else {
                 panic!("no ladder")
             };
             assert_eq!(one.rungs, std::slice::from_ref(rung));
+            assert_eq!(one.located, Some(first as u32), "{rung:?}");
         }
         for rung in ladder.rungs {
             let _ = match rung {

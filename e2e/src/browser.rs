@@ -68,6 +68,12 @@ impl Browser {
         Ok(self.client.set_window_size(width, height).await?)
     }
 
+    /// Gives the page exactly this many CSS pixels, whatever the window is: at `zoom` 2 they are those of a window twice as large.
+    pub async fn viewport(&self, width: u32, height: u32, zoom: u32) -> Result<()> {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": zoom, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await.map(drop)
+    }
+
     /// Evaluates JavaScript (with `return`).
     pub async fn eval(&self, script: &str) -> Result<Value> {
         Ok(self.client.execute(script, Vec::new()).await?)
@@ -126,10 +132,16 @@ impl Browser {
 
     /// Presses a key, named as in JavaScript, on whatever has the focus.
     pub async fn key(&self, key: &str) -> Result<()> {
+        self.key_with(key, 0).await
+    }
+
+    /// Presses a key with others held down: 1 Alt, 2 Control, 4 Meta, 8 Shift, or a sum of these.
+    pub async fn key_with(&self, key: &str, held: u32) -> Result<()> {
         // A button acts on Enter only when the key also brings the character it stands for.
         let text = if key == "Enter" { "\r" } else { "" };
-        self.devtools("Input.dispatchKeyEvent", json!({"type": "keyDown", "key": key, "code": key, "text": text})).await?;
-        self.devtools("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key, "code": key})).await?;
+        let down = json!({"type": "keyDown", "key": key, "code": key, "text": text, "modifiers": held});
+        self.devtools("Input.dispatchKeyEvent", down).await?;
+        self.devtools("Input.dispatchKeyEvent", json!({"type": "keyUp", "key": key, "code": key, "modifiers": held})).await?;
         Ok(())
     }
 

@@ -52,6 +52,7 @@ impl Answer {
             Self::Packets(packets) => packets.complete,
             Self::Timeline(timeline) => timeline.complete,
             Self::Course(course) => course.complete,
+            Self::Ladder(ladder) => ladder.complete,
             _ => true,
         }
     }
@@ -171,7 +172,9 @@ pub struct PacketRows {
     pub first: u32,
     /// The rows.
     pub rows: Vec<PacketRow>,
-    /// The row of `Query::Packets::locate`.
+    /// The packet that was to be located.
+    pub locate: Option<PacketNo>,
+    /// Its row, or that of the next one after it.
     pub located: Option<u32>,
     /// When the filter cannot be understood.
     pub filter_error: Option<FilterError>,
@@ -285,10 +288,16 @@ pub struct Ladder {
     pub flow: FlowRow,
     /// Its rungs in all: packets and holes.
     pub total: u32,
+    /// Whether every packet has been looked at; until then `total` grows.
+    pub complete: bool,
     /// Index of the first rung here.
     pub first: u32,
     /// The rungs.
     pub rungs: Vec<Rung>,
+    /// The place that was to be located.
+    pub locate: Option<Anchor>,
+    /// Its row; `None` where it is not of this conversation.
+    pub located: Option<u32>,
 }
 
 /// One packet of a ladder, or a hole where one should be.

@@ -59,8 +59,10 @@ pub enum Query {
     Ladder {
         /// Which.
         flow: FlowId,
-        /// Which of its packets.
+        /// Which of its rungs.
         rows: Rows,
+        /// When given, the answer also has the row of this packet, or of these missing bytes.
+        locate: Option<Anchor>,
     },
     /// How one conversation went over time. → [`super::Course`]
     Course {

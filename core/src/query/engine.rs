@@ -155,7 +155,7 @@ impl Engine {
             }
             Query::Packet { no } => packet::packet(known, *no, source),
             Query::Flows { rows, sort, span } => Answer::Flows(flows::flows(known, *rows, *sort, *span)),
-            Query::Ladder { flow, rows } => ladder::ladder(known, &mut scans, *flow, *rows, source),
+            Query::Ladder { flow, rows, locate } => ladder::ladder(known, &mut scans, *flow, *rows, locate.as_ref(), source),
             Query::Course { flow, span, columns } => course::course(known, &mut courses, *flow, *span, *columns, source),
             Query::Timeline { span, columns, filter } => {
                 let selected = (!filter.trim().is_empty()).then(|| {

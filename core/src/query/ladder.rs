@@ -4,8 +4,9 @@ use super::chips::chips;
 use super::engine::Knowledge;
 use super::reader::{ByteSource, Reader, dissected};
 use super::rows::MOST_ROWS;
-use super::scan::Scans;
+use super::scan::{Scans, Selected};
 use super::{Answer, Ladder, Rows, Rung, flows};
+use crate::anchor::{Anchor, Place};
 use crate::dissect::{self, Packet, TcpFlags, Transport};
 use crate::flow::{Flow, Hole};
 use crate::ids::{Direction, FlowId, PacketNo};
@@ -14,7 +15,14 @@ use crate::store::Row;
 use crate::time::Nanos;
 
 /// Answers `Query::Ladder`. Rows count rungs: packets, and holes, each before the packet that showed it.
-pub(super) fn ladder(known: &Knowledge<'_>, scans: &mut Scans, id: FlowId, rows: Rows, source: &mut dyn ByteSource) -> Answer {
+pub(super) fn ladder(
+    known: &Knowledge<'_>,
+    scans: &mut Scans,
+    id: FlowId,
+    rows: Rows,
+    locate: Option<&Anchor>,
+    source: &mut dyn ByteSource,
+) -> Answer {
     let store = &known.recording.store;
     let Some(flow) = known.recording.flows.get(id) else {
         return Answer::Refused {
@@ -32,6 +40,7 @@ pub(super) fn ladder(known: &Knowledge<'_>, scans: &mut Scans, id: FlowId, rows:
         .collect();
     sort::by_key(&mut holes, |(_, hole)| hole.noticed.no);
     let total = selected.total() + holes.len() as u32;
+    let located = locate.and_then(|anchor| located(known, id, &selected, &holes, &anchor.place));
     // The packets before a hole and the holes before it tell its place.
     let mut holes = holes
         .iter()
@@ -53,7 +62,39 @@ pub(super) fn ladder(known: &Knowledge<'_>, scans: &mut Scans, id: FlowId, rows:
             break;
         }
     }
-    Answer::Ladder(Ladder { revision: known.revision, flow: flows::row(known, flow), total, first: rows.first, rungs })
+    Answer::Ladder(Ladder {
+        revision: known.revision,
+        flow: flows::row(known, flow),
+        total,
+        complete: selected.complete,
+        first: rows.first,
+        rungs,
+        locate: locate.cloned(),
+        located,
+    })
+}
+
+/// The row of a packet of this conversation, or of bytes that are missing in it.
+fn located(
+    known: &Knowledge<'_>,
+    id: FlowId,
+    selected: &Selected<'_>,
+    holes: &[(Direction, &Hole)],
+    place: &Place,
+) -> Option<u32> {
+    let holes_until = |no: PacketNo| holes.partition_point(|(_, hole)| hole.noticed.no <= no) as u32;
+    match place {
+        Place::Packet(no) => {
+            let (flow, _) = known.recording.store.get(*no)?.flow?;
+            (flow == id).then(|| selected.row_of(*no) + holes_until(*no))
+        }
+        Place::Bytes { flow, direction, first, last } if *flow == id => {
+            let overlaps = |side: Direction, hole: &Hole| side == *direction && hole.first <= *last && *first <= hole.last;
+            let before = holes.iter().position(|(side, hole)| overlaps(*side, hole))?;
+            Some(selected.row_of(holes[before].1.noticed.no) + before as u32)
+        }
+        _ => None,
+    }
 }
 
 fn missing(direction: Direction, hole: &Hole) -> Rung {

@@ -29,6 +29,7 @@ pub(super) fn packets(
         complete: selected.complete,
         first: rows.first,
         rows: wanted.filter_map(|no| Some(row(known, no, &known.recording.store.get(no)?, &mut reader))).collect(),
+        locate,
         located: locate.map(|no| selected.row_of(no)),
         filter_error: None,
     })

@@ -31,6 +31,7 @@ pub fn Menu(props: &Props) -> Html {
     {
         let (node, close) = (node.clone(), props.close.clone());
         use_effect_with((), move |()| {
+            let before = crate::browser::document().active_element().and_then(|e| e.dyn_into::<web_sys::HtmlElement>().ok());
             let first = node.cast::<web_sys::Element>().and_then(|e| e.query_selector("button").ok().flatten());
             if let Some(first) = first.and_then(|e| e.dyn_into::<web_sys::HtmlElement>().ok()) {
                 let _ = first.focus();
@@ -41,9 +42,18 @@ pub fn Menu(props: &Props) -> Html {
                     close.emit(());
                 }
             });
-            move || drop(listener)
+            move || {
+                drop(listener);
+                // Whoever came by keyboard goes on where he was; a choice that moved the focus itself is left alone.
+                let document = crate::browser::document();
+                if document.active_element().is_none_or(|now| document.body().is_some_and(|body| *body == now)) {
+                    let _ = before.map(|before| before.focus());
+                }
+            }
         });
     }
+    // Where the menu key asks for a menu on its way up, this one is open already.
+    let oncontextmenu = Callback::from(|event: MouseEvent| event.prevent_default());
     let onkeydown = {
         let (close, node) = (props.close.clone(), node.clone());
         Callback::from(move |event: KeyboardEvent| {
@@ -73,7 +83,7 @@ pub fn Menu(props: &Props) -> Html {
     let left = f64::from(props.at.0).min(edge(window.inner_width()) - 240.0);
     let top = f64::from(props.at.1).min(edge(window.inner_height()) - 28.0 * props.items.len() as f64 - 12.0);
     html! {
-        <div class="menu" role="menu" ref={node} {onkeydown} style={format!("left: {left}px; top: {top}px")}>
+        <div class="menu" role="menu" ref={node} {onkeydown} {oncontextmenu} style={format!("left: {left}px; top: {top}px")}>
             { for props.items.iter().map(|item| {
                 let (run, close) = (item.run.clone(), props.close.clone());
                 let onclick = Callback::from(move |_: MouseEvent| { run.emit(()); close.emit(()); });

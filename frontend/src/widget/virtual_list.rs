@@ -123,6 +123,9 @@ pub struct Props {
     /// Enter was pressed.
     #[prop_or_default]
     pub on_enter: Callback<()>,
+    /// The menu of this row is wanted by key (Shift+F10 or the menu key), at this place of the window.
+    #[prop_or_default]
+    pub on_menu: Callback<(u32, (i32, i32))>,
 }
 
 /// A list that draws only the rows in sight.
@@ -175,8 +178,18 @@ pub fn VirtualList(props: &Props) -> Html {
     };
     let onkeydown = {
         let (total, cursor, page) = (props.total, props.cursor, (*height / props.row_px) as i64 - 1);
-        let (on_move, on_enter) = (props.on_move.clone(), props.on_enter.clone());
+        let (on_move, on_enter, on_menu) = (props.on_move.clone(), props.on_enter.clone(), props.on_menu.clone());
+        let (id, first_in_sight) = (props.id.clone(), geometry.in_sight(*scroll).0);
         Callback::from(move |event: KeyboardEvent| {
+            if event.key() == "ContextMenu" || (event.key() == "F10" && event.shift_key()) {
+                event.prevent_default();
+                event.stop_propagation();
+                let row = cursor.unwrap_or(first_in_sight);
+                if let Some(at) = below(&format!("{id}-row-{row}")) {
+                    on_menu.emit((row, at));
+                }
+                return;
+            }
             let at = cursor.map_or(-1, i64::from);
             let last = i64::from(total) - 1;
             let to = match event.key().as_str() {
@@ -209,6 +222,47 @@ pub fn VirtualList(props: &Props) -> Html {
             </div>
         </div>
     }
+}
+
+/// Just below the beginning of an element, in pixels of the window.
+fn below(id: &str) -> Option<(i32, i32)> {
+    let place = crate::browser::document().get_element_by_id(id)?.get_bounding_client_rect();
+    Some((place.left() as i32 + 48, place.bottom() as i32))
+}
+
+/// The row a list goes to by itself, for [`Props::reveal`]: `wanted` (the packet, the filter, …) names what is to be shown, and `row`
+/// is where it stands, once that is known. Nothing moves until `wanted` changes.
+#[hook]
+pub fn use_reveal<T: PartialEq + 'static>(wanted: Option<T>, row: Option<u32>) -> Option<(u32, u64)> {
+    let last = use_mut_ref(|| (None::<T>, 0_u64));
+    let row = row.filter(|_| wanted.is_some())?;
+    let mut last = last.borrow_mut();
+    if last.0 != wanted {
+        *last = (wanted, last.1 + 1);
+    }
+    Some((row, last.1))
+}
+
+/// The keyboard's way to rows that are not loaded: such a row is first brought into sight, which loads it, and then chosen.
+///
+/// `choose` chooses a row that is loaded and says whether it was; `loaded` changes when other rows are. Returns what the keyboard
+/// calls, and the row that is waited for.
+#[hook]
+pub fn use_steps<T: PartialEq + 'static>(loaded: T, choose: Callback<u32, bool>) -> (Callback<u32>, Option<u32>) {
+    let waiting = use_state_eq(|| None::<u32>);
+    {
+        let (waiting, choose) = (waiting.clone(), choose.clone());
+        use_effect_with((loaded, *waiting), move |(_, row)| {
+            if row.is_some_and(|row| choose.emit(row)) {
+                waiting.set(None);
+            }
+        });
+    }
+    let on_move = {
+        let waiting = waiting.setter();
+        Callback::from(move |row: u32| waiting.set((!choose.emit(row)).then_some(row)))
+    };
+    (on_move, *waiting)
 }
 
 /// Tells `set` the inner height of the element, now and whenever it changes.

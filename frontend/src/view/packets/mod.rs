@@ -13,8 +13,7 @@ use crate::text::{Value, t, tn};
 use crate::url::UrlState;
 use crate::widget::ends::ends;
 use crate::widget::severity;
-use crate::widget::virtual_list::VirtualList;
-use dropscope_core::ids::PacketNo;
+use crate::widget::virtual_list::{VirtualList, use_reveal, use_steps};
 use dropscope_core::query::{Answer, Chip, PacketRow, PacketRows, Query, Rows, Selection};
 use dropscope_core::time::Timestamp;
 use std::rc::Rc;
@@ -22,6 +21,32 @@ use yew::prelude::*;
 
 /// Labels shown on a row; the inspector shows all.
 const CHIPS_A_ROW: usize = 2;
+
+/// How many characters the columns take that must never be cut, and that of the addresses at most. They only grow, so that
+/// nothing moves to and fro while the list is scrolled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Columns {
+    no: usize,
+    ends: usize,
+    len: usize,
+}
+
+impl Columns {
+    /// Makes room for these rows, of a capture that has so many packets.
+    fn fit(&mut self, rows: &[PacketRow], packets: u32) {
+        let digits = |n: u32| n.to_string().len();
+        let most = rows.iter().map(|row| row.no.0).max().unwrap_or(0).max(packets);
+        self.no = self.no.max(digits(most)).max(3);
+        self.len = rows.iter().map(|row| digits(row.len)).max().unwrap_or(0).max(self.len).max(4);
+        let ends = rows.iter().map(|row| row.source.chars().count() + row.destination.chars().count());
+        // Beside the two ends the arrow, and the gaps around it.
+        self.ends = ends.max().unwrap_or(0).max(self.ends).max(12);
+    }
+
+    fn style(self) -> String {
+        format!("--no: {}ch; --ends: {}ch; --len: {}ch", self.no, self.ends + 4, self.len)
+    }
+}
 
 /// The packet list.
 #[component]
@@ -42,19 +67,20 @@ pub fn Packets(props: &ViewProps) -> Html {
     .as_ref()
     .clone();
     let total = page.as_ref().map_or(0, |p| p.total);
-    let located = page.as_ref().and_then(|p| p.located);
-    let lists_focus = props.focus.is_some() && located.is_some();
-    // Brings the packet into sight when another one is to be shown, once its row is known.
-    let reveal_key = use_mut_ref(|| (None::<(Option<PacketNo>, Selection)>, 0_u64));
-    let reveal = {
-        let mut key = reveal_key.borrow_mut();
-        let wanted = Some((props.focus, selection));
-        if lists_focus && key.0 != wanted {
-            *key = (wanted, key.1 + 1);
+    // Among the rows that are there, else where the engine says it stands.
+    let at = props.focus.zip(page.as_ref()).and_then(|(no, page)| match page.rows.binary_search_by_key(&no, |row| row.no) {
+        Ok(i) => Some(page.first + i as u32),
+        Err(_) => page.located.filter(|_| page.locate == Some(no)),
+    });
+    let columns = use_mut_ref(|| (None, Columns::default()));
+    let columns = {
+        let mut columns = columns.borrow_mut();
+        if columns.0.as_ref() != Some(&url.source) {
+            *columns = (Some(url.source.clone()), Columns::default());
         }
-        located.filter(|_| lists_focus).map(|row| (row, key.1))
+        columns.1.fit(page.as_ref().map_or(&[], |page| &page.rows), props.overview.as_ref().map_or(0, |o| o.progress.packets));
+        columns.1
     };
-    let cursor = located.filter(|_| lists_focus);
 
     let on_window = {
         let rows = rows.setter();
@@ -80,12 +106,22 @@ pub fn Packets(props: &ViewProps) -> Html {
             }
         })
     };
-    let on_move = {
+    let choose = {
         let (dispatch, page) = (dispatch.clone(), page.clone());
         Callback::from(move |n: u32| {
             let row = page.as_ref().and_then(|p| p.rows.get((n.checked_sub(p.first)?) as usize));
+            row.inspect(|row| dispatch.dispatch(Intent::Packet(row.no))).is_some()
+        })
+    };
+    let (on_move, stepping) = use_steps(page.clone(), choose);
+    let reveal = use_reveal(Some((props.focus, selection, stepping)), stepping.or(at));
+    let cursor = stepping.or(at);
+    let on_menu = {
+        let (page, menu) = (page.clone(), menu.setter());
+        Callback::from(move |(n, at): (u32, (i32, i32))| {
+            let row = page.as_ref().and_then(|p| p.rows.get((n.checked_sub(p.first)?) as usize));
             if let Some(row) = row {
-                dispatch.dispatch(Intent::Packet(row.no));
+                menu.set(Some((at, row.clone())));
             }
         })
     };
@@ -128,12 +164,12 @@ pub fn Packets(props: &ViewProps) -> Html {
                     <button class="button is-small" id="follow" aria-pressed={follow.to_string()} onclick={follow_toggle}>{ t("follow") }</button>
                 }
             </div>
-            <div class="packets__wide"><div class="packets__inner">
+            <div class="packets__wide"><div class="packets__inner" style={columns.style()}>
             <div class="packet packet--head" aria-hidden="true">
                 <span>{ t("column-no") }</span><span>{ t("column-time") }</span><span>{ t("column-addresses") }</span>
                 <span class="packet__protocol">{ t("column-protocol") }</span><span>{ t("column-info") }</span><span class="num">{ t("column-length") }</span>
             </div>
-            <VirtualList id="packet-list" label={t("view-packets")} {total} {cursor} {reveal} follow={*follow} on_leave_end={leave} {on_window} {row} {on_move} />
+            <VirtualList id="packet-list" label={t("view-packets")} {total} {cursor} {reveal} follow={*follow} on_leave_end={leave} {on_window} {row} {on_move} {on_menu} />
             </div></div>
             if page.is_some() && total == 0 && wrong.is_none() {
                 <p class="view__empty">{ match (url.filter.is_empty(), url.span) {
@@ -180,8 +216,6 @@ fn Line(props: &LineProps) -> Html {
         })
     };
     let time = row.time.map(|t| format::time_of_day(t, 6)).unwrap_or_else(|| "–".into());
-    // The last three digits give way where the list is narrow.
-    let (time, micros) = time.split_at_checked(12).unwrap_or((&time, ""));
     let about = row.time.map(|t| match props.zero {
         Some(zero) => format!("{} · +{} s", format::date_time(t, 9), format::since(t, zero)),
         None => format::date_time(t, 9),
@@ -196,7 +230,7 @@ fn Line(props: &LineProps) -> Html {
         <div {class} id={format!("packet-list-row-{}", props.n)} role="row" aria-rowindex={(props.n + 1).to_string()}
             aria-selected={props.selected.to_string()} data-packet={row.no.to_string()} {onclick} {oncontextmenu}>
             <span role="gridcell" class="packet__no">{ row.no.to_string() }</span>
-            <span role="gridcell" title={about}>{ time }<span class="packet__micros">{ micros }</span></span>
+            <span role="gridcell" title={about}>{ time }</span>
             // What is not read any further has no ends, and much to say about why.
             if !is_unread {
                 <span role="gridcell" class="ends" title={format!("{} → {}", row.source, row.destination)}>{ ends(&row.source, &row.destination) }</span>
@@ -227,4 +261,20 @@ fn row_menu(
 ) -> Html {
     let close = Callback::from(move |()| menu.set(None));
     html! { <menu::RowMenu {at} {row} {url} {owner} {close} /> }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dropscope_core::ids::PacketNo;
+
+    #[test]
+    fn columns_make_room_for_what_is_listed_and_never_shrink() {
+        let row = |no, len, source: &str| PacketRow { no: PacketNo(no), len, source: source.into(), ..PacketRow::default() };
+        let mut columns = Columns::default();
+        columns.fit(&[row(7, 66, "10.255.255.5:39058")], 1_234_567);
+        assert_eq!(columns.style(), "--no: 7ch; --ends: 22ch; --len: 4ch");
+        columns.fit(&[row(8, 262_144, "10.0.0.1")], 0);
+        assert_eq!(columns.style(), "--no: 7ch; --ends: 22ch; --len: 6ch");
+    }
 }
