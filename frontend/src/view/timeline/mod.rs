@@ -188,7 +188,7 @@ pub fn Timeline(props: &Props) -> Html {
             <canvas class="timeline__head" ref={head} aria-hidden="true" onwheel={onwheel.clone()} ondblclick={ondblclick.clone()}
                 onpointerdown={hand(Hands::head_down)} onpointermove={hand(Hands::head_move)} onpointerup={hand(Hands::up)} onpointercancel={hand(Hands::up)} />
             if *as_table {
-                <div class="timeline__table">{ tracks.as_ref().map(|t| table::table(t)) }</div>
+                <div class="timeline__table" tabindex="0" role="region" aria-label={t("timeline")}>{ tracks.as_ref().map(|t| table::table(t)) }</div>
             } else {
                 <div class="timeline__scroll" ref={scroller} {onscroll}>
                     <div class="timeline__labels">{ labels }</div>

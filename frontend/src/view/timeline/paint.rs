@@ -228,6 +228,13 @@ pub fn paint_tracks(scene: &Scene<'_>, lanes: &[Lane]) -> Vec<DrawOp> {
             ops.push(DrawOp::Hatch { at: [a.max(0.0), 0.0, (b.min(scale.width) - a.max(0.0)).max(1.0), height] });
         }
     }
+    // Below what is drawn of it, with its edges outside: neither covers the packets it begins and ends with.
+    if let Some(selected) = scene.selected {
+        let (a, b) = edges(scale, selected);
+        ops.push(fill(a, 0.0, (b - a).max(1.0), height, Ink::Accent, 0.1));
+        ops.push(fill(a.floor() - EDGE_PX, 0.0, 1.0, height, Ink::Accent, 0.9));
+        ops.push(fill(b.ceil() + EDGE_PX, 0.0, 1.0, height, Ink::Accent, 0.9));
+    }
     let mut tint = 0;
     for (track, lane) in scene.timeline.tracks.iter().zip(lanes) {
         match &track.marks {
@@ -244,14 +251,11 @@ pub fn paint_tracks(scene: &Scene<'_>, lanes: &[Lane]) -> Vec<DrawOp> {
         }
         ops.push(fill(0.0, lane.top + lane.height - 1.0, scale.width, 1.0, Ink::Line, 0.8));
     }
-    if let Some(selected) = scene.selected {
-        let (a, b) = edges(scale, selected);
-        ops.push(fill(a, 0.0, (b - a).max(1.0), height, Ink::Accent, 0.1));
-        ops.push(fill(a.round(), 0.0, 1.0, height, Ink::Accent, 0.9));
-        ops.push(fill(b.round(), 0.0, 1.0, height, Ink::Accent, 0.9));
-    }
     ops
 }
+
+/// How far the edges of the selected span lie outside it: the column of its first packet may begin a pixel before it.
+const EDGE_PX: f64 = 2.0;
 
 fn fill(x: f64, y: f64, w: f64, h: f64, ink: Ink, alpha: f64) -> DrawOp {
     DrawOp::Fill { at: [x, y, w, h], ink, alpha }
@@ -439,9 +443,13 @@ mod tests {
 
     /// A drawing as text: one line an operation, whole pixels, grid and hairlines left out.
     fn drawn(marks: TrackMarks) -> Vec<String> {
+        drawn_with(marks, None)
+    }
+
+    fn drawn_with(marks: TrackMarks, selected: Option<Span>) -> Vec<String> {
         let span = Span::new(at(0.0), at(10.0));
         let timeline = Timeline { span: Some(span), whole: Some(span), tracks: vec![track(marks)], ..Timeline::default() };
-        let scene = Scene { timeline: &timeline, scale: Scale { span, width: 100.0 }, selected: None, finding: None };
+        let scene = Scene { timeline: &timeline, scale: Scale { span, width: 100.0 }, selected, finding: None };
         let lanes = lanes(&timeline.tracks);
         let text = |op: &DrawOp| match op {
             DrawOp::Fill { ink: Ink::Line, .. } => None,
@@ -467,6 +475,22 @@ mod tests {
                 "fill 75,32 25x6 Track(0) 0.9",
                 "fill 75,12 25x19 Track(0) 0.45",
                 "words 96 1000",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_selected_span_covers_none_of_its_packets() {
+        let columns = (0..100).map(|i| if i == 20 || i == 60 { (0.0, 1.0) } else { (0.0, 0.0) }).collect();
+        assert_eq!(
+            drawn_with(TrackMarks::Columns { columns, max: 1.0 }, Some(Span::new(at(2.05), at(6.05)))),
+            [
+                "fill 20,0 40x40 Accent 0.1",
+                "fill 18,0 1x40 Accent 0.9",
+                "fill 63,0 1x40 Accent 0.9",
+                "fill 20,6 1x32 Track(0) 0.75",
+                "fill 60,6 1x32 Track(0) 0.75",
+                "words 96 1",
             ]
         );
     }
