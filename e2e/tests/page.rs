@@ -221,6 +221,17 @@ async fn a_local_file_is_uploaded_only_when_asked_and_then_opens_from_its_link()
     let link = browser.wait_until("the link to share", link).await?;
     browser.wait_for("[data-status=uploaded]", "kB uploaded").await?;
     assert!(kept()?, "the server holds no capture after the upload");
+    // Asked again, it does not offer to upload what lies on the server, and says who can open the link.
+    browser.key("Escape").await?;
+    browser.wait_until("the sheet to close", "return !document.querySelector('.sheet')").await?;
+    browser.click("#share").await?;
+    browser.wait_for(".sheet", "lies on the server").await?;
+    browser.wait_for("#share-only-here", "127.0.0.1").await?;
+    assert_eq!(browser.count("#share-upload").await?, 0);
+    browser.screenshot("share-uploaded").await?;
+    browser.click("#share-copy").await?;
+    let again = "return document.querySelector('#share-link code')?.textContent";
+    assert_eq!(browser.wait_until("the same link", again).await?, link);
     let other = Browser::open().await?;
     other.goto(link.as_str().context("the link is no text")?).await?;
     other.wait_for("[data-detail=interface_mtu]", "eth0").await?;

@@ -1,8 +1,10 @@
 //! Hooks the views share: asking the engine, dispatching intents.
 
+use crate::browser;
 use crate::state::{AppState, Intent};
 use crate::worker::{Asked, Bridge};
 use dropscope_core::query::{Answer, Query};
+use gloo::events::EventListener;
 use std::ops::Deref;
 use std::rc::Rc;
 use yew::prelude::*;
@@ -52,6 +54,18 @@ pub fn use_dispatch() -> UseReducerDispatcher<AppState> {
 pub fn intend<T: 'static>(dispatch: &UseReducerDispatcher<AppState>, intent: impl Fn(T) -> Intent + 'static) -> Callback<T> {
     let dispatch = dispatch.clone();
     Callback::from(move |value| dispatch.dispatch(intent(value)))
+}
+
+/// Whether the window is too narrow for panes, now and whenever its size changes.
+#[hook]
+pub fn use_narrow() -> bool {
+    let narrow = use_state_eq(browser::is_narrow);
+    let set = narrow.setter();
+    use_effect_with((), move |()| {
+        let listener = EventListener::new(&browser::window(), "resize", move |_| set.set(browser::is_narrow()));
+        move || drop(listener)
+    });
+    *narrow
 }
 
 /// The engine's answer to `query`: asked anew when the question or what is known changes, and kept until the next one is here,

@@ -39,6 +39,8 @@ pub struct UrlState {
     pub view: String,
     /// The finding that is open, by its id.
     pub finding: Option<String>,
+    /// Whether the finding is open over the whole capture: span and viewport are not taken from it.
+    pub whole: bool,
     /// The place that is lit: a packet, bytes, a counter's step; within the open finding or on its own.
     pub anchor: Option<Anchor>,
     /// The span that is selected: packets, counters and drops are those of this span.
@@ -62,6 +64,7 @@ impl Default for UrlState {
             token: String::new(),
             view: DEFAULT_VIEW.into(),
             finding: None,
+            whole: false,
             anchor: None,
             span: None,
             viewport: None,
@@ -70,6 +73,13 @@ impl Default for UrlState {
             flow: None,
             sort: FlowSort::First,
         }
+    }
+}
+
+impl UrlState {
+    /// Whether it names a source and nothing of what is looked at there.
+    pub fn is_cold(&self) -> bool {
+        *self == Self { source: self.source.clone(), token: self.token.clone(), ..Self::default() }
     }
 }
 
@@ -94,6 +104,9 @@ pub fn print(state: &UrlState) -> String {
     }
     if let Some(finding) = &state.finding {
         parameters.push(format!("sel={}", escape(finding)));
+    }
+    if state.whole {
+        parameters.push("whole=1".into());
     }
     if let Some(anchor) = &state.anchor {
         parameters.push(format!("at={}", escape(&anchor.to_string())));
@@ -145,6 +158,7 @@ pub fn parse(fragment: &str) -> UrlState {
             "t" => state.span = parse_span(&value),
             "v" => state.viewport = parse_span(&value),
             "q" => state.filter = value,
+            "whole" => state.whole = value == "1",
             "flow" => state.flow = value.parse().ok().map(FlowId),
             "sort" => state.sort = parse_sort(&value),
             _ => {}
@@ -268,6 +282,7 @@ mod tests {
                                 token: if filter.is_empty() { "a.b-c_d".into() } else { String::new() },
                                 view: if flow.is_some() { "ladder".into() } else { DEFAULT_VIEW.into() },
                                 finding: flow.map(|_| "interface_mtu-0123456789abcdef".into()),
+                                whole: flow.is_some() && filter.is_empty(),
                                 anchor: anchor.clone(),
                                 span: flow.map(|_| span(-5, 1_700_000_000_000_000_000)),
                                 viewport: anchor.as_ref().map(|_| span(3, 4)),
@@ -315,6 +330,7 @@ mod tests {
             "#/c/a?k=t&view=ladder&sel=interface_mtu-0123456789abcdef&at=f0%3E1-75&t=1-2&v=0-9&q=tcp&flow=0&sort=bytes",
             "#/file/nginx-mtu.pcapng?at=p4",
             "#/reference?sel=interface_mtu-0123456789abcdef&at=p118&show=packet",
+            "#/reference?sel=interface_mtu-0123456789abcdef&whole=1",
         ];
         for link in kept {
             assert_eq!(print(&parse(link)), link);

@@ -40,6 +40,18 @@ pub fn focus(selector: &str) -> bool {
     element.is_some_and(|e| e.focus().is_ok())
 }
 
+/// Scrolls until the first element that matches begins at the top of what is in sight.
+pub fn scroll_to(selector: &str) {
+    if let Some(element) = document().query_selector(selector).ok().flatten() {
+        element.scroll_into_view_with_bool(true);
+    }
+}
+
+/// Whether this window is too narrow for panes, as at a zoom of 200 %: the style sheet then puts them below each other.
+pub fn is_narrow() -> bool {
+    window().match_media("(max-width: 899px)").ok().flatten().is_some_and(|query| query.matches())
+}
+
 /// Presses a key on the grid of the view at the bottom, so that its own keyboard handling moves the row.
 pub fn press_on_grid(key: &str) {
     let Some(grid) = document().query_selector("[data-grid]").ok().flatten() else { return };

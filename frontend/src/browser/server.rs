@@ -3,7 +3,7 @@
 use super::address;
 use super::json::Json;
 use super::window;
-use crate::state::{Server, ServerCapture, Trouble};
+use crate::state::{Server, ServerCapture, Shared, Trouble};
 use crate::text::t;
 use crate::url::{Source, UrlState, escape, print};
 use gloo::events::EventListener;
@@ -12,15 +12,6 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, Headers, Request, RequestInit, Response, XmlHttpRequest};
 use yew::Callback;
-
-/// What an upload or a share gives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shared {
-    /// The capture's id; empty in the answer to a share.
-    pub id: String,
-    /// The reader's token.
-    pub token: String,
-}
 
 /// What this bearer may do; a server that does not answer is no server (the page may lie on any static host).
 pub async fn session(token: &str) -> Server {

@@ -1,6 +1,6 @@
 //! Everything that can happen to the page's state.
 
-use super::{Server, Sheet};
+use super::{Server, Shared, Sheet};
 use crate::text::Language;
 use crate::url::{Source, UrlState};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -121,6 +121,8 @@ pub enum Intent {
     TroubleSeen,
     /// So many bytes of the local file have left this computer.
     Uploaded(u64),
+    /// The local file lies on the server now.
+    Shared(Shared),
     /// The engine died with these words.
     EngineDied(String),
     /// The user stopped the loading.

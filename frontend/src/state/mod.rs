@@ -65,6 +65,8 @@ pub struct Session {
     pub stopped: bool,
     /// Bytes of it that have left this computer.
     pub uploaded: u64,
+    /// Where it lies on the server, once it has been uploaded from here.
+    pub shared: Option<Shared>,
 }
 
 impl Session {
@@ -74,6 +76,15 @@ impl Session {
         let is_unreadable = p.ended && p.trouble.is_some() && p.packets == 0 && p.span.is_none();
         self.open && !is_unreadable
     }
+}
+
+/// A capture that was uploaded: what a link to it needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// The capture's id; empty in the server's answer to a share.
+    pub id: String,
+    /// The reader's token.
+    pub token: String,
 }
 
 /// What the server lets this bearer do.
@@ -130,6 +141,11 @@ pub struct AppState {
     pub history: History,
     /// Grows with each wish to open a source, also the same one again.
     pub openings: u32,
+    /// Whether nothing was chosen since the source was opened, by the link or by hand: the worst finding is then open.
+    pub untouched: bool,
+    /// Whether the conversation follows the place that is lit, once it is known where that lies: so for what was chosen here, while
+    /// a link keeps the conversation it names.
+    pub flow_follows: bool,
     /// How many files were dropped along with the one that is to be opened.
     pub left_out: u32,
     /// The source that is open.

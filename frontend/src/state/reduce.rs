@@ -17,12 +17,16 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
     let before = state.url.clone();
     next.history = History::Keep;
     let mut history = History::Push;
+    let opens_finding = matches!(intent, Intent::Navigated(_) | Intent::Finding(_) | Intent::StepFinding(_));
+    // What the page does by itself leaves the choice to the reader.
+    let is_choice = !matches!(intent, Intent::Opened { .. } | Intent::Open(_) | Intent::Findings(_) | Intent::Located(..));
     match intent {
         Intent::Navigated(url) => {
             next.url = *url;
+            next.flow_follows = false;
             history = History::Keep;
             if next.url.source == before.source && next.url.finding != before.finding {
-                adopt_finding(&mut next, false);
+                adopt_finding(&mut next);
             }
         }
         Intent::Open(source) => {
@@ -40,6 +44,7 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
             let files = std::mem::take(&mut next.left_out);
             let trouble = (files > 0).then(|| left_out(&name, files));
             next.session = Session { number: state.session.number + 1, open: true, name, size, trouble, ..Session::default() };
+            next.untouched = next.url.is_cold();
         }
         Intent::Closed => next.session = Session { number: state.session.number + 1, ..Session::default() },
         Intent::Progress { progress, bytes_per_second, refresh, found } => {
@@ -61,16 +66,23 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         Intent::Findings(findings) => {
             let first_time = state.open_finding().is_none();
             next.session.findings = Some(findings);
-            // A pasted link names a finding that is known only now: what the link says beside it stays as it is.
-            if first_time && next.open_finding().is_some() {
-                adopt_finding(&mut next, true);
+            if state.untouched {
+                next.url.finding = worst(&next);
+                next.url.whole = next.url.finding.is_some();
+                next.url.flow = next.open_finding().and_then(flow_of);
+                history = History::Replace;
+            } else if first_time && next.open_finding().is_some() {
+                // A pasted link names a finding that is known only now: what the link says beside it stays as it is.
+                adopt_finding(&mut next);
                 history = History::Replace;
             }
         }
         Intent::Located(anchor, located) => {
+            let is_lit = next.url.anchor.as_ref().is_some_and(|lit| lit.to_string() == anchor);
             next.session.located = Some((anchor, located.clone()));
-            if next.url.flow.is_none() && located.flow.is_some() {
+            if located.flow.is_some() && (next.url.flow.is_none() || (is_lit && next.flow_follows)) {
                 next.url.flow = located.flow;
+                next.flow_follows = false;
                 history = History::Replace;
             }
         }
@@ -83,6 +95,7 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         Intent::Trouble(trouble) => next.session.trouble = Some(trouble),
         Intent::TroubleSeen => next.session.trouble = None,
         // A second upload leaves this computer as much as the first did.
+        Intent::Shared(shared) => next.session.shared = Some(shared),
         Intent::Uploaded(bytes) => next.session.uploaded = next.session.uploaded.max(bytes),
         Intent::EngineDied(why) => {
             next.session.engine_dead = true;
@@ -100,6 +113,7 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         }
         Intent::Anchor(anchor) => light(&mut next, anchor),
         Intent::Packet(no) => {
+            next.flow_follows = true;
             next.url.anchor = Some(Place::Packet(no).into());
             // Without a finding there is nothing else to show.
             next.url.inspect = if next.url.finding.is_some() { Inspect::Packet } else { Inspect::Finding };
@@ -158,6 +172,12 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
     }
     if next.url != before {
         next.history = history;
+        next.untouched &= !is_choice;
+        // A link to this screen must not take from the finding what is not selected here.
+        if is_choice && !opens_finding {
+            next.url.whole |= next.url.span.is_none() || next.url.viewport.is_none();
+        }
+        next.url.whole &= next.url.finding.is_some();
     }
     next
 }
@@ -167,27 +187,30 @@ fn open_finding(next: &mut AppState, id: Option<String>) {
     next.url.finding = id;
     next.url.anchor = None;
     next.url.inspect = Inspect::Finding;
+    next.url.whole = false;
     if next.url.finding.is_some() {
         next.url.span = None;
         next.url.viewport = None;
         next.url.flow = None;
-        adopt_finding(next, false);
+        adopt_finding(next);
     }
 }
 
-/// Takes span, viewport and conversation from the open finding; `only_missing`: where the link says nothing itself.
-fn adopt_finding(next: &mut AppState, only_missing: bool) {
+/// Takes span, viewport and conversation from the open finding, where they are not there already.
+fn adopt_finding(next: &mut AppState) {
     let whole = next.session.progress.span;
     let Some(finding) = next.open_finding() else { return };
     let (span, flow) = (finding.span, flow_of(finding));
-    let keep = |has: bool| only_missing && has;
-    if span.length() > Nanos::new(0) && !keep(next.url.span.is_some()) {
+    if next.url.whole {
+        return;
+    }
+    if span.length() > Nanos::new(0) && next.url.span.is_none() {
         next.url.span = Some(span);
     }
-    if !keep(next.url.viewport.is_some()) {
+    if next.url.viewport.is_none() {
         next.url.viewport = Some(padded(span, whole));
     }
-    if !keep(next.url.flow.is_some()) && flow.is_some() {
+    if next.url.flow.is_none() {
         next.url.flow = flow;
     }
 }
@@ -226,6 +249,7 @@ fn light(next: &mut AppState, anchor: Anchor) {
     if matches!(anchor.place, Place::Bytes { .. }) && !matches!(next.url.view.as_str(), "packets" | "ladder") {
         next.url.view = "ladder".into();
     }
+    next.flow_follows = true;
     // Whoever follows the argument of a finding keeps it in sight.
     next.url.inspect = Inspect::Finding;
     next.url.anchor = Some(anchor);
@@ -240,6 +264,17 @@ fn escape(next: &mut AppState) {
         next.url.inspect = Inspect::Finding;
     } else if next.url.finding.take().is_none() {
         next.url.viewport = None;
+    }
+}
+
+/// The id of the finding to open where nothing was chosen. Findings stand most severe first; one that is open stays until there is
+/// a more severe one, or everything has been read.
+fn worst(next: &AppState) -> Option<String> {
+    let findings = &next.session.findings.as_ref()?.findings;
+    let first = findings.first()?;
+    match next.open_finding() {
+        Some(open) if !next.session.progress.ended && open.severity >= first.severity => Some(open.id.as_str().to_owned()),
+        _ => Some(first.id.as_str().to_owned()),
     }
 }
 
@@ -283,13 +318,17 @@ pub fn lit_packets(finding: Option<&Finding>) -> Rc<[PacketNo]> {
     lit.into()
 }
 
-/// The packet to show: the lit one, or the one the lit place was located at, or the open finding's first.
+/// The packet to show: the lit one, or the one the lit place was located at, or the first of the open finding in its span.
 pub fn focus_packet(url: &UrlState, located: Option<&(String, Rc<Located>)>, finding: Option<&Finding>) -> Option<PacketNo> {
     if let Some(anchor) = &url.anchor {
         if let Place::Packet(no) = anchor.place {
             return Some(no);
         }
         return located.filter(|(text, _)| *text == anchor.to_string()).and_then(|(_, l)| l.packet);
+    }
+    // On a cold page the list stays at its beginning.
+    if url.whole && url.span.is_none() && url.viewport.is_none() {
+        return None;
     }
     lit_packets(finding).first().copied()
 }
@@ -391,8 +430,61 @@ mod tests {
     }
 
     #[test]
-    fn next_and_previous_go_round() {
+    fn a_cold_page_opens_the_worst_finding_and_leaves_everything_else_as_it_is() {
         let state = loaded();
+        assert_eq!(
+            state.url,
+            UrlState { finding: Some(id(&state, 0)), whole: true, flow: Some(FlowId(3)), ..UrlState::default() }
+        );
+        assert_eq!(state.history, History::Replace);
+        assert_eq!(focus_packet(&state.url, None, state.open_finding()), None, "the list stays at its beginning");
+        // A more severe one takes its place while nothing was chosen; one as severe does not.
+        let second = 1_000_000_000;
+        let mut findings = state.session.findings.as_ref().expect("loaded").findings.clone();
+        let again = |state: &AppState, findings: &[Finding]| {
+            reduce(state, Intent::Findings(Rc::new(Findings { revision: 2, findings: findings.to_vec(), checked: vec![] })))
+        };
+        findings.insert(0, finding("c", span(0, second), "p1"));
+        assert_eq!(again(&state, &findings).url.finding, state.url.finding);
+        findings.iter_mut().skip(1).for_each(|f| f.severity = dropscope_core::finding::Severity::Warning);
+        let worse = again(&state, &findings);
+        assert_eq!(worse.url.finding.as_deref(), Some(findings[0].id.as_str()));
+        // What the reader chose stays, and so does that he closed it.
+        let chosen = reduce(&state, Intent::Packet(PacketNo(9)));
+        assert_eq!(again(&chosen, &findings).url.finding, state.url.finding);
+        let closed = reduce(&state, Intent::Escape);
+        assert_eq!((closed.url.finding.clone(), again(&closed, &findings).url.finding), (None, None));
+    }
+
+    #[test]
+    fn a_link_that_names_something_opens_nothing_else() {
+        let mut state = AppState { url: UrlState { filter: "tcp".into(), ..UrlState::default() }, ..AppState::default() };
+        state = reduce(&state, Intent::Opened { name: "x.pcap".into(), size: None });
+        let findings = vec![finding("a", span(0, 9), "p4")];
+        let next = reduce(&state, Intent::Findings(Rc::new(Findings { revision: 1, findings, checked: vec![] })));
+        assert_eq!(next.url.finding, None);
+    }
+
+    #[test]
+    fn the_conversation_follows_a_packet_that_was_chosen_but_not_one_that_a_link_names() {
+        let located = |no: u32, flow: u32| {
+            let located = Located { span: None, packet: Some(PacketNo(no)), flow: Some(FlowId(flow)), text: String::new() };
+            Intent::Located(format!("p{no}"), Rc::new(located))
+        };
+        let state = reduce(&loaded(), Intent::Flow(FlowId(3)));
+        let chosen = reduce(&state, Intent::Anchor(Place::Packet(PacketNo(9)).into()));
+        assert_eq!(reduce(&chosen, located(4, 5)).url.flow, Some(FlowId(3)), "an answer about another place");
+        let next = reduce(&chosen, located(9, 5));
+        assert_eq!((next.url.flow, next.history), (Some(FlowId(5)), History::Replace));
+        let link = UrlState { flow: Some(FlowId(3)), anchor: Some(Place::Packet(PacketNo(9)).into()), ..UrlState::default() };
+        let opened = reduce(&state, Intent::Navigated(Box::new(link)));
+        assert_eq!(reduce(&opened, located(9, 5)).url.flow, Some(FlowId(3)));
+    }
+
+    #[test]
+    fn next_and_previous_go_round() {
+        // Nothing is open.
+        let state = reduce(&loaded(), Intent::Escape);
         let mut at = state.clone();
         let mut seen = vec![];
         for by in [1, 1, 1, -1] {

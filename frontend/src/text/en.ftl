@@ -31,6 +31,7 @@ checked-unsure = { $n ->
 }
 show = show
 why-we-think-so = Why we think so
+proof = Why we think so, how sure, and what else it could be
 how-sure = How sure
 what-else = What else it could be
 confirm = Confirm
@@ -258,7 +259,7 @@ files-left-out = { $n ->
     [one] Only { $name } is shown: 1 more file was dropped with it.
    *[other] Only { $name } is shown: { $files } more files were dropped with it.
 }
-files-left-out-what-to-do = Dropscope shows one capture at a time. Put those that belong together into one, with mergecap -w together.pcapng and their names, and drop that.
+files-left-out-what-to-do = Dropscope shows one capture at a time: drop the others one after the other.
 nothing-readable = Nothing in it could be read. Drop a capture as tcpdump, Wireshark or dropscope write it: pcap or pcapng, also compressed.
 readable-kept = Findings are judged on these alone.
 restart-engine = Start the engine again
@@ -290,10 +291,14 @@ share-server = The link opens exactly this screen: finding, packet, span and fil
 share-copy = Copy link
 share-local = { $name } lies only on this computer. A link alone would show nothing to anybody else.
 share-upload-about = Upload the file ({ $size }) to the server this page came from, and everybody with the link can read it.
+share-upload-about-here = Upload the file ({ $size }) to the server this page came from: it runs on this computer. Whoever opens the link here can read it.
+share-uploaded = { $name } lies on the server now. The link opens exactly this screen for everybody who has it, and can only read this capture.
+share-only-here = This page comes from { $host }, so only this computer can open the link. For others, start a server on an address they can reach:
+share-listen-about = Starts a review server on that address of this machine and prints its link: open it, drop the file there and share from there.
 share-upload = Upload { $size } and copy link
 share-no-upload = This link may not upload to the server. Open the page by the link the server printed when it started, or share from a server of your own:
 share-no-server = This page came from no Dropscope server that takes uploads. Start one, open its link, and drop the file there:
-share-serve-about = Starts a review server and prints its link.
+share-local-link-here = Somebody else who has the same file can add the part of this link from # on to the address of a Dropscope page of their own, and drop the file there:
 share-local-link = A colleague who has the same file can drop it onto the page this link opens:
 share-copy-local = Copy link without the file
 share-reference = Everybody's Dropscope holds the reference case: the link opens exactly this screen.
@@ -325,5 +330,5 @@ hand-double = Double click
 hand-double-does = shows everything
 hand-arrows = Arrows on the timeline
 hand-arrows-does = move and zoom; Home shows everything
-hand-right = Right click on a packet
+hand-right = Right click on a packet, or Shift + F10
 hand-right-does = filter, follow, copy

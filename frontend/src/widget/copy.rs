@@ -4,6 +4,7 @@ use crate::browser::clipboard;
 use crate::hooks::use_dispatch;
 use crate::state::Intent;
 use crate::text::t;
+use crate::widget::prose::prose;
 use yew::prelude::*;
 
 /// What is copied.
@@ -39,7 +40,7 @@ pub fn Command(props: &CommandProps) -> Html {
                 <button class="button is-small" {onclick}>{ if *copied { t("copied-short") } else { t("copy") } }</button>
             </div>
             if !props.effect.is_empty() {
-                <p class="command__effect">{ &props.effect }</p>
+                <p class="command__effect">{ prose(&props.effect) }</p>
             }
         </div>
     }

@@ -36,6 +36,7 @@ pub fn Menu(props: &Props) -> Html {
             if let Some(first) = first.and_then(|e| e.dyn_into::<web_sys::HtmlElement>().ok()) {
                 let _ = first.focus();
             }
+            let menu = node.cast::<web_sys::Element>();
             let listener = EventListener::new(&crate::browser::window(), "pointerdown", move |event| {
                 let inside = event.target().and_then(|t| t.dyn_into::<web_sys::Node>().ok());
                 if !node.get().is_some_and(|menu| menu.contains(inside.as_ref())) {
@@ -46,7 +47,11 @@ pub fn Menu(props: &Props) -> Html {
                 drop(listener);
                 // Whoever came by keyboard goes on where he was; a choice that moved the focus itself is left alone.
                 let document = crate::browser::document();
-                if document.active_element().is_none_or(|now| document.body().is_some_and(|body| *body == now)) {
+                let body = document.body();
+                let is_lost = |now: web_sys::Element| {
+                    menu.as_ref().is_some_and(|menu| menu.contains(Some(&now))) || body.is_some_and(|body| *body == now)
+                };
+                if document.active_element().is_none_or(is_lost) {
                     let _ = before.map(|before| before.focus());
                 }
             }

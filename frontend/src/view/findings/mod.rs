@@ -6,13 +6,14 @@ pub mod picture;
 pub use detail::Detail;
 
 use crate::format;
-use crate::hooks::{Same, use_dispatch};
+use crate::hooks::{Same, use_dispatch, use_narrow};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
 use crate::widget::prose::prose;
 use crate::widget::severity;
 use dropscope_core::finding::{Checked, Finding, Quiet, Severity};
 use dropscope_core::query::Findings;
+use wasm_bindgen::JsCast;
 use yew::prelude::*;
 
 /// See the module.
@@ -22,6 +23,8 @@ pub struct Props {
     pub findings: Option<Same<Findings>>,
     /// The open finding.
     pub open: Option<AttrValue>,
+    /// The same in full, where it is to stand below its card: in a window too narrow for panes.
+    pub in_place: Option<detail::Props>,
     /// Whether more may come.
     pub growing: bool,
     /// How many conversations there are: without any there is nothing a rule about packets could judge.
@@ -48,14 +51,28 @@ pub fn FindingsList(props: &Props) -> Html {
             dispatch.dispatch(Intent::StepFinding(by));
         })
     };
+    let list_node = use_node_ref();
+    use_in_sight(&list_node, props.open.clone(), props.in_place.is_some());
+    let narrow = use_narrow();
+    // One stop of the Tab key: the arrow keys go on from there.
+    let stop = list.iter().position(|f| props.open.as_deref() == Some(f.id.as_str())).unwrap_or(0);
     let (fine, unsure): (Vec<&Checked>, Vec<&Checked>) = checked.iter().partition(|c| c.verdict == Quiet::Clear);
     html! {
         <aside class="findings" aria-label={t("findings")}>
             <h1 class="findings__headline" aria-live="polite">{ headline }</h1>
             <div class="findings__scroll">
-                <ul class="findings__list" role="listbox" aria-label={t("findings")} {onkeydown}>
-                    { for list.iter().map(|finding| card(finding, props.open.as_deref(), &dispatch)) }
-                </ul>
+                if narrow {
+                    <ul class="findings__list" aria-label={t("findings")} ref={list_node}>
+                        { for list.iter().map(|finding| {
+                            let below = props.in_place.as_ref().filter(|_| props.open.as_deref() == Some(finding.id.as_str()));
+                            html! { <li key={finding.id.as_str()}>{ card(finding, props.open.as_deref(), Kind::Button, &dispatch) }{ below.map(drawn) }</li> }
+                        }) }
+                    </ul>
+                } else {
+                    <ul class="findings__list" role="listbox" aria-label={t("findings")} ref={list_node} {onkeydown}>
+                        { for list.iter().enumerate().map(|(i, finding)| card(finding, props.open.as_deref(), Kind::Option { stop: i == stop }, &dispatch)) }
+                    </ul>
+                }
                 { checked_list("checked-fine", &fine, "✓", "is-fine", &dispatch) }
                 { checked_list("checked-unsure", &unsure, "?", "is-unsure", &dispatch) }
             </div>
@@ -80,12 +97,57 @@ fn headline(list: &[Finding], growing: bool, judged: bool, flows: u32) -> String
     }
 }
 
-fn card(finding: &Finding, open: Option<&str>, dispatch: &UseReducerDispatcher<crate::state::AppState>) -> Html {
+fn drawn(props: &detail::Props) -> Html {
+    html! { <Detail ..props.clone() /> }
+}
+
+/// Keeps the open finding's card in sight, and the focus on it where that was on another card.
+#[hook]
+fn use_in_sight(list: &NodeRef, open: Option<AttrValue>, in_place: bool) {
+    let list = list.clone();
+    use_effect_with(open, move |open| {
+        let card = open.as_ref().and_then(|id| {
+            let list = list.cast::<web_sys::Element>()?;
+            let card = list.query_selector(&format!("[data-finding-id=\"{id}\"]")).ok()??;
+            let focused = crate::browser::document().active_element();
+            if focused.is_some_and(|focused| list.contains(Some(&focused)) && focused.has_attribute("data-finding")) {
+                // A card that cannot take the focus is in sight all the same.
+                let _ = card.dyn_ref::<web_sys::HtmlElement>().map(|card| card.focus());
+            }
+            Some(card)
+        });
+        if let Some(card) = card {
+            let place = card.get_bounding_client_rect();
+            let height = crate::browser::window().inner_height().ok().and_then(|px| px.as_f64()).unwrap_or(0.0);
+            if !in_place || place.top() < 0.0 || place.bottom() > height * 0.75 {
+                let options = web_sys::ScrollIntoViewOptions::new();
+                options.set_block(if in_place {
+                    web_sys::ScrollLogicalPosition::Start
+                } else {
+                    web_sys::ScrollLogicalPosition::Nearest
+                });
+                card.scroll_into_view_with_scroll_into_view_options(&options);
+            }
+        }
+    });
+}
+
+/// What a card is to assistive technology.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// One of a list to choose from; `stop`: where the Tab key stops.
+    Option { stop: bool },
+    /// Opens what stands below it, and closes it.
+    Button,
+}
+
+fn card(finding: &Finding, open: Option<&str>, kind: Kind, dispatch: &UseReducerDispatcher<crate::state::AppState>) -> Html {
     let id = finding.id.as_str().to_owned();
     let selected = open == Some(id.as_str());
     let choose = {
         let (dispatch, id) = (dispatch.clone(), id.clone());
-        move || dispatch.dispatch(Intent::Finding(Some(id.clone())))
+        let closes = selected && matches!(kind, Kind::Button);
+        move || dispatch.dispatch(Intent::Finding((!closes).then(|| id.clone())))
     };
     let onclick = {
         let choose = choose.clone();
@@ -98,9 +160,8 @@ fn card(finding: &Finding, open: Option<&str>, dispatch: &UseReducerDispatcher<c
         }
     });
     let class = classes!("finding", severity::class(finding.severity), selected.then_some("is-selected"));
-    html! {
-        <li key={id.clone()} {class} role="option" aria-selected={selected.to_string()} tabindex="0"
-            data-finding={finding.rule.clone()} data-finding-id={id} {onclick} {onkeydown}>
+    let content = html! {
+        <>
             <p class="finding__head">
                 { severity::sign(finding.severity) }
                 <strong>{ severity::word(finding.severity) }</strong>
@@ -113,7 +174,17 @@ fn card(finding: &Finding, open: Option<&str>, dispatch: &UseReducerDispatcher<c
                 <span class="num" title={format::date_time(finding.span.start, 6)}>{ format::time_of_day(finding.span.start, 0) }</span>
                 <span class="num">{ finding.span.length().to_string() }</span>
             </p>
-        </li>
+        </>
+    };
+    match kind {
+        Kind::Option { stop } => html! {
+            <li key={id.clone()} {class} role="option" aria-selected={selected.to_string()} tabindex={if stop { "0" } else { "-1" }}
+                data-finding={finding.rule.clone()} data-finding-id={id} {onclick} {onkeydown}>{ content }</li>
+        },
+        Kind::Button => html! {
+            <div {class} role="button" aria-expanded={selected.to_string()} tabindex="0"
+                data-finding={finding.rule.clone()} data-finding-id={id} {onclick} {onkeydown}>{ content }</div>
+        },
     }
 }
 

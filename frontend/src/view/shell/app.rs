@@ -60,6 +60,8 @@ pub fn App() -> Html {
     let held: Held = (*use_memo((), |()| Held::default())).clone();
     let dragging = use_state_eq(|| false);
     text::speak(state.language);
+    // Before what is drawn below reads its colours from the style sheet.
+    use_memo(state.theme, |now| theme::apply(*now));
 
     use_address(&state, &dispatch);
     use_keyboard(&dispatch);
@@ -69,7 +71,6 @@ pub fn App() -> Html {
     {
         let (theme_now, language) = (state.theme, state.language);
         use_effect_with((theme_now, language), move |(now, language)| {
-            theme::apply(*now);
             let word = match now {
                 Theme::System => "system",
                 Theme::Light => "light",
@@ -361,7 +362,7 @@ fn title(state: &AppState) -> String {
     } else if session.link == Link::Live {
         format!("● {}", format::count(progress.packets.into()))
     } else {
-        match state.open_finding() {
+        match state.open_finding().filter(|_| !state.url.whole) {
             Some(finding) => finding.rule.clone(),
             None => tn("title-findings", &[("n", Value::Number(progress.findings.iter().sum::<u32>().into()))]),
         }

@@ -1,9 +1,9 @@
 //! The page with a source open: findings, timeline, the view with its tabs, inspector, and the lines between them.
 
-use crate::hooks::{Same, use_dispatch};
+use crate::hooks::{Same, use_dispatch, use_narrow};
 use crate::state::{AppState, Inspect, Intent, focus_packet, lit_packets};
 use crate::text::t;
-use crate::view::findings::{Detail, FindingsList};
+use crate::view::findings::{Detail, FindingsList, detail};
 use crate::view::packets::PacketInspector;
 use crate::view::timeline::Timeline;
 use crate::view::{VIEWS, ViewProps, view};
@@ -16,7 +16,7 @@ use yew::prelude::*;
 
 const LEFT: Size = Size { key: "pane.findings", usual: 312.0, share: 0.217, least: 220.0, most: 640.0 };
 const TOP: Size = Size { key: "pane.timeline", usual: 296.0, share: 0.37, least: 90.0, most: 900.0 };
-const RIGHT: Size = Size { key: "pane.inspector", usual: 376.0, share: 0.26, least: 280.0, most: 900.0 };
+const RIGHT: Size = Size { key: "pane.inspector", usual: 440.0, share: 0.27, least: 280.0, most: 900.0 };
 
 /// See the module.
 #[derive(Properties, PartialEq)]
@@ -69,6 +69,9 @@ pub fn Body(props: &Props) -> Html {
         use_memo((session.findings.clone().map(Same), state.url.finding.clone()), |_| finding.cloned().map(|f| Same(Rc::new(f))))
             .as_ref()
             .clone();
+    let narrow = use_narrow();
+    let in_place =
+        shown.clone().filter(|_| narrow).map(|finding| detail::Props { finding, lit: (*lit_anchor).clone(), in_place: true });
     let current = view(&state.url.view);
     let moved = |state: &UseStateHandle<f64>| {
         let set = state.setter();
@@ -76,28 +79,26 @@ pub fn Body(props: &Props) -> Html {
     };
     html! {
         <main class="body" style={format!("--left: {}px; --top: {}px; --right: {}px", *left, *top, *right)}>
-            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {growing} flows={session.progress.flows.min(1)} />
+            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {in_place} {growing} flows={session.progress.flows.min(1)} />
             <Splitter along={Along::Columns} size={LEFT} px={*left} on_move={moved(&left)} label={t("split-findings")} />
             <div class="main">
                 <Timeline viewport={state.url.viewport} selected={state.url.span} finding={state.url.finding.clone().map(AttrValue::from)}
                     filter={state.url.filter.clone()} dark={props.dark} />
                 <Splitter along={Along::Rows} size={TOP} px={*top} on_move={moved(&top)} label={t("split-timeline")} />
-                <div class="lower">
-                    <section class="tabbed">
-                        <div class="tabs" role="tablist" aria-label={t("views")} onkeydown={step_tab}>
-                            { for VIEWS.iter().map(|v| {
-                                let dispatch = dispatch.clone();
-                                let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::View(v.slug)));
-                                let on = v.slug == current.slug;
-                                html! { <button class="tab" role="tab" data-tab={v.slug} aria-selected={on.to_string()} tabindex={if on { "0" } else { "-1" }} {onclick}>{ t(v.title) }</button> }
-                            }) }
-                        </div>
-                        { (current.draw)(&view_props) }
-                    </section>
-                    <Splitter along={Along::ColumnsFromRight} size={RIGHT} px={*right} on_move={moved(&right)} label={t("split-inspector")} />
-                    <Inspector finding={shown} {focus} anchored={state.url.anchor.is_some()} inspect={state.url.inspect} lit={(*lit_anchor).clone()} />
-                </div>
+                <section class="tabbed">
+                    <div class="tabs" role="tablist" aria-label={t("views")} onkeydown={step_tab}>
+                        { for VIEWS.iter().map(|v| {
+                            let dispatch = dispatch.clone();
+                            let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::View(v.slug)));
+                            let on = v.slug == current.slug;
+                            html! { <button class="tab" role="tab" data-tab={v.slug} aria-selected={on.to_string()} tabindex={if on { "0" } else { "-1" }} {onclick}>{ t(v.title) }</button> }
+                        }) }
+                    </div>
+                    { (current.draw)(&view_props) }
+                </section>
             </div>
+            <Splitter along={Along::ColumnsFromRight} size={RIGHT} px={*right} on_move={moved(&right)} label={t("split-inspector")} />
+            <Inspector finding={shown.filter(|_| !narrow)} {narrow} {focus} anchored={state.url.anchor.is_some()} inspect={state.url.inspect} lit={(*lit_anchor).clone()} />
         </main>
     }
 }
@@ -124,6 +125,8 @@ fn step_tab(event: KeyboardEvent) {
 #[derive(Properties, PartialEq)]
 struct InspectorProps {
     finding: Option<Same<Finding>>,
+    /// Whether the finding is shown elsewhere: only a packet is shown then.
+    narrow: bool,
     focus: Option<dropscope_core::ids::PacketNo>,
     anchored: bool,
     inspect: Inspect,
@@ -135,6 +138,9 @@ struct InspectorProps {
 fn Inspector(props: &InspectorProps) -> Html {
     let dispatch = use_dispatch();
     let packet = props.focus.filter(|_| props.anchored || props.finding.is_some());
+    if props.narrow && packet.is_none() {
+        return Html::default();
+    }
     let shows_packet = packet.is_some() && (props.finding.is_none() || props.inspect == Inspect::Packet);
     let tab = |on: bool, inspect: Inspect, words: String| {
         let dispatch = dispatch.clone();

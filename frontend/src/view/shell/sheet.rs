@@ -92,6 +92,9 @@ struct ShareProps {
     held: Same<std::cell::RefCell<Option<web_sys::File>>>,
 }
 
+/// Starts a server that others reach.
+const SERVE: &str = "dropscope serve --listen ADDRESS";
+
 /// How sharing stands.
 #[derive(Clone, PartialEq)]
 enum Sharing {
@@ -120,7 +123,13 @@ fn Share(props: &ShareProps) -> Html {
         }
     };
     let make_link = {
-        let (url, sharing, copy_link, owner) = (url.clone(), sharing.setter(), copy_link.clone(), state.server.is_owner());
+        // A link to what was uploaded from here holds the token that came back; it needs no other.
+        let owner = state.server.is_owner() && state.session.shared.is_none();
+        let url = match &state.session.shared {
+            Some(shared) => UrlState { source: Source::Capture(shared.id.clone()), token: shared.token.clone(), ..url.clone() },
+            None => url.clone(),
+        };
+        let (sharing, copy_link) = (sharing.setter(), copy_link.clone());
         Callback::from(move |_: MouseEvent| {
             let (url, sharing, copy_link) = (url.clone(), sharing.clone(), copy_link.clone());
             sharing.set(Sharing::Working(0));
@@ -151,6 +160,7 @@ fn Share(props: &ShareProps) -> Html {
                 match server::upload(file, &url.token, sent).await {
                     Ok(shared) => {
                         dispatch.dispatch(Intent::Uploaded(size));
+                        dispatch.dispatch(Intent::Shared(shared.clone()));
                         let state = UrlState { source: Source::Capture(shared.id), token: shared.token, ..url };
                         copy_link(address::with_fragment(&print(&state)));
                     }
@@ -173,28 +183,40 @@ fn Share(props: &ShareProps) -> Html {
             html! { <p role="alert" class="is-critical"><strong>{ &trouble.what }</strong>{ " " }{ &trouble.what_to_do }</p> }
         }
     };
+    let host = address::host();
+    let only_here = address::is_loopback(&host);
     let local_file = matches!(state.url.source, Source::File(_));
+    let main_button =
+        html! { <p><button class="button is-main" id="share-copy" onclick={make_link.clone()}>{ t("share-copy") }</button></p> };
+    let upload_about = if only_here { "share-upload-about-here" } else { "share-upload-about" };
     html! {
         <div class="share">
             if on_server(&state.url.source) {
                 <p>{ t("share-server") }</p>
-                <p><button class="button is-main" id="share-copy" onclick={make_link}>{ t("share-copy") }</button></p>
+                { main_button }
+            } else if state.session.shared.is_some() {
+                <p>{ tn("share-uploaded", &[("name", Value::Text(&state.session.name))]) }</p>
+                { main_button }
             } else if local_file {
                 <p>{ tn("share-local", &[("name", Value::Text(&state.session.name))]) }</p>
                 if state.server.can_upload {
-                    <p>{ tn("share-upload-about", &[("size", Value::Text(&size))]) }</p>
+                    <p>{ tn(upload_about, &[("size", Value::Text(&size))]) }</p>
                     <p><button class="button is-main" id="share-upload" onclick={upload}>{ tn("share-upload", &[("size", Value::Text(&size))]) }</button></p>
                 } else {
                     <p>{ if state.server.present { t("share-no-upload") } else { t("share-no-server") } }</p>
-                    <Command line="dropscope serve" effect={t("share-serve-about")} />
+                    <Command line={SERVE} effect={t("share-listen-about")} />
                 }
-                <p>{ t("share-local-link") }</p>
+                <p>{ t(if only_here { "share-local-link-here" } else { "share-local-link" }) }</p>
                 <p><button class="button" id="share-copy" onclick={make_link}>{ t("share-copy-local") }</button></p>
             } else {
                 <p>{ t("share-reference") }</p>
-                <p><button class="button is-main" id="share-copy" onclick={make_link}>{ t("share-copy") }</button></p>
+                { main_button }
             }
             { outcome }
+            if only_here && (!local_file || state.server.can_upload) {
+                <p id="share-only-here">{ tn("share-only-here", &[("host", Value::Text(&host))]) }</p>
+                <Command line={SERVE} effect={t("share-listen-about")} />
+            }
         </div>
     }
 }
