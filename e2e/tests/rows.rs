@@ -49,7 +49,7 @@ fn conversation(path: &Path, segments: u32, lost: u32) -> Result<()> {
     Ok(std::fs::write(path, file)?)
 }
 
-/// A server with a long conversation, whose packet of number `3 + 2 * lost + 1` shows that bytes are missing.
+/// A server with a long conversation, of which segment `lost`, after packet `3 + 2 * lost`, is missing.
 async fn serve(folder: &TempDir, lost: u32) -> Result<Dropscope> {
     let path = folder.path().join("a-capture-with-a-long-name-of-web-1.example.org-2026-11-30.pcap");
     conversation(&path, 20_000, lost)?;
@@ -79,8 +79,9 @@ async fn the_flow_graph_goes_to_a_packet_however_far_and_on_from_there() -> Resu
     browser.goto(&format!("{}&view=ladder&at=p30003", dropscope.link())).await?;
     is_chosen(&browser, "30003").await?;
     browser.screenshot("flow-graph-far").await?;
-    // The bytes of one segment are missing before the packet that shows it: they are a rung of their own.
-    for (key, chosen) in [("j", "30004"), ("j", "150001-150010"), ("j", "30005"), ("k", "150001-150010"), ("k", "30004")] {
+    // The bytes of one segment are missing before the acknowledgement that shows it: they are a rung of their own.
+    let hole = "150001-150010";
+    for (key, chosen) in [("j", hole), ("j", "30004"), ("j", "30005"), ("k", "30004"), ("k", hole), ("k", "30003")] {
         browser.key(key).await?;
         is_chosen(&browser, chosen).await?;
     }

@@ -138,7 +138,9 @@ fn draw_rung(
     match rung {
         Rung::Packet { no, time, since_start, direction, title, detail, chips } => {
             let no = *no;
-            let selected = props.focus == Some(no);
+            // Of bytes that are missing their own rung is chosen, not the packet that showed it.
+            let is_hole = matches!(&props.url.anchor, Some(anchor) if matches!(anchor.place, Place::Bytes { .. }));
+            let selected = props.focus == Some(no) && !is_hole;
             let lit = props.lit.binary_search(&no).is_ok();
             let class = classes!("rung", side(*direction), selected.then_some("is-selected"), lit.then_some("is-lit"));
             let about = time.map(|t| format::date_time(t, 9));

@@ -3,7 +3,7 @@
 use crate::browser::{clipboard, server};
 use crate::format;
 use crate::hooks::{Same, use_dispatch};
-use crate::state::Intent;
+use crate::state::{Inspect, Intent};
 use crate::text::{Value, t, tn};
 use crate::url::UrlState;
 use crate::widget::menu::{Item, Menu};
@@ -58,7 +58,9 @@ pub fn RowMenu(props: &Props) -> Html {
     let time = row.time.map(|t| format!("{} ", format::time_of_day(t, 6))).unwrap_or_default();
     items.push(item(t("copy-line"), copy(format!("{time}{} > {}: {}", row.source, row.destination, row.info))));
     items.push(item(t("copy-filter"), copy(format!("frame.number == {}", row.no))));
-    let link = UrlState { anchor: Some(Place::Packet(row.no).into()), ..(*url.0).clone() };
+    // The link is about the packet, also where a finding is open beside it.
+    let inspect = if url.finding.is_some() { Inspect::Packet } else { Inspect::Finding };
+    let link = UrlState { anchor: Some(Place::Packet(row.no).into()), inspect, ..(*url.0).clone() };
     let dispatch = dispatch.clone();
     let copy_link = move || {
         let (link, dispatch) = (link.clone(), dispatch.clone());
