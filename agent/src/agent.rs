@@ -10,7 +10,7 @@ use crate::segments::{Bounds, Segments, Sent};
 use crate::serve;
 use crate::source::Pace;
 use crate::tls;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
@@ -107,19 +107,28 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
             endpoint.serve(recording.metrics(), recording.growth(), None)?;
         }
         let pusher = Pusher { address, trust, name: plan.name(), folder: spool, progress, sent, tally, saved, reached: (0, 0) };
-        let pushing = tokio::spawn(pusher.run());
+        let mut pushing = tokio::spawn(pusher.run());
+        let mut sent = None;
         tokio::select! {
             () = stop => {}
             () = run_out(args.capture.duration) => {}
             () = recording.ended() => {}
+            done = &mut pushing => sent = Some(done),
         }
         let status = conclude(&end(recording).await?, &folder);
-        match tokio::time::timeout(GOODBYE, pushing).await {
-            Ok(done) => done.context("sending failed")?,
-            Err(_) => eprintln!(
-                "dropscope: not everything was sent; an agent that is started again with --spool {} goes on.",
-                folder.display()
-            ),
+        if sent.is_none() {
+            sent = tokio::time::timeout(GOODBYE, pushing).await.ok();
+        }
+        let spool = folder.display();
+        match sent {
+            Some(done) => done.context("sending failed")?.map_err(|why| {
+                anyhow!(
+                    "{} takes no more of this recording, so it was stopped. {why} What was not sent lies in {spool}; \
+                     to record anew, start with another --spool.",
+                    args.push
+                )
+            })?,
+            None => eprintln!("dropscope: not everything was sent; an agent that is started again with --spool {spool} goes on."),
         }
         Ok(status)
     })

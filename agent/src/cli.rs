@@ -181,7 +181,7 @@ pub(crate) struct ServerArgs {
     /// Address to listen on; only this machine reaches the usual one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<IpAddr>,
-    /// A name other than localhost under which browsers reach this server.
+    /// A name or address, other than localhost and the address listened on, under which browsers reach this server.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
     /// Folder for captures that are uploaded or recorded.
@@ -213,6 +213,7 @@ impl ServerArgs {
             names: self.names.clone(),
             data: self.data.clone(),
             max_upload: None,
+            alone: false,
         }
     }
 
@@ -328,7 +329,7 @@ fn reference(args: &ReferenceArgs) -> Result<ExitCode> {
 
 fn review_server(args: &ServeArgs) -> Result<ExitCode> {
     let (browser, mut rights) = (args.server.browser(), Rights::choose(args.user.as_deref())?);
-    let settings = serve::Settings { max_upload: Some(args.max_upload), ..args.server.settings() };
+    let settings = serve::Settings { max_upload: Some(args.max_upload), alone: true, ..args.server.settings() };
     let server = Server::open(settings, &mut rights)?;
     say_what_is_held(&rights);
     runtime()?.block_on(async {

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     /// Bytes of one upload at most.
     pub(crate) max_upload: Option<u64>,
+    /// Whether it is refused when another process uses the data folder, instead of working beside it.
+    pub(crate) alone: bool,
 }
 
 /// A server that listens but answers nobody yet.
@@ -77,7 +79,11 @@ impl Server {
     /// Opens the data folder, for a port that is open already: opening that may take rights which are gone by now.
     pub(crate) fn over(listener: TcpListener, settings: Settings) -> Result<Self> {
         let data = settings.data.clone().map_or_else(data_folder, Ok)?;
-        let store = Store::open(&data).with_context(|| format!("the data folder {} cannot be used", data.display()))?;
+        let store = if settings.alone { Store::open(&data) } else { Store::open_beside(&data) };
+        let store = store.with_context(|| format!("the data folder {} cannot be used", data.display()))?;
+        if let Some(holder) = store.beside() {
+            eprintln!("dropscope: {holder} uses {}; the captures in it are not shown here.", data.display());
+        }
         let address = listener.local_addr().context("the port that was opened cannot be read")?;
         let owner = Token::random().context("the operating system gives no randomness for a token")?;
         let store = Arc::new(store);
@@ -121,7 +127,12 @@ impl Server {
     /// Answers until `stop` comes, then lets open connections end, for a moment.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let review = self.review;
-        let router = review.clone().router(web::page(), Guard::new(self.settings.names));
+        // An address that was asked for is one by which it may be called, also where connections are redirected to another one.
+        let listened = self.settings.listen.filter(|ip| !ip.is_unspecified()).map(|ip| match ip {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("[{v6}]"),
+        });
+        let router = review.clone().router(web::page(), Guard::new(self.settings.names.into_iter().chain(listened)));
         self.listener.set_nonblocking(true).context("the port cannot be waited on")?;
         let listener = tokio::net::TcpListener::from_std(self.listener).context("the port cannot be waited on")?;
         let (stopping, stopped) = tokio::sync::oneshot::channel();
@@ -130,7 +141,7 @@ impl Server {
             let _ = stopping.send(());
         };
         let ended = async move {
-            connections::serve(listener, router, Bounds::default(), stop).await;
+            connections::serve(listener, router, Bounds::within_file_limit(), stop).await;
             review.all_viewers_gone().await;
         };
         let give_up = async move {

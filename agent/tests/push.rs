@@ -276,6 +276,45 @@ fn through_tls_a_recording_arrives_with_its_trigger_and_is_counted() {
 }
 
 #[test]
+fn a_capture_that_is_deleted_at_the_server_stops_its_agent_which_says_so() {
+    if !can_run("a_capture_that_is_deleted_at_the_server_stops_its_agent_which_says_so") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address, route) = serve(folder.path(), "0");
+    let token = route.split_once("k=").unwrap().1;
+    let call = |method: &str, path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n");
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    // A token that may begin pushes is enough.
+    let made = call("POST", "/api/tokens?name=web-1");
+    let made: serde_json::Value = serde_json::from_str(made.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let link = format!("http://{address}/#/?k={}", made["token"].as_str().unwrap());
+    let namespace = Namespace::new("deleted");
+    let args = ["agent", "--push", &link, "--netns", &namespace.0, "-i", "lo", "--spool", "spool", "--without", "kernel_drops"];
+    let mut agent = Dropscope::start(folder.path(), &args);
+    let data = folder.path().join("data");
+    wait_until("something arrived", || length(&pushed(&data)) > 0);
+    let home = pushed(&data).parent().unwrap().to_owned();
+    let id = home.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(call("DELETE", &format!("/api/captures/{id}")).starts_with("HTTP/1.1 204 "));
+    let said = agent.hear("takes no more of this recording");
+    assert!(said.contains("The capture was deleted."), "{said}");
+    assert!(!agent.child.wait().unwrap().success());
+    // Started again by whoever watches over it, it does not bring the capture back.
+    let mut agent = Dropscope::start(folder.path(), &args);
+    agent.hear("takes no more of this recording");
+    assert!(!agent.child.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(data.join("captures")).unwrap().count(), 0);
+    assert!(server.end().success());
+}
+
+#[test]
 fn what_is_wrong_with_a_certificate_is_told() {
     if !can_run("what_is_wrong_with_a_certificate_is_told") {
         return;

@@ -1,50 +1,51 @@
 //! The calls of docs/api.md.
 
+use crate::caller::{Caller, Rights};
 use crate::capture::{Capture, CaptureId, Format};
 use crate::download::{blocking, download};
 use crate::error::ApiError;
 use crate::follow::follow;
 use crate::guard::{Guard, watch};
+use crate::name;
 use crate::push;
+use crate::seats::Seats;
 use crate::store::Store;
 use crate::token::{Token, TokenHash};
+use crate::tokens;
 use crate::upload::upload;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// The WebSocket subprotocol.
 const PROTOCOL: &str = "dropscope.v1";
+/// What a viewer may send in one message: it has nothing to say but pongs and a close.
+const VIEWER_MESSAGE: usize = 4096;
 
 /// What the server takes on at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of one upload.
     pub upload_bytes: u64,
-    /// WebSockets that follow captures at one time.
+    /// WebSockets that follow captures, and downloads, at one time. The last sixteenth is the owner's.
     pub viewers: usize,
+    /// Of these, those that bear one reader's token.
+    pub viewers_per_token: usize,
+    /// Bytes of captures in memory on their way to all of them.
+    pub viewer_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { upload_bytes: 4 << 30, viewers: 256 }
+        Self { upload_bytes: 4 << 30, viewers: 256, viewers_per_token: 64, viewer_bytes: 32 << 20 }
     }
-}
-
-/// What a bearer may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rights {
-    /// Everything.
-    Owner,
-    /// Read this capture.
-    Reader(CaptureId),
 }
 
 /// The server side of review: its captures, and who may see them.
@@ -56,14 +57,14 @@ struct Inner {
     store: Arc<Store>,
     owner: TokenHash,
     limits: Limits,
-    viewers: Arc<Semaphore>,
+    seats: Arc<Seats>,
 }
 
 impl Review {
     /// Offers the captures of `store`; whoever bears `owner` may do everything.
     pub fn new(store: Arc<Store>, owner: &Token, limits: Limits) -> Self {
-        let viewers = Arc::new(Semaphore::new(limits.viewers));
-        Self(Arc::new(Inner { store, owner: owner.hash(), limits, viewers }))
+        let seats = Seats::new(limits.viewers, limits.viewers_per_token, limits.viewer_bytes);
+        Self(Arc::new(Inner { store, owner: owner.hash(), limits, seats }))
     }
 
     /// All calls, with `page` for every other path; each of them behind `guard`.
@@ -77,6 +78,8 @@ impl Review {
             .route("/api/captures/{id}/share", post(share))
             .route("/api/captures/{id}/push", get(push_on))
             .route("/api/push", get(push_new))
+            .route("/api/tokens", get(list_tokens).post(add_token))
+            .route("/api/tokens/{id}", delete(revoke_token))
             .route("/api/{*unknown}", axum::routing::any(unknown))
             .with_state(self)
             .fallback_service(page)
@@ -85,58 +88,26 @@ impl Review {
 
     /// Waits until nobody follows a capture any more.
     pub async fn all_viewers_gone(&self) {
-        let all = u32::try_from(self.0.limits.viewers).unwrap_or(u32::MAX);
-        // An error would mean that the semaphore was closed, which nobody does.
-        let _ = self.0.viewers.acquire_many(all).await;
+        self.0.seats.nobody_follows().await;
     }
 
     /// How many follow a capture now.
     pub fn viewers(&self) -> usize {
-        self.0.limits.viewers.saturating_sub(self.0.viewers.available_permits())
+        self.0.seats.followers()
     }
 
-    /// What the bearer of these headers may do; `None` without a token.
-    fn rights(&self, headers: &HeaderMap) -> Result<Option<Rights>, ApiError> {
-        let Some(presented) = presented_token(headers) else { return Ok(None) };
-        let hash = TokenHash::of(presented);
-        if hash.matches(&self.0.owner) {
-            return Ok(Some(Rights::Owner));
-        }
-        self.0.store.opened_by(&hash).map(|id| Some(Rights::Reader(id))).ok_or_else(ApiError::token_unknown)
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
     }
 
-    /// Lets only the owner pass.
-    fn owner(&self, headers: &HeaderMap, what: &str) -> Result<(), ApiError> {
-        match self.rights(headers)? {
-            Some(Rights::Owner) => Ok(()),
-            Some(Rights::Reader(_)) => Err(ApiError::not_allowed(what)),
-            None => Err(ApiError::token_missing()),
-        }
+    pub(crate) fn seats(&self) -> &Arc<Seats> {
+        &self.0.seats
     }
 
-    /// The capture `id`, for a bearer who may read it.
-    fn readable(&self, headers: &HeaderMap, id: &str) -> Result<Arc<Capture>, ApiError> {
-        let id = known_form(id);
-        match (self.rights(headers)?, &id) {
-            (None, _) => return Err(ApiError::token_missing()),
-            (Some(Rights::Reader(own)), id) if id.as_ref().ok() != Some(&own) => {
-                return Err(ApiError::not_allowed("reading another capture"));
-            }
-            _ => {}
-        }
-        let id = id?;
-        self.0.store.get(&id).ok_or_else(|| ApiError::not_found(&format!("capture {id}")))
+    /// What a token allows.
+    pub(crate) fn rights_of(&self, presented: &TokenHash) -> Option<Rights> {
+        if presented.matches(&self.0.owner) { Some(Rights::Owner) } else { self.0.store.rights_of(presented) }
     }
-}
-
-/// The token a request bears: `Authorization: Bearer T`, or `bearer.T` among a WebSocket's protocols.
-fn presented_token(headers: &HeaderMap) -> Option<&str> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some((scheme, token)) = authorization.and_then(|text| text.split_once(' ')) {
-        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim());
-    }
-    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    protocols.flat_map(|text| text.split(',')).find_map(|protocol| protocol.trim().strip_prefix("bearer."))
 }
 
 fn known_form(id: &str) -> Result<CaptureId, ApiError> {
@@ -146,6 +117,8 @@ fn known_form(id: &str) -> Result<CaptureId, ApiError> {
 #[derive(Serialize)]
 struct Session {
     version: &'static str,
+    /// What the bearer is: `owner`, `reader`, `agent`, `pusher`, or `nobody`.
+    role: &'static str,
     captures: Vec<Listed>,
     can_upload: bool,
     max_upload_bytes: u64,
@@ -174,29 +147,44 @@ impl Listed {
     }
 }
 
-async fn session(State(review): State<Review>, headers: HeaderMap) -> Response {
+async fn session(State(review): State<Review>, caller: Caller) -> Response {
     // A token that is not known gives no rights; the page learns why from the call that needs them.
-    let rights = review.rights(&headers).ok().flatten();
-    let store = &review.0.store;
-    let captures = match &rights {
+    let rights = caller.rights();
+    let store = review.store();
+    let captures = match rights {
         Some(Rights::Owner) => store.all(),
         Some(Rights::Reader(id)) => store.get(id).into_iter().collect(),
-        None => Vec::new(),
+        Some(Rights::Agent(_) | Rights::Pusher) | None => Vec::new(),
+    };
+    let role = match rights {
+        Some(Rights::Owner) => "owner",
+        Some(Rights::Reader(_)) => "reader",
+        Some(Rights::Agent(_)) => "agent",
+        Some(Rights::Pusher) => "pusher",
+        None => "nobody",
     };
     fresh(axum::Json(Session {
         version: env!("CARGO_PKG_VERSION"),
+        role,
         captures: captures.iter().map(|capture| Listed::of(capture)).collect(),
-        can_upload: rights == Some(Rights::Owner),
+        can_upload: rights == Some(&Rights::Owner),
         max_upload_bytes: review.0.limits.upload_bytes,
     }))
 }
 
-async fn about(State(review): State<Review>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    Ok(fresh(axum::Json(Listed::of(&*review.readable(&headers, &id)?))))
+async fn about(State(review): State<Review>, Path(id): Path<String>, caller: Caller) -> Result<Response, ApiError> {
+    let (capture, _) = caller.must_read(&review, &id)?;
+    Ok(fresh(axum::Json(Listed::of(&capture))))
 }
 
-async fn log(State(review): State<Review>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    download(&*review.readable(&headers, &id)?, &headers).await
+async fn log(
+    State(review): State<Review>,
+    Path(id): Path<String>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (capture, access) = caller.must_read(&review, &id)?;
+    download(&capture, &headers, access).await
 }
 
 #[derive(Deserialize)]
@@ -205,35 +193,46 @@ struct From {
     from: u64,
 }
 
+#[derive(Deserialize)]
+struct Named {
+    name: Option<String>,
+}
+
+impl Named {
+    /// What somebody called a file, as far as that is a name.
+    fn file_or(&self, otherwise: &str) -> String {
+        self.name.as_deref().and_then(name::of_file).unwrap_or_else(|| otherwise.to_owned())
+    }
+}
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
 async fn live(
     State(review): State<Review>,
     Path(id): Path<String>,
     Query(From { from }): Query<From>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    caller: Caller,
+    upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
-    let capture = review.readable(&headers, &id)?;
+    let (capture, access) = caller.must_read(&review, &id)?;
     let upgrade = upgrade.map_err(|_| ApiError::websocket_only())?;
-    let limit = review.0.limits.viewers;
-    let seat = Arc::clone(&review.0.viewers).try_acquire_owned().map_err(|_| ApiError::too_many_viewers(limit))?;
-    // A viewer has nothing to say but pongs and a close: what it sends is kept small.
-    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(4096).max_frame_size(4096);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        follow(socket, capture, from).await;
-        drop(seat);
-    }))
+    let seat = access.seat(true)?;
+    // Buffers are kept small: there are many viewers, and each says little.
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(VIEWER_MESSAGE).max_frame_size(VIEWER_MESSAGE);
+    let upgrade = upgrade.read_buffer_size(VIEWER_MESSAGE).write_buffer_size(0);
+    Ok(upgrade.on_upgrade(move |socket| follow(socket, capture, from, seat, access)))
 }
 
 /// An agent begins to send a capture.
 async fn push_new(
     State(review): State<Review>,
-    Query(Named { name }): Query<Named>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    Query(named): Query<Named>,
+    caller: Caller,
+    upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
-    review.owner(&headers, "pushing a capture")?;
+    caller.must_be_pusher()?;
     let upgrade = upgrade.map_err(|_| ApiError::websocket_only())?;
-    let name = name.map(|name| file_name(&name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "agent".to_owned());
+    let name = named.file_or("agent");
     let store = Arc::clone(&review.0.store);
     let begun = blocking(move || store.begin_push(&name)).await;
     let (id, token) = begun.map_err(|error| ApiError::io("Making room for the capture", &error))?;
@@ -244,12 +243,12 @@ async fn push_new(
 async fn push_on(
     State(review): State<Review>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    caller: Caller,
+    upgrade: Upgrade,
 ) -> Result<Response, ApiError> {
-    let presented = TokenHash::of(presented_token(&headers).ok_or_else(ApiError::token_missing)?);
+    let (id, presented) = caller.must_be_agent_of(&id)?;
     let upgrade = upgrade.map_err(|_| ApiError::websocket_only())?;
-    take_in(&review, upgrade, &known_form(&id)?, &presented, None)
+    take_in(&review, upgrade, &id, &presented, None)
 }
 
 fn take_in(
@@ -266,15 +265,10 @@ fn take_in(
     Ok(upgrade.on_upgrade(move |socket| async move {
         let is_first = token.is_some();
         if !push::receive(socket, pushed, capture, token, limit).await && is_first {
-            // What cannot be removed now stays as an empty capture, which anybody may delete.
-            let _ = blocking(move || store.remove(&id)).await;
+            // What cannot be removed now stays as an empty capture, which the owner may delete.
+            let _ = blocking(move || store.forget(&id)).await;
         }
     }))
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -285,25 +279,20 @@ struct Added {
 
 async fn add(
     State(review): State<Review>,
-    Query(Named { name }): Query<Named>,
+    Query(named): Query<Named>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    review.owner(&headers, "uploading")?;
+    caller.must_be_owner("uploading")?;
     let limit = review.0.limits.upload_bytes;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(ApiError::too_large(limit));
     }
-    let name = name.map(|name| file_name(&name)).filter(|name| !name.is_empty()).unwrap_or_else(|| "capture".to_owned());
+    let name = named.file_or("capture");
     let (id, token) = upload(&review.0.store, &name, body, limit).await?;
     Ok((StatusCode::CREATED, fresh(axum::Json(Added { id, token: token.as_str().to_owned() }))).into_response())
-}
-
-/// What is left of a name somebody sent: its last part, at most 200 characters, nothing that moves a cursor.
-fn file_name(sent: &str) -> String {
-    let base = sent.rsplit(['/', '\\']).next().unwrap_or(sent);
-    base.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 #[derive(Serialize)]
@@ -311,8 +300,8 @@ struct Shared {
     token: String,
 }
 
-async fn share(State(review): State<Review>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    review.owner(&headers, "sharing")?;
+async fn share(State(review): State<Review>, Path(id): Path<String>, caller: Caller) -> Result<Response, ApiError> {
+    caller.must_be_owner("sharing")?;
     let id = known_form(&id)?;
     let (store, shared) = (Arc::clone(&review.0.store), id.clone());
     let token = blocking(move || store.share(&shared)).await.map_err(|error| ApiError::io("Keeping the token", &error))?;
@@ -320,16 +309,53 @@ async fn share(State(review): State<Review>, Path(id): Path<String>, headers: He
     Ok((StatusCode::CREATED, fresh(axum::Json(Shared { token: token.as_str().to_owned() }))).into_response())
 }
 
-async fn remove(State(review): State<Review>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    review.owner(&headers, "deleting")?;
+async fn remove(State(review): State<Review>, Path(id): Path<String>, caller: Caller) -> Result<Response, ApiError> {
+    caller.must_be_owner("deleting")?;
     let id = known_form(&id)?;
     let missing = || ApiError::not_found(&format!("capture {id}"));
-    if review.0.store.get(&id).ok_or_else(missing)?.is_live() {
+    // One that is pushed may go at any time: its agent is sent away. One that is recorded here would go on being written.
+    if review.0.store.get(&id).ok_or_else(missing)?.is_live() && !review.0.store.is_pushed(&id) {
         return Err(ApiError::still_recording(id.as_str()));
     }
     let (store, doomed) = (Arc::clone(&review.0.store), id.clone());
     let removed = blocking(move || store.remove(&doomed)).await.map_err(|error| ApiError::io("Deleting the capture", &error))?;
     if removed { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(missing()) }
+}
+
+#[derive(Serialize)]
+struct AllTokens {
+    tokens: Vec<tokens::Listed>,
+}
+
+async fn list_tokens(State(review): State<Review>, caller: Caller) -> Result<Response, ApiError> {
+    caller.must_be_owner("listing tokens")?;
+    Ok(fresh(axum::Json(AllTokens { tokens: review.0.store.list_tokens() })))
+}
+
+#[derive(Serialize)]
+struct NewToken {
+    id: String,
+    token: String,
+}
+
+async fn add_token(State(review): State<Review>, Query(named): Query<Named>, caller: Caller) -> Result<Response, ApiError> {
+    caller.must_be_owner("making tokens")?;
+    if review.0.store.beside().is_some() {
+        return Err(ApiError::not_alone());
+    }
+    let name = name::clean(&named.name.unwrap_or_default());
+    let store = Arc::clone(&review.0.store);
+    let token = blocking(move || store.add_push_token(&name)).await;
+    let token = token.map_err(|error| ApiError::io("Keeping the token", &error))?;
+    let made = NewToken { id: token.hash().id(), token: token.as_str().to_owned() };
+    Ok((StatusCode::CREATED, fresh(axum::Json(made))).into_response())
+}
+
+async fn revoke_token(State(review): State<Review>, Path(id): Path<String>, caller: Caller) -> Result<Response, ApiError> {
+    caller.must_be_owner("revoking tokens")?;
+    let store = Arc::clone(&review.0.store);
+    let revoked = blocking(move || store.revoke(&id)).await.map_err(|error| ApiError::io("Revoking the token", &error))?;
+    if revoked { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(ApiError::not_found("such token")) }
 }
 
 async fn unknown() -> ApiError {

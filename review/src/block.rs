@@ -74,7 +74,7 @@ fn one(bytes: &[u8], order: &mut Order) -> Cut {
     // The other byte order is tried too: whoever comes back with an offset may be in a later section than the file's first.
     let mut answer = Cut::NoBlock;
     for candidate in [*order, order.other()] {
-        let Some(length) = candidate.number(bytes, 4).filter(|n| (12..=LARGEST).contains(n) && n % 4 == 0) else { continue };
+        let Some(length) = candidate.number(bytes, 4).filter(|length| is_length(*length)) else { continue };
         match candidate.number(bytes, length - 4) {
             Some(again) if again == length => {
                 *order = candidate;
@@ -86,6 +86,16 @@ fn one(bytes: &[u8], order: &mut Order) -> Cut {
         }
     }
     answer
+}
+
+/// How long a block may be that begins with `head`, by either byte order.
+pub(crate) fn lengths(head: &[u8]) -> impl Iterator<Item = u64> {
+    let both = [Order::Little, Order::Big].map(|order| order.number(head, 4).filter(|length| is_length(*length)));
+    both.into_iter().flatten().map(|length| length as u64)
+}
+
+fn is_length(length: usize) -> bool {
+    (12..=LARGEST).contains(&length) && length.is_multiple_of(4)
 }
 
 #[cfg(test)]

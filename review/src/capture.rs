@@ -1,6 +1,7 @@
 //! A capture on this server: a file that may still grow.
 
 use crate::files::Files;
+use crate::name::clean;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tokio::sync::watch;
@@ -88,12 +89,12 @@ impl Capture {
         let ended = Some("This is all of the file.".to_owned());
         // The sender is gone at once: `changed` then never fires, and the value stays readable.
         let (_, growth) = watch::channel(Growth { bytes, ended });
-        Ok(Self { id, name, files, created_ns, format, growth })
+        Ok(Self { id, name: clean(&name), files, created_ns, format, growth })
     }
 
     /// A pcapng log that is being written; whoever writes it tells by `growth` how far it is on disk.
     pub(crate) fn live(id: CaptureId, name: String, files: Files, created_ns: i64, growth: watch::Receiver<Growth>) -> Self {
-        Self { id, name, files, created_ns, format: Format::PcapNg, growth }
+        Self { id, name: clean(&name), files, created_ns, format: Format::PcapNg, growth }
     }
 
     /// How far it is now.

@@ -1,8 +1,10 @@
 //! A capture's bytes over HTTP, whole or one range of them (RFC 9110 section 14).
 
+use crate::caller::Access;
 use crate::capture::Capture;
 use crate::error::ApiError;
 use crate::files::Reader;
+use crate::seats::{Grant, Seat};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,14 +12,16 @@ use futures_util::stream;
 use std::io;
 use std::sync::Arc;
 
-/// Bytes read at once.
-const CHUNK: u64 = 256 << 10;
-
 /// Answers with the capture's bytes, or with the range that was asked for.
-pub(crate) async fn download(capture: &Capture, headers: &HeaderMap) -> Result<Response, ApiError> {
+pub(crate) async fn download(capture: &Capture, headers: &HeaderMap, access: Access) -> Result<Response, ApiError> {
+    let seat = access.seat(false)?;
     // What is flushed now; what comes later is for the next call.
     let size = capture.grown().bytes;
-    let wanted = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let etag = etag(capture, size).await;
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // A range of another version than the client has parts of would be glued to the wrong bytes (RFC 9110 section 13.1.5).
+    let is_same = headers.get(header::IF_RANGE).is_none() || (etag.is_some() && text(header::IF_RANGE) == etag.as_deref());
+    let wanted = text(header::RANGE).filter(|_| is_same);
     let (status, first, end) = match wanted.map_or(Range::Whole, |text| range(text, size)) {
         Range::Whole => (StatusCode::OK, 0, size),
         Range::Part { first, end } => (StatusCode::PARTIAL_CONTENT, first, end),
@@ -26,8 +30,12 @@ pub(crate) async fn download(capture: &Capture, headers: &HeaderMap) -> Result<R
     let files = capture.files.clone();
     let file = blocking(move || files.open()).await.map_err(|error| ApiError::io("Opening the capture", &error))?;
 
-    let mut response = (status, Body::from_stream(pieces(Arc::new(file), first, end))).into_response();
+    let source = Arc::new(Source { file: Arc::new(file), seat, access });
+    let mut response = (status, Body::from_stream(pieces(source, first, end))).into_response();
     let answer = response.headers_mut();
+    if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+        answer.insert(header::ETAG, value);
+    }
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(capture.format.media_type()));
     answer.insert(header::CONTENT_LENGTH, HeaderValue::from(end - first));
     answer.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -54,22 +62,55 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Resul
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn pieces(file: Arc<Reader>, first: u64, end: u64) -> impl stream::Stream<Item = io::Result<Bytes>> {
+/// What a download reads from, for as long as it may.
+struct Source {
+    file: Arc<Reader>,
+    seat: Seat,
+    access: Access,
+}
+
+/// Bytes that give back what they take of the budget when they are sent.
+struct Granted {
+    bytes: Vec<u8>,
+    _grant: Grant,
+}
+
+impl AsRef<[u8]> for Granted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn pieces(source: Arc<Source>, first: u64, end: u64) -> impl stream::Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(first, move |at| {
-        let file = Arc::clone(&file);
+        let source = Arc::clone(&source);
         async move {
             if at >= end {
                 return Ok(None);
             }
-            let length = usize::try_from(CHUNK.min(end - at)).unwrap_or(usize::MAX);
-            let bytes = read_at(&file, at, length).await?;
+            if !source.access.holds() {
+                return Err(io::Error::other("the token was revoked or the capture deleted"));
+            }
+            let grant = source.seat.grant();
+            let length = usize::try_from(end - at).unwrap_or(grant.bytes).min(grant.bytes);
+            let bytes = read_at(&source.file, at, length).await?;
             if bytes.len() < length {
                 // Breaking off is the only way left to say so: the length was promised already.
                 return Err(io::Error::other("the capture's file became shorter while it was read"));
             }
-            Ok(Some((Bytes::from(bytes), at + length as u64)))
+            Ok(Some((Bytes::from_owner(Granted { bytes, _grant: grant }), at + length as u64)))
         }
     })
+}
+
+/// What tells one version of a finished capture from another, as an opened file may be replaced. None while it grows.
+async fn etag(capture: &Capture, size: u64) -> Option<String> {
+    if capture.is_live() {
+        return None;
+    }
+    let files = capture.files.clone();
+    let changed = blocking(move || files.last_changed()).await.ok()?;
+    Some(format!("\"{}-{size}-{changed}\"", capture.id))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -103,8 +144,8 @@ fn range(text: &str, size: u64) -> Range {
 
 /// A download's name: plain ASCII for old clients, the true one beside it (RFC 6266).
 fn disposition(name: &str) -> String {
-    let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let named = if base.contains('.') { base.to_owned() } else { format!("{base}.pcapng") };
+    let base = crate::name::of_file(name).unwrap_or_else(|| "capture".to_owned());
+    let named = if base.contains('.') { base } else { format!("{base}.pcapng") };
     let plain: String =
         named.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%' | ';') { c } else { '_' }).collect();
     let full: String = named
@@ -146,9 +187,6 @@ mod tests {
     #[test]
     fn a_downloads_name_cannot_break_out_of_its_header() {
         assert_eq!(disposition("eth0"), "attachment; filename=\"eth0.pcapng\"; filename*=UTF-8''eth0.pcapng");
-        assert_eq!(
-            disposition("../a\"b\r\nü.pcap"),
-            "attachment; filename=\"a_b___.pcap\"; filename*=UTF-8''a%22b%0D%0A%C3%BC.pcap"
-        );
+        assert_eq!(disposition("../a\"b\r\nü.pcap"), "attachment; filename=\"a_b_.pcap\"; filename*=UTF-8''a%22b%C3%BC.pcap");
     }
 }

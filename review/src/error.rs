@@ -59,6 +59,15 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn gone() -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "gone",
+            "This token was revoked, or the capture that it was for was deleted.",
+            "Ask the owner of the server for a new one.",
+        )
+    }
+
     pub(crate) fn not_allowed(what: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -125,12 +134,39 @@ impl ApiError {
         }
     }
 
-    pub(crate) fn too_many_viewers(limit: usize) -> Self {
+    pub(crate) fn too_many_viewers() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_viewers",
-            format!("{limit} viewers follow this server already."),
-            "Close one of them, or wait.",
+            "No more captures can be read at one time: all seats of this server, or of this link, are taken.",
+            "Close one of them, or wait and try again.",
+        )
+    }
+
+    /// What the framework refused by itself: a method that an address does not take, a parameter that is no number.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                status,
+                "method_not_allowed",
+                "This address does not take that method.",
+                "See the header Allow for those it takes.",
+            ),
+            _ => Self::new(
+                status,
+                "bad_request",
+                "This call is not understood.",
+                "See docs/api.md for how its path and parameters are written.",
+            ),
+        }
+    }
+
+    pub(crate) fn not_alone() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "not_alone",
+            "Another dropscope uses this server's data folder, so tokens cannot be kept here.",
+            "Ask that one, or start this one with another --data folder.",
         )
     }
 
@@ -182,6 +218,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let inner = Inner { code: self.code, message: &self.message, what_to_do: self.what_to_do };
         let mut response = (self.status, axum::Json(Body { error: inner })).into_response();
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 /// Where a capture's bytes are.
 #[derive(Clone, Debug)]
@@ -60,6 +61,19 @@ impl Files {
             bytes += metadata.len();
         }
         Ok((Self(parts.into()), bytes))
+    }
+
+    /// When one of them last changed, in nanoseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub(crate) fn last_changed(&self) -> io::Result<u128> {
+        let mut last = 0;
+        for part in self.0.iter() {
+            let at = part.place.open()?.metadata()?.modified()?;
+            last = last.max(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
+        }
+        Ok(last)
     }
 
     /// Opens them for reading.

@@ -7,11 +7,16 @@
 //! ```
 //! No data is queued for a viewer: each reads the file at its own offset, when its connection has room. Whoever writes the
 //! capture only raises a number (`Growth::bytes`), so the slowest viewer costs it nothing.
+//!
+//! A block that does not fit into one message goes in pieces, each a multiple of [`PIECE`] but the last. Where a viewer comes
+//! back between two of them, the block is found by looking back from there in steps of that size.
 
 use crate::block::{self, Cut, Order};
+use crate::caller::Access;
 use crate::capture::{Capture, Format, Growth};
 use crate::download::{blocking, read_at};
 use crate::files::Reader;
+use crate::seats::{PIECE, Seat};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -20,8 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Bytes read, and sent in one message, at once; more only for a block that is larger.
-const CHUNK: usize = 256 << 10;
 /// Between two pings.
 const PING: Duration = Duration::from_secs(15);
 /// How long a viewer may say nothing at all, not even a pong.
@@ -43,16 +46,28 @@ enum Word<'a> {
 /// Why following ended without an end of the capture: nobody is left to be told.
 struct Gone;
 
-/// Sends the capture from byte `from` on until it ends or the viewer goes.
-pub(crate) async fn follow(socket: WebSocket, capture: Arc<Capture>, from: u64) {
+/// Sends the capture from byte `from` on until it ends, the viewer goes, or it may not be read any more.
+pub(crate) async fn follow(socket: WebSocket, capture: Arc<Capture>, from: u64, seat: Seat, access: Access) {
     let (sink, mut ears) = socket.split();
     let mut viewer = Viewer { sink, pinged: Instant::now() };
-    tokio::select! {
-        () = listen(&mut ears) => {}
-        told = tell(&mut viewer, &capture, from) => match told {
-            Ok(()) => drop(timeout(GOODBYE, listen(&mut ears)).await),
-            Err(Gone) => tracing::debug!("a viewer of {} went", capture.id),
-        },
+    let ended = tokio::select! {
+        biased;
+        () = listen(&mut ears) => return,
+        // A message that was begun is with the connection and goes out before the refusal.
+        () = access.ended() => None,
+        ended = send_all(&mut viewer, &capture, from, &seat) => Some(ended),
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            let message = "The capture was deleted, or the link to it revoked.".to_owned();
+            let refused = viewer.refuse("gone", message, "Ask whoever sent the link for a new one.");
+            timeout(GOODBYE, refused).await.unwrap_or(Err(Gone))
+        }
+    };
+    match ended {
+        Ok(()) => drop(timeout(GOODBYE, listen(&mut ears)).await),
+        Err(Gone) => tracing::debug!("a viewer of {} went", capture.id),
     }
 }
 
@@ -65,7 +80,7 @@ async fn listen(ears: &mut SplitStream<WebSocket>) {
     }
 }
 
-async fn tell(viewer: &mut Viewer, capture: &Capture, from: u64) -> Result<(), Gone> {
+async fn send_all(viewer: &mut Viewer, capture: &Capture, from: u64, seat: &Seat) -> Result<(), Gone> {
     let mut growth = capture.growth();
     let size = growth.borrow_and_update().bytes;
     if from > size {
@@ -79,7 +94,7 @@ async fn tell(viewer: &mut Viewer, capture: &Capture, from: u64) -> Result<(), G
     };
     let file = Arc::new(file);
     let mut cutter = match capture.format {
-        Format::PcapNg => Some(Order::of_section(&read_at(&file, 0, 12).await.unwrap_or_default())),
+        Format::PcapNg => Some(Cutter::of_section(&read_at(&file, 0, 12).await.unwrap_or_default())),
         _ => None,
     };
 
@@ -91,7 +106,9 @@ async fn tell(viewer: &mut Viewer, capture: &Capture, from: u64) -> Result<(), G
         let abandoned = ended.is_none() && growth.has_changed().is_err();
         let last = ended.is_some() || abandoned;
         while at < size {
-            match next_piece(&file, at, size, last, cutter.as_mut()).await {
+            // Held until the bytes are with the kernel.
+            let grant = seat.grant();
+            match next_piece(&file, at, size, last, grant.bytes, cutter.as_mut()).await {
                 Ok(Piece::Bytes(bytes)) => {
                     at += bytes.len() as u64;
                     viewer.send(Message::Binary(bytes.into())).await?;
@@ -99,6 +116,10 @@ async fn tell(viewer: &mut Viewer, capture: &Capture, from: u64) -> Result<(), G
                 }
                 Ok(Piece::Later) => break,
                 Ok(Piece::NoBlock) if at == from && from > 0 => {
+                    if let Some(inside) = rest_of_block(&file, from, size).await {
+                        cutter.iter_mut().for_each(|cutter| cutter.inside = inside);
+                        continue;
+                    }
                     let message = format!("No block of the capture begins at byte {from}.");
                     return viewer.refuse("offset", message, "Follow it from 0, or from where the last message ended.").await;
                 }
@@ -129,32 +150,86 @@ enum Piece {
     NoBlock,
 }
 
-/// The next message's worth of bytes from `at` on, of a file that may be read up to `size`.
-async fn next_piece(file: &Arc<Reader>, at: u64, size: u64, last: bool, cutter: Option<&mut Order>) -> std::io::Result<Piece> {
-    let left = usize::try_from(size - at).unwrap_or(usize::MAX);
-    let mut bytes = read_at(file, at, left.min(CHUNK)).await?;
-    if bytes.is_empty() {
-        return Err(std::io::Error::other("the file is shorter than it was"));
+/// Where the log is cut into messages.
+struct Cutter {
+    order: Order,
+    /// Bytes that are still to come of a block that is sent in pieces.
+    inside: u64,
+}
+
+impl Cutter {
+    fn of_section(head: &[u8]) -> Self {
+        Self { order: Order::of_section(head), inside: 0 }
     }
-    let Some(order) = cutter else { return Ok(Piece::Bytes(bytes)) };
-    let mut cut = block::cut(&bytes, order);
-    if let Cut::Needs(needed) = cut
-        && needed > bytes.len()
-        && needed <= left
-    {
-        bytes = read_at(file, at, needed).await?;
-        cut = block::cut(&bytes, order);
+}
+
+/// The next message's worth of bytes from `at` on, at most `most`, of a file that may be read up to `size`.
+async fn next_piece(
+    file: &Arc<Reader>,
+    at: u64,
+    size: u64,
+    last: bool,
+    most: usize,
+    cutter: Option<&mut Cutter>,
+) -> std::io::Result<Piece> {
+    let left = size - at;
+    let Some(cutter) = cutter else { return read_some(file, at, left, most).await };
+    if cutter.inside > 0 {
+        let piece = read_some(file, at, cutter.inside.min(left), most).await?;
+        if let Piece::Bytes(bytes) = &piece {
+            cutter.inside -= bytes.len() as u64;
+        }
+        return Ok(piece);
     }
-    Ok(match cut {
+    let Piece::Bytes(mut bytes) = read_some(file, at, left, most).await? else { return Ok(Piece::NoBlock) };
+    Ok(match block::cut(&bytes, &mut cutter.order) {
         Cut::Whole(length) => {
             bytes.truncate(length);
             Piece::Bytes(bytes)
         }
-        // A file that was cut short: its last, broken block belongs to it.
-        Cut::Needs(_) if last => Piece::Bytes(bytes),
-        Cut::Needs(_) => Piece::Later,
+        Cut::Needs(_) => match whole_at(file, at, size, &bytes).await? {
+            Some(length) => {
+                cutter.inside = length - bytes.len() as u64;
+                Piece::Bytes(bytes)
+            }
+            // A file that was cut short: its last, broken block belongs to it.
+            None if last => Piece::Bytes(bytes),
+            None => Piece::Later,
+        },
         Cut::NoBlock => Piece::NoBlock,
     })
+}
+
+async fn read_some(file: &Arc<Reader>, at: u64, left: u64, most: usize) -> std::io::Result<Piece> {
+    let bytes = read_at(file, at, usize::try_from(left).unwrap_or(most).min(most)).await?;
+    if bytes.is_empty() {
+        return Err(std::io::Error::other("the file is shorter than it was"));
+    }
+    Ok(Piece::Bytes(bytes))
+}
+
+/// The length of the block that begins at `at` with `head`, when all of it may be read: its length stands at its end again.
+async fn whole_at(file: &Arc<Reader>, at: u64, size: u64, head: &[u8]) -> std::io::Result<Option<u64>> {
+    for length in block::lengths(head) {
+        if at + length <= size && read_at(file, at + length - 4, 4).await? == head[4..8] {
+            return Ok(Some(length));
+        }
+    }
+    Ok(None)
+}
+
+/// How many bytes from `at` on belong to a block that began before and is sent in pieces; `None` where there is none.
+async fn rest_of_block(file: &Arc<Reader>, at: u64, size: u64) -> Option<u64> {
+    let piece = PIECE as u64;
+    for sent in (1..block::LARGEST as u64 / piece).map(|pieces| pieces * piece).take_while(|sent| *sent <= at) {
+        let head = read_at(file, at - sent, 8).await.ok()?;
+        if let Some(length) = whole_at(file, at - sent, size, &head).await.ok()?
+            && length > sent
+        {
+            return Some(length - sent);
+        }
+    }
+    None
 }
 
 struct Viewer {

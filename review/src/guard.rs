@@ -2,34 +2,38 @@
 //!
 //! A page anywhere can make a browser send requests to 127.0.0.1. It cannot send our token, which is no cookie; these checks
 //! are the second wall. `Host` stops DNS rebinding: there the attacker's name resolves to this machine, so the request looks
-//! like one of the attacker's own site, but its `Host` is still the attacker's name. An address instead of a name cannot be
-//! rebound, so any address is fine.
+//! like one of the attacker's own site, but its `Host` is still the attacker's name. What passes is a name of loopback, a name
+//! or address that the server was started with, and the address at which the connection arrived.
 
+use crate::connection::Connection;
 use crate::error::ApiError;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// The names this server answers to beside `localhost` and plain addresses.
+/// The names this server answers to beside those of loopback and the address that was connected to.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     names: Arc<[String]>,
 }
 
 impl Guard {
-    /// A guard that also lets these names pass, which stand without a port.
+    /// A guard that also lets these names pass, which stand without a port. Addresses are names, too.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self { names: names.into_iter().map(|name| name.to_ascii_lowercase()).collect() }
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn check(&self, headers: &HeaderMap, reached_at: Option<IpAddr>) -> Result<(), ApiError> {
         let text = |name| headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
         let host = text(header::HOST).unwrap_or_default();
         let name = without_port(&host);
-        let known = name == "localhost" || is_address(name) || self.names.iter().any(|known| known == name);
+        let address = address(name);
+        let known = name == "localhost"
+            || address.is_some_and(|address| address.is_loopback() || Some(address) == reached_at)
+            || self.names.iter().any(|known| known == name || (address.is_some() && self::address(known) == address));
         if !known {
             return Err(ApiError::foreign_host(&host));
         }
@@ -43,12 +47,27 @@ impl Guard {
     }
 }
 
-/// Axum middleware: refuses foreign hosts and origins, and puts the headers on every answer.
+/// Axum middleware: refuses foreign hosts and origins, and puts the headers on every answer. An error of a call has the form of
+/// docs/api.md, whoever refused it; no error is kept by anybody.
 pub(crate) async fn watch(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let mut response = match guard.check(request.headers()) {
+    let reached_at = request.extensions().get::<Arc<Connection>>().map(|connection| connection.local());
+    let is_call = request.uri().path().starts_with("/api/");
+    let mut response = match guard.check(request.headers(), reached_at) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let json = HeaderValue::from_static("application/json");
+    if is_call && is_error && response.headers().get(header::CONTENT_TYPE) != Some(&json) {
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = ApiError::of_status(response.status()).into_response();
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    if is_error {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     const ALWAYS: [(HeaderName, &str); 5] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -74,9 +93,11 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn is_address(name: &str) -> bool {
+/// The address that a host is, which stands in brackets in IPv6.
+fn address(name: &str) -> Option<IpAddr> {
     let v6 = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    name.parse::<Ipv4Addr>().is_ok() || v6.is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok())
+    let v6 = v6.and_then(|v6| v6.parse::<Ipv6Addr>().ok()).map(|v6| IpAddr::V6(v6).to_canonical());
+    v6.or_else(|| name.parse::<Ipv4Addr>().ok().map(IpAddr::V4))
 }
 
 #[cfg(test)]
@@ -91,18 +112,28 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        let guard = Guard::new(["Review.Example".to_owned()]);
-        guard.check(&headers).map_or_else(|error| error.code(), |()| "fine")
+        let guard = Guard::new(["Review.Example".to_owned(), "198.51.100.4".to_owned(), "[2001:DB8::4]".to_owned()]);
+        guard.check(&headers, Some("192.0.2.7".parse().unwrap())).map_or_else(|error| error.code(), |()| "fine")
     }
 
     #[test]
     fn only_names_that_nobody_can_rebind_pass() {
         let cases = [
             ("127.0.0.1:8080", "fine"),
+            ("127.9.9.9", "fine"),
             ("localhost:9000", "fine"),
             ("LOCALHOST", "fine"),
             ("[::1]:80", "fine"),
+            ("[::ffff:127.0.0.1]", "fine"),
+            // The address that was connected to.
             ("192.0.2.7:80", "fine"),
+            ("[::ffff:192.0.2.7]", "fine"),
+            ("192.0.2.8:80", "foreign_host"),
+            ("[2001:db8::7]", "foreign_host"),
+            ("0.0.0.0:8080", "foreign_host"),
+            // Those the server was started with.
+            ("198.51.100.4:80", "fine"),
+            ("[2001:db8:0::4]", "fine"),
             ("review.example", "fine"),
             ("review.example:443", "fine"),
             ("evil.example:8080", "foreign_host"),

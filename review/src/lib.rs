@@ -7,20 +7,28 @@
 
 mod api;
 mod block;
+mod caller;
 mod capture;
+mod connection;
 mod download;
 mod error;
 mod files;
 mod folder;
 mod follow;
 mod guard;
+mod lock;
+mod name;
 mod push;
+mod seats;
 mod store;
 mod token;
+mod tokens;
 mod upload;
 
-pub use api::{Limits, Review, Rights};
+pub use api::{Limits, Review};
+pub use caller::Rights;
 pub use capture::{Capture, CaptureId, Format, Growth};
+pub use connection::{Connection, Standing};
 pub use folder::{Entry, Folder};
 pub use guard::Guard;
 pub use store::{LOG, Reserved, Store, open_named};

@@ -74,6 +74,8 @@ pub(crate) struct Pushed {
     tell: watch::Sender<Growth>,
     /// Raised by each connection that comes: the one before gives way.
     turn: watch::Sender<u64>,
+    /// Why nothing may be sent any more, as a full sentence.
+    revoked: watch::Sender<Option<&'static str>>,
     state: Mutex<State>,
 }
 
@@ -120,6 +122,7 @@ impl Pushed {
             home: home.clone(),
             tell: watch::channel(growth).0,
             turn: watch::channel(0).0,
+            revoked: watch::channel(None).0,
             state: Mutex::new(State { kept, length }),
         }
     }
@@ -131,7 +134,18 @@ impl Pushed {
 
     /// Whether this token may send it.
     pub(crate) fn is_opened_by(&self, presented: &TokenHash) -> bool {
-        self.token.matches(presented)
+        self.revoked.borrow().is_none() && self.token.matches(presented)
+    }
+
+    /// The hash of the token that may send it.
+    pub(crate) fn token(&self) -> &TokenHash {
+        &self.token
+    }
+
+    /// Nothing may be sent any more. A connection that is open is told so and closed.
+    pub(crate) fn revoke(&self, why: &'static str) {
+        self.revoked.send_modify(|revoked| *revoked = Some(why));
+        self.tell.send_modify(|growth| growth.ended = Some(why.to_owned()));
     }
 }
 
@@ -158,7 +172,7 @@ pub(crate) async fn receive(
         let _ = refuse(&mut socket, "not_found", message, "Push it as a new one.").await;
         return true;
     };
-    pushed.tell.send_modify(|growth| growth.ended = None);
+    pushed.tell.send_modify(|growth| growth.ended = pushed.revoked.borrow().map(str::to_owned));
     let mut inlet = Inlet { pushed: &pushed, file: Arc::new(file), state: &mut state, limit, acknowledge_at: None };
     let welcome = Word::Welcome {
         id: capture.id.as_str(),
@@ -180,6 +194,12 @@ pub(crate) async fn receive(
     is_begun
 }
 
+/// Waits until nothing may be sent any more, and answers why.
+async fn revoked(revoked: &mut watch::Receiver<Option<&'static str>>) -> &'static str {
+    // The sender lives as long as the capture; were it gone, so would be all this.
+    revoked.wait_for(Option::is_some).await.ok().and_then(|why| *why).unwrap_or("The capture is gone.")
+}
+
 /// Waits until another connection has taken this one's place.
 async fn superseded(turn: &mut watch::Receiver<u64>, mine: u64) {
     // The sender lives as long as the capture; were it gone, so would be all this.
@@ -188,7 +208,7 @@ async fn superseded(turn: &mut watch::Receiver<u64>, mine: u64) {
 
 /// Tells viewers when the agent has been away for long.
 async fn wait_for_return(pushed: Arc<Pushed>, mut turn: watch::Receiver<u64>, mine: u64) {
-    if timeout(AWAY, superseded(&mut turn, mine)).await.is_err() {
+    if timeout(AWAY, superseded(&mut turn, mine)).await.is_err() && pushed.revoked.borrow().is_none() {
         let why = "The agent has been away for ten minutes; the capture goes on when it is back.";
         pushed.tell.send_modify(|growth| growth.ended = Some(why.to_owned()));
     }
@@ -205,11 +225,16 @@ struct Inlet<'a> {
 impl Inlet<'_> {
     /// Takes in message after message. `Ok` when the agent said the end.
     async fn take_all(&mut self, socket: &mut WebSocket, turn: &mut watch::Receiver<u64>, mine: u64) -> Result<(), Gone> {
+        let mut revocation = self.pushed.revoked.subscribe();
         loop {
             let due = self.acknowledge_at.unwrap_or_else(|| Instant::now() + SILENCE);
             let message = tokio::select! {
                 biased;
                 () = superseded(turn, mine) => return Err(Gone),
+                why = revoked(&mut revocation) => {
+                    refuse(socket, "gone", why.to_owned(), "Push to a new capture, with a token that may begin one.").await?;
+                    return Err(Gone);
+                }
                 () = sleep_until(due), if self.acknowledge_at.is_some() => {
                     self.acknowledge(socket).await?;
                     continue;

@@ -4,28 +4,34 @@
 //! DATA/captures/5f2c41d09a77/log            the capture, as it was sent or recorded
 //! DATA/captures/5f2c41d09a77/capture.json   its name, when it came, the hashes of its readers' tokens
 //! DATA/captures/5f2c41d09a77/push.json      for one that an agent sends: the hash of its token, which segment comes in
-//! DATA/captures/.5f2c41d09a77.part/         one on its way here; renamed when it is whole
+//! DATA/captures/.5f2c41d09a77.part/         one on its way here, renamed when it is whole; or one that is being deleted
+//! DATA/tokens.json                          hashes of the tokens that may begin pushes, and of those that were revoked
 //! ```
 //! A capture's folder appears, and its JSON changes, by a rename: whoever looks sees the old state or the new one. A file that
 //! is opened from its own place is not copied, and its tokens live as long as the server. Everything in the folder is reached
 //! through [`Folder`]: somebody else may own it, and have put links there.
+//!
+//! Two servers that keep the same captures would overwrite each other's tokens and bytes. So the one that comes first locks the
+//! folder `captures` and with it all that is in there. Another one is refused, or works beside it (`Store::open_beside`): it shows
+//! no kept captures, and locks the folder of each that it makes, which the first leaves alone until that is given up.
 
+use crate::Rights;
 use crate::capture::{Capture, CaptureId, Growth};
 use crate::files::Files;
 use crate::folder::Folder;
+use crate::lock::{self, Locked};
 use crate::push::Pushed;
 use crate::token::{Token, TokenHash};
+use crate::tokens::{Listed, Tokens};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// An upload that was left half done by a killed server is removed when it is older than this.
-const STALE: Duration = Duration::from_secs(24 * 3600);
 /// What `capture.json` and `push.json` hold at most: some thousand readers.
 pub(crate) const LARGEST_JSON: u64 = 1 << 20;
 /// A capture's bytes in its folder.
@@ -34,9 +40,17 @@ pub const LOG: &str = "log";
 /// The captures of this server.
 #[derive(Debug)]
 pub struct Store {
+    /// `DATA`.
+    data: Folder,
     /// `DATA/captures`.
     captures: Folder,
     entries: RwLock<BTreeMap<CaptureId, Entry>>,
+    tokens: Mutex<Tokens>,
+    /// Raised whenever a token or a capture is gone.
+    revocations: watch::Sender<u64>,
+    /// Who has the folder, where this is not the first that uses it.
+    beside: Option<String>,
+    _lock: Option<Locked>,
 }
 
 #[derive(Debug)]
@@ -47,6 +61,8 @@ struct Entry {
     kept: bool,
     /// Where an agent sends it, for one that is pushed.
     pushed: Option<Arc<Pushed>>,
+    /// Held by a store that is not the first in its folder.
+    _lock: Option<Locked>,
 }
 
 /// `capture.json`.
@@ -66,28 +82,52 @@ pub struct Reserved {
     /// Its folder.
     pub home: Folder,
     name: String,
+    lock: Option<Locked>,
 }
 
 impl Store {
     /// Opens the folder, making it where it is missing, with every capture that is kept in it.
     ///
     /// # Errors
-    /// When the folder cannot be made or read. A capture in it that cannot be read is left out and told.
+    /// When the folder cannot be made or read, or another process uses it. A capture in it that cannot be read is left out, and a
+    /// warning says so.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let captures = Folder::make(folder)?.make_subfolder("captures")?;
-        let mut entries = BTreeMap::new();
-        for file_name in captures.names()? {
-            if file_name.starts_with('.') && file_name.ends_with(".part") {
-                discard_stale(&captures, &file_name);
-                continue;
-            }
-            let Some(id) = CaptureId::parse(&file_name) else { continue };
-            match captures.subfolder(&file_name).and_then(|home| read_kept(&home, &id)) {
-                Ok(entry) => drop(entries.insert(id, entry)),
-                Err(error) => tracing::warn!("{} is left out: {error}", captures.at(&file_name).display()),
-            }
+        let store = Self::open_beside(folder)?;
+        match &store.beside {
+            None => Ok(store),
+            Some(holder) => Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{holder} uses it already"))),
         }
-        Ok(Self { captures, entries: RwLock::new(entries) })
+    }
+
+    /// The same, but where another process uses the folder, this one shows none of its captures and only adds to them.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open_beside(folder: &Path) -> io::Result<Self> {
+        let data = Folder::make(folder)?;
+        let captures = data.make_subfolder("captures")?;
+        let (lock, beside) = match lock::take(&captures)? {
+            Ok(lock) => (Some(lock), None),
+            Err(holder) => (None, Some(holder)),
+        };
+        let (entries, tokens) = match lock {
+            Some(_) => (read_all(&captures)?, Tokens::read(&data)?),
+            None => (BTreeMap::new(), Tokens::default()),
+        };
+        Ok(Self {
+            data,
+            captures,
+            entries: RwLock::new(entries),
+            tokens: Mutex::new(tokens),
+            revocations: watch::channel(0).0,
+            beside,
+            _lock: lock,
+        })
+    }
+
+    /// Who uses the folder, where another process was first (`dropscope serve, process 4711`).
+    pub fn beside(&self) -> Option<&str> {
+        self.beside.as_deref()
     }
 
     /// Shows a finished file from its own place, without copying it.
@@ -107,7 +147,7 @@ impl Store {
         let id = CaptureId::random()?;
         let (files, bytes) = Files::all(files)?;
         let capture = Capture::finished(id.clone(), name.to_owned(), files, bytes, now_ns())?;
-        self.insert(capture, Vec::new(), false);
+        self.insert(capture, Vec::new(), None, false);
         Ok(id)
     }
 
@@ -117,7 +157,7 @@ impl Store {
     /// When the operating system has no randomness to give.
     pub fn add_live(&self, name: &str, log: File, growth: watch::Receiver<Growth>) -> io::Result<CaptureId> {
         let id = CaptureId::random()?;
-        self.insert(Capture::live(id.clone(), name.to_owned(), Files::held(log), now_ns(), growth), Vec::new(), false);
+        self.insert(Capture::live(id.clone(), name.to_owned(), Files::held(log), now_ns(), growth), Vec::new(), None, false);
         Ok(id)
     }
 
@@ -127,8 +167,8 @@ impl Store {
     /// When its folder cannot be made.
     pub fn reserve(&self, name: &str) -> io::Result<Reserved> {
         let id = CaptureId::random()?;
-        let home = self.captures.make_subfolder(id.as_str())?;
-        Ok(Reserved { id, home, name: name.to_owned() })
+        let (home, lock) = self.make_own(id.as_str())?;
+        Ok(Reserved { id, home, name: name.to_owned(), lock })
     }
 
     /// Shows the log for which room was made, now that it is being written.
@@ -136,10 +176,10 @@ impl Store {
     /// # Errors
     /// When its JSON cannot be written.
     pub fn begin(&self, reserved: Reserved, growth: watch::Receiver<Growth>) -> io::Result<CaptureId> {
-        let Reserved { id, home, name } = reserved;
+        let Reserved { id, home, name, lock } = reserved;
         let created_ns = now_ns();
         write_kept(&home, &Kept { version: 1, name: name.clone(), created_ns, readers: Vec::new() })?;
-        self.insert(Capture::live(id.clone(), name, Files::one(&home, LOG), created_ns, growth), Vec::new(), true);
+        self.insert(Capture::live(id.clone(), name, Files::one(&home, LOG), created_ns, growth), Vec::new(), lock, true);
         Ok(id)
     }
 
@@ -148,13 +188,13 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn begin_push(&self, name: &str) -> io::Result<(CaptureId, Token)> {
-        let Reserved { id, home, name } = self.reserve(name)?;
+        let Reserved { id, home, name, lock } = self.reserve(name)?;
         let (pushed, token) = Pushed::create(&home)?;
         let created_ns = now_ns();
         write_kept(&home, &Kept { version: 1, name: name.clone(), created_ns, readers: Vec::new() })?;
         self.captures.sync()?;
         let capture = Arc::new(Capture::live(id.clone(), name, Files::one(&home, LOG), created_ns, pushed.growth()));
-        let entry = Entry { capture, readers: Vec::new(), kept: true, pushed: Some(Arc::new(pushed)) };
+        let entry = Entry { capture, readers: Vec::new(), kept: true, pushed: Some(Arc::new(pushed)), _lock: lock };
         self.write().insert(id.clone(), entry);
         Ok((id, token))
     }
@@ -168,8 +208,8 @@ impl Store {
     }
 
     /// Where an upload is written until it is whole.
-    pub(crate) fn part(&self, id: &CaptureId) -> io::Result<Folder> {
-        self.captures.make_subfolder(&part_name(id))
+    pub(crate) fn part(&self, id: &CaptureId) -> io::Result<(Folder, Option<Locked>)> {
+        self.make_own(&part_name(id))
     }
 
     /// Removes what is there of an upload that failed.
@@ -178,7 +218,7 @@ impl Store {
     }
 
     /// Takes over an upload that is whole, with a reader's token.
-    pub(crate) fn take(&self, id: CaptureId, name: &str, part: &Folder) -> io::Result<Token> {
+    pub(crate) fn take(&self, id: CaptureId, name: &str, part: &Folder, lock: Option<Locked>) -> io::Result<Token> {
         let token = Token::random()?;
         let created_ns = now_ns();
         let readers = vec![token.hash()];
@@ -186,8 +226,13 @@ impl Store {
         self.captures.rename(&part_name(&id), id.as_str())?;
         self.captures.sync()?;
         let home = self.captures.subfolder(id.as_str())?;
-        self.insert(finished(&home, id, name.to_owned(), created_ns)?, readers, true);
+        self.insert(finished(&home, id, name.to_owned(), created_ns)?, readers, lock, true);
         Ok(token)
+    }
+
+    /// Whether it is an agent that sends the capture `id`.
+    pub(crate) fn is_pushed(&self, id: &CaptureId) -> bool {
+        self.read().get(id).is_some_and(|entry| entry.pushed.is_some())
     }
 
     /// One capture.
@@ -202,18 +247,113 @@ impl Store {
         all
     }
 
-    /// Which capture a reader's token opens.
-    pub fn opened_by(&self, presented: &TokenHash) -> Option<CaptureId> {
-        let entries = self.read();
+    /// What a token allows that is kept here.
+    pub(crate) fn rights_of(&self, presented: &TokenHash) -> Option<Rights> {
         let mut found = None;
-        for (id, entry) in entries.iter() {
-            for reader in &entry.readers {
-                if reader.matches(presented) {
-                    found = Some(id.clone());
-                }
+        for (id, entry) in self.read().iter() {
+            if entry.readers.iter().any(|reader| reader.matches(presented)) {
+                found = Some(Rights::Reader(id.clone()));
+            }
+            if entry.pushed.as_ref().is_some_and(|pushed| pushed.is_opened_by(presented)) {
+                found = Some(Rights::Agent(id.clone()));
             }
         }
-        found
+        found.or_else(|| self.tokens().may_push(presented).then_some(Rights::Pusher))
+    }
+
+    /// Whether this is a token that was revoked, or that of a pushed capture that was deleted.
+    pub(crate) fn is_gone(&self, presented: &TokenHash) -> bool {
+        self.tokens().is_gone(presented)
+    }
+
+    /// Hears of each token and each capture that is gone.
+    pub(crate) fn revocations(&self) -> watch::Receiver<u64> {
+        self.revocations.subscribe()
+    }
+
+    /// All tokens but the owner's, by what they are for.
+    pub(crate) fn list_tokens(&self) -> Vec<Listed> {
+        let mut all = self.tokens().listed();
+        for (id, entry) in self.read().iter() {
+            let of_capture = |kind, hash: &TokenHash| Listed {
+                id: hash.id(),
+                kind,
+                name: entry.capture.name.clone(),
+                capture: Some(id.clone()),
+                created_ns: None,
+            };
+            all.extend(entry.pushed.iter().map(|pushed| of_capture("agent", pushed.token())));
+            all.extend(entry.readers.iter().map(|reader| of_capture("reader", reader)));
+        }
+        all
+    }
+
+    /// A new token that may begin pushes.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub(crate) fn add_push_token(&self, name: &str) -> io::Result<Token> {
+        let token = Token::random()?;
+        let mut tokens = self.tokens();
+        let added = tokens.with(name, token.hash(), now_ns());
+        self.keep_tokens(&added)?;
+        *tokens = added;
+        Ok(token)
+    }
+
+    /// Has a token no longer be one, by what the list calls it. False when there is none. What is open by it is cut.
+    ///
+    /// # Errors
+    /// When that cannot be kept; the token stays valid then.
+    pub(crate) fn revoke(&self, id: &str) -> io::Result<bool> {
+        let Some(one) = self.list_tokens().into_iter().find(|one| one.id == id) else { return Ok(false) };
+        match (one.kind, one.capture) {
+            ("reader", Some(capture)) => {
+                let mut entries = self.write();
+                let Some(entry) = entries.get_mut(&capture) else { return Ok(false) };
+                let (revoked, left) = entry.readers.iter().partition(|reader| reader.id() == id);
+                self.keep_readers(&capture, entry, left)?;
+                let revoked: Vec<TokenHash> = revoked;
+                revoked.into_iter().try_for_each(|hash| self.bury(hash))?;
+            }
+            ("agent", Some(capture)) => {
+                let pushed = self.read().get(&capture).and_then(|entry| entry.pushed.clone());
+                let Some(pushed) = pushed else { return Ok(false) };
+                self.bury(*pushed.token())?;
+                pushed.revoke("The agent's token was revoked.");
+            }
+            _ => {
+                let mut tokens = self.tokens();
+                let left = tokens.without(id);
+                self.keep_tokens(&left)?;
+                *tokens = left;
+            }
+        }
+        self.revocations.send_modify(|count| *count += 1);
+        Ok(true)
+    }
+
+    /// Remembers a token as revoked.
+    fn bury(&self, hash: TokenHash) -> io::Result<()> {
+        let mut tokens = self.tokens();
+        let buried = tokens.with_gone(hash);
+        self.keep_tokens(&buried)?;
+        *tokens = buried;
+        Ok(())
+    }
+
+    /// Only the first in a folder writes there what is known of tokens.
+    fn keep_tokens(&self, tokens: &Tokens) -> io::Result<()> {
+        if self.beside.is_some() { Ok(()) } else { tokens.write(&self.data) }
+    }
+
+    fn keep_readers(&self, id: &CaptureId, entry: &mut Entry, readers: Vec<TokenHash>) -> io::Result<()> {
+        if entry.kept {
+            let (name, created_ns) = (entry.capture.name.clone(), entry.capture.created_ns);
+            write_kept(&self.captures.subfolder(id.as_str())?, &Kept { version: 1, name, created_ns, readers: readers.clone() })?;
+        }
+        entry.readers = readers;
+        Ok(())
     }
 
     /// A new reader's token for a capture; `None` when there is no such capture.
@@ -224,22 +364,33 @@ impl Store {
         let mut entries = self.write();
         let Some(entry) = entries.get_mut(id) else { return Ok(None) };
         let token = Token::random()?;
-        let mut readers = entry.readers.clone();
-        readers.push(token.hash());
-        if entry.kept {
-            let (name, created_ns) = (entry.capture.name.clone(), entry.capture.created_ns);
-            write_kept(&self.captures.subfolder(id.as_str())?, &Kept { version: 1, name, created_ns, readers: readers.clone() })?;
-        }
-        entry.readers = readers;
+        let readers = [&entry.readers[..], &[token.hash()]].concat();
+        self.keep_readers(id, entry, readers)?;
         Ok(Some(token))
     }
 
-    /// Forgets a capture and its tokens, and deletes it where it is the store's own. False when there is none.
+    /// Forgets a capture and its tokens, and deletes it where it is the store's own. False when there is none. Whoever reads it
+    /// is cut, and an agent that sends it is told that it is gone.
     ///
     /// # Errors
-    /// When it cannot be deleted; it is forgotten all the same.
+    /// When it cannot be deleted. It is forgotten all the same, except where the agent's token cannot be revoked.
     pub fn remove(&self, id: &CaptureId) -> io::Result<bool> {
+        let pushed = self.read().get(id).and_then(|entry| entry.pushed.clone());
+        if let Some(pushed) = &pushed {
+            self.bury(*pushed.token())?;
+        }
+        let removed = self.forget(id);
+        // Last, so that viewers hear of the deletion and not of an end.
+        if let Some(pushed) = pushed {
+            pushed.revoke("The capture was deleted.");
+        }
+        removed
+    }
+
+    /// The same, but the agent's token is not remembered as revoked: an agent that comes with it begins anew.
+    pub(crate) fn forget(&self, id: &CaptureId) -> io::Result<bool> {
         let Some(entry) = self.write().remove(id) else { return Ok(false) };
+        self.revocations.send_modify(|count| *count += 1);
         if entry.kept {
             // Renamed first: what a crash leaves behind is then told from a capture.
             let doomed = part_name(id);
@@ -249,9 +400,25 @@ impl Store {
         Ok(true)
     }
 
-    fn insert(&self, capture: Capture, readers: Vec<TokenHash>, kept: bool) {
+    fn insert(&self, capture: Capture, readers: Vec<TokenHash>, lock: Option<Locked>, kept: bool) {
         let id = capture.id.clone();
-        self.write().insert(id, Entry { capture: Arc::new(capture), readers, kept, pushed: None });
+        self.write().insert(id, Entry { capture: Arc::new(capture), readers, kept, pushed: None, _lock: lock });
+    }
+
+    /// Makes a folder that this store writes into, locked where the lock of all of them is another's.
+    fn make_own(&self, name: &str) -> io::Result<(Folder, Option<Locked>)> {
+        let folder = self.captures.make_subfolder(name)?;
+        if self.beside.is_none() {
+            return Ok((folder, None));
+        }
+        match lock::take(&folder)? {
+            Ok(lock) => Ok((folder, Some(lock))),
+            Err(holder) => Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{holder} has taken it"))),
+        }
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // A panic while the lock was held leaves the map as it was before or after one insertion: both are good.
@@ -277,6 +444,31 @@ fn part_name(id: &CaptureId) -> String {
     format!(".{id}.part")
 }
 
+/// Every capture that is kept in a folder which this process has locked.
+fn read_all(captures: &Folder) -> io::Result<BTreeMap<CaptureId, Entry>> {
+    let mut entries = BTreeMap::new();
+    for name in captures.names()? {
+        let is_part = name.starts_with('.') && name.ends_with(".part");
+        let id = CaptureId::parse(&name);
+        if !is_part && id.is_none() {
+            continue;
+        }
+        let done = captures.subfolder(&name).and_then(|home| match (lock::take(&home)?, id) {
+            (Err(holder), _) => {
+                tracing::info!("{} is left to {holder}", captures.at(&name).display());
+                Ok(())
+            }
+            // Of an upload, or a deletion, that was broken off with the process that did it.
+            (Ok(_), None) => captures.remove_subfolder(&name),
+            (Ok(_), Some(id)) => read_kept(&home, &id).map(|entry| drop(entries.insert(id, entry))),
+        });
+        if let Err(error) = done {
+            tracing::warn!("{} is left as it is: {error}", captures.at(&name).display());
+        }
+    }
+    Ok(entries)
+}
+
 fn read_kept(home: &Folder, id: &CaptureId) -> io::Result<Entry> {
     let kept: Kept = serde_json::from_slice(&home.read("capture.json", LARGEST_JSON)?).map_err(io::Error::other)?;
     let pushed = Pushed::open(home)?.map(Arc::new);
@@ -284,7 +476,7 @@ fn read_kept(home: &Folder, id: &CaptureId) -> io::Result<Entry> {
         Some(pushed) => Capture::live(id.clone(), kept.name, Files::one(home, LOG), kept.created_ns, pushed.growth()),
         None => finished(home, id.clone(), kept.name, kept.created_ns)?,
     };
-    Ok(Entry { capture: Arc::new(capture), readers: kept.readers, kept: true, pushed })
+    Ok(Entry { capture: Arc::new(capture), readers: kept.readers, kept: true, pushed, _lock: None })
 }
 
 /// A whole capture in its folder.
@@ -295,16 +487,6 @@ fn finished(home: &Folder, id: CaptureId, name: String, created_ns: i64) -> io::
 
 fn write_kept(home: &Folder, kept: &Kept) -> io::Result<()> {
     home.replace_file("capture.json", &serde_json::to_vec_pretty(kept).map_err(io::Error::other)?)
-}
-
-fn discard_stale(captures: &Folder, part: &str) {
-    let modified = captures.subfolder(part).and_then(|folder| folder.metadata()?.modified());
-    let age = modified.map(|at| at.elapsed().unwrap_or_default());
-    if age.is_ok_and(|age| age > STALE)
-        && let Err(error) = captures.remove_subfolder(part)
-    {
-        tracing::warn!("{}, left by an upload that was broken off, cannot be removed: {error}", captures.at(part).display());
-    }
 }
 
 fn now_ns() -> i64 {
@@ -332,12 +514,12 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let capture = store.get(&id).unwrap();
         assert_eq!((capture.name.as_str(), capture.grown().bytes, capture.is_live()), ("eth0", 14, false));
-        assert_eq!(store.opened_by(&token.hash()), Some(id.clone()));
-        assert_eq!(store.opened_by(&TokenHash::of("something else")), None);
+        assert_eq!(store.rights_of(&token.hash()), Some(Rights::Reader(id.clone())));
+        assert_eq!(store.rights_of(&TokenHash::of("something else")), None);
 
         assert!(store.remove(&id).unwrap());
         assert_eq!(std::fs::read_dir(folder.path().join("captures")).unwrap().count(), 0);
-        assert_eq!(store.opened_by(&token.hash()), None);
+        assert_eq!(store.rights_of(&token.hash()), None);
     }
 
     #[test]

@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) async fn upload(store: &Arc<Store>, name: &str, body: Body, limit: u64) -> Result<(CaptureId, Token), ApiError> {
     let keeping = |error| ApiError::io("Keeping the upload", &error);
     let id = CaptureId::random().map_err(keeping)?;
-    let mut part = Part { folder: store.part(&id).map_err(keeping)?, store: Arc::clone(store), id: id.clone(), is_taken: false };
+    let (folder, lock) = store.part(&id).map_err(keeping)?;
+    let mut part = Part { folder, store: Arc::clone(store), id: id.clone(), is_taken: false };
     let folder = part.folder.clone();
     let mut file = blocking(move || folder.create_file(LOG)).await.map_err(keeping)?;
 
@@ -50,7 +51,7 @@ pub(crate) async fn upload(store: &Arc<Store>, name: &str, body: Body, limit: u6
     blocking(move || file.sync_all()).await.map_err(keeping)?;
 
     let (store, name, taken) = (Arc::clone(store), name.to_owned(), id.clone());
-    let token = blocking(move || part.hand_over(|folder| store.take(taken, &name, folder))).await.map_err(keeping)?;
+    let token = blocking(move || part.hand_over(|folder| store.take(taken, &name, folder, lock))).await.map_err(keeping)?;
     Ok((id, token))
 }
 

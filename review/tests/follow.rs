@@ -101,22 +101,33 @@ async fn word(socket: &mut Socket) -> Value {
 
 /// A pcapng block of a few hundred bytes to some hundred thousand, each different.
 fn block(n: u32) -> Vec<u8> {
-    let body = 4 * (10 + (n * 7919) % 500) as usize + if n % 40 == 39 { 600_000 } else { 0 };
+    block_of(n, 4 * (10 + (n * 7919) % 500) as usize + if n % 40 == 39 { 600_000 } else { 0 })
+}
+
+fn block_of(n: u32, body: usize) -> Vec<u8> {
     let length = (12 + body as u32).to_le_bytes();
     let filling: Vec<u8> = (0..body).map(|i| (i as u32).wrapping_mul(n + 1) as u8).collect();
     [&6_u32.to_le_bytes()[..], &length, &filling, &length].concat()
 }
 
-/// Whether some bytes are whole blocks, one after the other.
-fn are_whole_blocks(mut bytes: &[u8]) -> bool {
-    while !bytes.is_empty() {
-        let Some(length) = bytes.get(4..8).map(|four| u32::from_le_bytes(four.try_into().unwrap()) as usize) else {
-            return false;
-        };
-        let Some(rest) = bytes.get(length..) else { return false };
-        bytes = rest;
+/// The largest message: the pieces of a large block are of this size but the last, others are whole blocks.
+const LARGEST_MESSAGE: usize = 256 << 10;
+
+/// Whether some bytes that follow `before`, which begins at a block, are whole blocks or a piece of a large one.
+fn are_blocks_or_a_piece(before: &[u8], bytes: &[u8]) -> bool {
+    let length_at = |log: &[u8], at: usize| u32::from_le_bytes(log[at + 4..at + 8].try_into().unwrap()) as usize;
+    let log = [before, bytes].concat();
+    let mut at = 0;
+    while at + 8 <= log.len() {
+        let end = at + length_at(&log, at);
+        let (from, to) = (before.len(), log.len());
+        if end > to || (at < from && end > from) {
+            let is_whole_to_the_end = end == to || (end > to && (to - at).is_multiple_of(64 << 10));
+            return end - at > 64 << 10 && is_whole_to_the_end;
+        }
+        at = end;
     }
-    true
+    at == log.len()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,10 +145,12 @@ async fn after_ten_cuts_mid_stream_the_viewers_bytes_are_the_files() {
             written += 1;
         }
         let until = have.len() + 1;
+        // The last of them within the block of 600,000 bytes that comes once in forty.
         while have.len() < until + 2000 * cut && have.len() < std::fs::metadata(live.path()).unwrap().len() as usize {
             match next(&mut socket).await {
                 Message::Binary(bytes) => {
-                    assert!(are_whole_blocks(&bytes), "a message of {} bytes at {} is not whole blocks", bytes.len(), have.len());
+                    let is_fine = bytes.len() <= LARGEST_MESSAGE && are_blocks_or_a_piece(&have, &bytes);
+                    assert!(is_fine, "a message of {} bytes at {}", bytes.len(), have.len());
                     have.extend_from_slice(&bytes);
                 }
                 other => panic!("bytes were expected, not {other:?}"),
@@ -190,6 +203,67 @@ async fn a_viewer_that_takes_nothing_holds_up_neither_the_writer_nor_the_others(
         }
     }
     assert_eq!(have, size);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_of_16_mib_goes_in_pieces_and_a_viewer_comes_back_between_any_two() {
+    for budget in [0, 8 << 20] {
+        let mut live = Live::with(Limits { viewer_bytes: budget, ..Limits::default() }).await;
+        let log = [block(1), block_of(2, (16 << 20) - 12), block(3), block_of(4, 70_000), block(5)].concat();
+        live.append(&log);
+        live.end();
+        let mut have: Vec<u8> = Vec::new();
+        let mut cuts = 0;
+        while have.len() < log.len() {
+            let mut socket = live.follow(have.len() as u64).await;
+            assert_eq!(word(&mut socket).await["from"], have.len());
+            // Some pieces, more each time, and then the connection is cut.
+            cuts += 1;
+            for _ in 0..cuts {
+                match next(&mut socket).await {
+                    Message::Binary(bytes) => {
+                        let most = if budget == 0 { 64 << 10 } else { LARGEST_MESSAGE };
+                        assert!(bytes.len() <= most, "a message of {} bytes", bytes.len());
+                        have.extend_from_slice(&bytes);
+                    }
+                    Message::Text(word) if word.contains("\"end\"") => break,
+                    other => panic!("bytes or an end were expected, not {other:?}"),
+                }
+            }
+        }
+        assert!(have == log, "{} of {} bytes", have.len(), log.len());
+        assert!(cuts > 5, "it was cut {cuts} times");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_readers_link_takes_its_share_of_the_seats_and_the_owner_gets_in() {
+    let limits = Limits { viewers: 32, viewers_per_token: 20, ..Limits::default() };
+    let mut live = Live::with(limits).await;
+    live.append(&block(1));
+    let [a, b] = [(); 2].map(|()| live.store.share(&live.id).unwrap().unwrap());
+    let url = format!("ws://{}/api/captures/{}/live", live.address, live.id);
+    let connect = async |token: &Token| {
+        let mut request = url.as_str().into_client_request().unwrap();
+        let protocols = format!("dropscope.v1, bearer.{}", token.as_str());
+        request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+        match timeout(PATIENCE, tokio_tungstenite::connect_async(request)).await.unwrap() {
+            Ok((socket, _)) => Some(socket),
+            Err(Error::Http(response)) => {
+                assert_eq!(response.status().as_u16(), 503);
+                None
+            }
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let mut seats = Vec::new();
+    for (token, expected) in [(&a, 20), (&b, 10), (&live.owner, 2)] {
+        let before = seats.len();
+        while let Some(socket) = connect(token).await {
+            seats.push(socket);
+        }
+        assert_eq!(seats.len() - before, expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,7 +89,7 @@ enum Heard {
     Welcome { id: String, token: Option<String>, segment: u64, bytes: u64 },
     Have { segment: u64, bytes: u64 },
     Ended,
-    Refused { message: String, what_to_do: String },
+    Refused { code: String, message: String, what_to_do: String },
 }
 
 /// What the server has, and whether it said the end.
@@ -118,6 +118,9 @@ enum Cut {
     /// The server does not know the capture any more.
     #[error("the server does not know this recording any more; it is sent as a new one")]
     Forgotten,
+    /// The owner of the server deleted the capture, or revoked the token.
+    #[error("{0}")]
+    Gone(String),
 }
 
 impl From<tungstenite::Error> for Cut {
@@ -128,14 +131,18 @@ impl From<tungstenite::Error> for Cut {
 
 impl Pusher {
     /// Sends until the recording has ended and the server has all of it.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// # Errors
+    /// When the owner of the server deleted the capture or revoked the token. To send it again would undo that, so it is over.
+    pub(crate) async fn run(mut self) -> Result<(), String> {
         let mut wait = FIRST_WAIT;
         let mut last_said = String::new();
         loop {
             let before = self.reached;
             let connected = Instant::now();
             let cut = match self.connect_and_send().await {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
+                Err(Cut::Gone(why)) => return Err(why),
                 Err(cut) => cut,
             };
             self.tally.cut();
@@ -229,12 +236,14 @@ impl Pusher {
         if self.saved.is_some() && matches!(response.status().as_u16(), 401 | 404) {
             return Cut::Forgotten;
         }
+        let is_gone = response.status().as_u16() == 410;
         let body: Option<serde_json::Value> = response.body().as_ref().and_then(|body| serde_json::from_slice(body).ok());
         let told = body.as_ref().and_then(|body| {
             let word = |key: &str| body.pointer(&format!("/error/{key}"))?.as_str();
             Some(printable(&format!("{} {}", word("message")?, word("what_to_do")?)))
         });
-        Cut::Refused(told.unwrap_or_else(|| format!("the server answered {}", response.status())))
+        let told = told.unwrap_or_else(|| format!("the server answered {}", response.status()));
+        if is_gone { Cut::Gone(told) } else { Cut::Refused(told) }
     }
 }
 
@@ -369,7 +378,10 @@ async fn hear(ears: &mut SplitStream<Socket>) -> Result<Heard, Cut> {
 
 fn refused(heard: Heard) -> Cut {
     match heard {
-        Heard::Refused { message, what_to_do } => Cut::Refused(printable(&format!("{message} {what_to_do}"))),
+        Heard::Refused { code, message, what_to_do } => {
+            let told = printable(&format!("{message} {what_to_do}"));
+            if code == "gone" { Cut::Gone(told) } else { Cut::Refused(told) }
+        }
         other => Cut::Refused(printable(&format!("the server sent {other:?} where that means nothing"))),
     }
 }
