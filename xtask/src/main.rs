@@ -27,7 +27,7 @@ const HELP: &str = "cargo xtask COMMAND
   deny           licences, sources, duplicate versions and advisories of all dependencies (deny.toml)
   agree [DIR]    compare `dropscope packets` with tshark over the captures below DIR (or the repository's); fails below its bars
   bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page;
-                 --agent: what recording costs, beside tcpdump
+                 --agent: what recording costs, beside tcpdump; --instructions: instructions a packet (valgrind)
   fuzz [TARGET…] run the fuzz targets under libFuzzer, 60 s each or --seconds N; what is found is kept in fuzz/corpus
   setup          only the set-up: wasm target, system packages, Trunk, wasm-bindgen
 ";

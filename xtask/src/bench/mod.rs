@@ -3,6 +3,7 @@
 mod agent;
 mod browser;
 mod generate;
+mod instructions;
 
 use crate::setup::target_folder;
 use crate::shell::{self, say};
@@ -17,6 +18,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     match &args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => native(),
         ["--growth"] => growth(),
+        ["--instructions"] => instructions::instructions(),
         ["--agent"] => agent::agent(),
         ["--receive", at] => agent::receive(at),
         ["--send", to, rate, seconds] => agent::send(to, rate, seconds),
@@ -27,7 +29,9 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
             println!("{} packets in {path}", generate::capture(Path::new(path), bytes, SEED, &WEB)?);
             Ok(())
         }
-        _ => bail!("usage: cargo xtask bench [--growth | --agent | --browser [--huge] | --generate MEGABYTES FILE]"),
+        _ => bail!(
+            "usage: cargo xtask bench [--growth | --instructions | --agent | --browser [--huge] | --generate MEGABYTES FILE]"
+        ),
     }
 }
 
