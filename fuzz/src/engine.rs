@@ -38,7 +38,7 @@ fn told<'a>(pieces: impl Iterator<Item = &'a [u8]>, log: &[u8]) -> Vec<Answer> {
         Query::Packet { no: PacketNo(1) },
         Query::Packet { no: PacketNo(2) },
         Query::Flows { rows, sort: FlowSort::Bytes, span: None },
-        Query::Ladder { flow: FlowId(0), rows },
+        Query::Ladder { flow: FlowId(0), rows, locate: None },
         Query::Timeline { span: None, columns: 64, filter: String::new() },
         Query::Counters { span: None },
         Query::Drops { span: None, rows },

@@ -76,11 +76,13 @@ impl Packets {
             flows: &all.flows,
             counters: &Counters::default(),
             drops: all.drops.kept(),
+            joined: &all.drops,
             interfaces: &all.interfaces,
             marks: &[],
             watermark: all.store.time(PacketNo(all.store.len())).unwrap_or(Timestamp::MIN),
             packets: all.store.len().into(),
             capture_lost: 0,
+            capture_offered: 0,
         })
         .findings;
         all.named = Named::new(&all.findings);

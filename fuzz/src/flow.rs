@@ -5,6 +5,7 @@
 use crate::memory::{Bound, bounded};
 use dropscope_core::counters::Counters;
 use dropscope_core::dissect::{Transport, dissect};
+use dropscope_core::drops::Drops;
 use dropscope_core::flow::{FlowTable, Reassembly};
 use dropscope_core::ids::{InterfaceId, PacketNo};
 use dropscope_core::rules::{View, judge};
@@ -23,7 +24,7 @@ pub fn flow(input: &[u8]) {
 }
 
 fn run(input: &[u8]) {
-    let mut course = Course { input, at: 0, expected: [[1_000, 5_000]; 4], last: Vec::new() };
+    let mut course = Course::new(input);
     let mut flows = FlowTable::default();
     let mut reassembly = Reassembly::default();
     let mut own = 0;
@@ -51,11 +52,13 @@ fn run(input: &[u8]) {
         flows: &flows,
         counters: &Counters::default(),
         drops: &[],
+        joined: &Drops::default(),
         interfaces: &[],
         marks: &[],
         watermark: Timestamp::from_nanos(course.at),
         packets: own,
         capture_lost: 0,
+        capture_offered: 0,
     });
     for finding in &judgement.findings {
         assert!(!finding.evidence.is_empty() && !finding.reasons.is_empty(), "{finding:?}");
@@ -63,17 +66,21 @@ fn run(input: &[u8]) {
 }
 
 /// Packets made from the input.
-struct Course<'a> {
+pub(crate) struct Course<'a> {
     input: &'a [u8],
     /// Nanoseconds since the Unix epoch.
-    at: i64,
+    pub(crate) at: i64,
     /// The next sequence number of each side of four conversations.
     expected: [[u32; 2]; 4],
     /// The packet before, which may be copied or quoted.
     last: Vec<u8>,
 }
 
-impl Course<'_> {
+impl<'a> Course<'a> {
+    pub(crate) fn new(input: &'a [u8]) -> Self {
+        Self { input, at: 0, expected: [[1_000, 5_000]; 4], last: Vec::new() }
+    }
+
     fn byte(&mut self) -> Option<u8> {
         let (&byte, rest) = self.input.split_first()?;
         self.input = rest;
@@ -82,7 +89,7 @@ impl Course<'_> {
 
     /// The next packet with its length on the wire and where it was taken: a byte for conversation, direction, kind and
     /// interface; one for the time since the last, from 1 ns to an hour, or back; then what the kind needs.
-    fn next(&mut self) -> Option<(Vec<u8>, u32, InterfaceId)> {
+    pub(crate) fn next(&mut self) -> Option<(Vec<u8>, u32, InterfaceId)> {
         let head = self.byte()?;
         let step = self.byte()?;
         let nanos = 1_i64 << (step & 0x3f).min(42);

@@ -14,6 +14,7 @@ mod engine;
 mod filter;
 mod flow;
 mod memory;
+mod paths;
 
 pub use blocks::blocks;
 pub use decoder::decoder;
@@ -21,6 +22,7 @@ pub use dissection::dissection;
 pub use engine::engine;
 pub use filter::filter;
 pub use flow::flow;
+pub use paths::paths;
 
 /// A target: its name, which is that of its folder in `corpus/`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -30,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("decoder", decoder),
     ("dissection", dissection),
     ("flow", flow),
+    ("paths", paths),
     ("filter", filter),
     ("blocks", blocks),
     ("engine", engine),
