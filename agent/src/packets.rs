@@ -89,10 +89,10 @@ fn chosen(fields: &str, filter: Option<&str>) -> Result<Chosen, String> {
 }
 
 fn pointed(text: &str, error: &filter::Error) -> String {
-    let width = |range: std::ops::Range<usize>| text.get(range).map_or(0, |part| part.chars().count());
-    let (before, marks) = (width(0..error.at.start), width(error.at.clone()).max(1));
+    let characters = |range: std::ops::Range<usize>| text.get(range).map_or(0, |part| part.chars().count());
     let meant = error.suggestion.as_ref().map(|name| format!(" Did you mean `{name}`?")).unwrap_or_default();
-    format!("{}{meant}\n  {text}\n  {:before$}{:^<marks$}", error.message, "", "")
+    let [line, marks] = filter::pointed(text, characters(0..error.at.start), characters(error.at.clone()));
+    format!("{}{meant}\n  {line}\n  {marks}", error.message)
 }
 
 fn list_fields(args: &PacketsArgs, chosen: Chosen) -> Result<ExitCode> {
@@ -125,5 +125,27 @@ fn status(broken: Option<UnpackError>, end: Result<(), End>) -> ExitCode {
     match end {
         Ok(()) | Err(End::CutShort { .. }) => ExitCode::SUCCESS,
         Err(End::Damaged { .. } | End::Unsupported { .. }) => UNREADABLE.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A width of format! ends at 65,535.
+    #[test]
+    fn an_error_far_into_a_filter_is_pointed_at() {
+        let filter = format!("frame contains \"{}\" and tcp.prot == 1", "é".repeat(30_000));
+        let told = chosen("ip.src", Some(&filter)).err().unwrap_or_default();
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), 3, "{told}");
+        assert!(lines[0].contains("tcp.prot") && lines[0].contains("tcp.port"), "{told}");
+        let at = lines[2].find('^').unwrap_or_default();
+        let marked: String = lines[1].chars().skip(at).take(lines[2].matches('^').count()).collect();
+        assert_eq!(marked, "tcp.prot", "{told}");
+        let list = format!("{}tcp.prot", "ip.src,".repeat(20_000));
+        assert!(chosen(&list, None).is_err_and(|told| told.contains("tcp.port") && told.len() < 400));
+        let long = "tcp||".repeat(20_000) + "tcp";
+        assert!(chosen("ip.src", Some(&long)).is_err_and(|told| told.contains("100003 bytes") && told.len() < 400));
     }
 }

@@ -4,7 +4,8 @@ use super::Error;
 use super::complete::nearest;
 use super::field::{Field, find};
 use super::literal::Literal;
-use super::syntax::{Arithmetic, Expr, Op, Operand, Quantity, Word};
+use super::parse::shortened;
+use super::syntax::{Arithmetic, Expr, Join, Op, Operand, Quantity, Word};
 use super::test::{Node, Source};
 use super::value::Type;
 use std::cmp::Ordering;
@@ -21,13 +22,33 @@ pub(super) const FUNCTIONS: &[(&str, &str)] = &[
     ("abs", "a number or a length of time without its sign"),
 ];
 
+/// Bytes that the compiled patterns of one filter may take together.
+const ALL_PATTERNS: usize = 16 << 20;
+/// Bytes that one of them may take: a few repetitions of repetitions would take any number.
+const LARGEST_PATTERN: usize = 1 << 20;
+
 /// Understands an expression.
 pub(super) fn compile(expr: &Expr) -> Result<Node, Error> {
+    understand(expr, LARGEST_PATTERN.min(ALL_PATTERNS / patterns(expr).max(1)))
+}
+
+/// How many patterns it has.
+fn patterns(expr: &Expr) -> usize {
+    match expr {
+        Expr::Chain(_, parts) => parts.iter().map(patterns).sum(),
+        Expr::Not(inner) => patterns(inner),
+        Expr::Compare { op, .. } => usize::from(*op == Op::Matches),
+        Expr::Present(_) | Expr::In { .. } => 0,
+    }
+}
+
+/// Understands an expression whose patterns may take this many bytes each.
+fn understand(expr: &Expr, largest_pattern: usize) -> Result<Node, Error> {
     Ok(match expr {
-        Expr::And(left, right) => Node::And(Box::new(compile(left)?), Box::new(compile(right)?)),
-        Expr::Or(left, right) => Node::Or(Box::new(compile(left)?), Box::new(compile(right)?)),
-        Expr::Xor(left, right) => Node::Xor(Box::new(compile(left)?), Box::new(compile(right)?)),
-        Expr::Not(inner) => Node::Not(Box::new(compile(inner)?)),
+        Expr::Chain(join, parts) => {
+            Node::Chain(*join, parts.iter().map(|part| understand(part, largest_pattern)).collect::<Result<_, _>>()?)
+        }
+        Expr::Not(inner) => Node::Not(Box::new(understand(inner, largest_pattern)?)),
         Expr::Present(operand) => Node::Present(source(operand)?.0),
         Expr::Compare { quantity, left, op, right } => {
             let (source_left, kind) = source(left)?;
@@ -36,7 +57,11 @@ pub(super) fn compile(expr: &Expr) -> Result<Node, Error> {
             if let Operand::Word(word) = right
                 && field_of(word).is_none()
             {
-                return Ok(Node::Compare(source_left, quantity, *op, Literal::read(word, kind, *op)?));
+                let literal = match op {
+                    Op::Matches => Literal::pattern(word, largest_pattern)?,
+                    _ => Literal::read(word, kind, *op)?,
+                };
+                return Ok(Node::Compare(source_left, quantity, *op, literal));
             }
             let (other, other_kind) = source_as(right, Some(kind))?;
             if kind != other_kind || matches!(op, Op::Matches | Op::Contains) {
@@ -68,8 +93,12 @@ fn member_of(quantity: Quantity, left: &Operand, set: &[(Word, Option<Word>)]) -
     };
     let between = stretches.into_iter().map(|values| Node::Between(its.clone(), quantity, values));
     let equal = fields.into_iter().map(|field| Node::Pair(its.clone(), quantity, Op::AnyEqual, field));
-    let either = |one, other| Node::Or(Box::new(one), Box::new(other));
-    between.chain(equal).reduce(either).ok_or_else(|| Error::new(left.at(), "The set has no member."))
+    let mut tests: Vec<Node> = between.chain(equal).collect();
+    match tests.len() {
+        0 => Err(Error::new(left.at(), "The set has no member.")),
+        1 => Ok(tests.remove(0)),
+        _ => Ok(Node::Chain(Join::Or, tests)),
+    }
 }
 
 fn check_operator(left: &Operand, kind: Type, op: Op) -> Result<(), Error> {
@@ -96,21 +125,20 @@ fn source(operand: &Operand) -> Result<(Source, Type), Error> {
         Operand::Word(word) => match negated(word) {
             Some(field) => {
                 let zero = Literal::read(&Word::plain("0", word.at.clone()), field.kind, Op::AnyEqual)?;
-                let minus =
-                    Source::Arithmetic(Box::new(Source::Constant(zero)), Arithmetic::Subtract, Box::new(Source::Field(field)));
-                Ok((minus, field.kind))
+                let rest = vec![(Arithmetic::Subtract, Source::Field(field))];
+                Ok((Source::Arithmetic(Box::new(Source::Constant(zero)), rest), field.kind))
             }
             None => field(word).map(|field| (Source::Field(field), field.kind)),
         },
-        Operand::Slice { of, pieces } => {
+        Operand::Slice { of, cuts } => {
             let (inner, kind) = source(of)?;
             if !has_bytes(kind) {
                 return Err(Error::new(of.at(), "Only layers, bytes, addresses and text can be sliced."));
             }
-            Ok((Source::Slice(Box::new(inner), pieces.clone()), Type::Bytes))
+            Ok((Source::Slice(Box::new(inner), cuts.clone()), Type::Bytes))
         }
         Operand::Call { name, arguments } => call(name, arguments),
-        Operand::Arithmetic { left, op, right } => arithmetic(operand, left, *op, right, None),
+        Operand::Arithmetic { first, rest } => arithmetic(operand, first, rest, None),
     }
 }
 
@@ -126,7 +154,7 @@ fn source_as(operand: &Operand, kind: Option<Type>) -> Result<(Source, Type), Er
             })?;
             Ok((Source::Constant(literal), kind))
         }
-        Operand::Arithmetic { left, op, right } => arithmetic(operand, left, *op, right, kind),
+        Operand::Arithmetic { first, rest } => arithmetic(operand, first, rest, kind),
         _ => source(operand),
     }
 }
@@ -137,44 +165,70 @@ fn negated(word: &Word) -> Option<&'static Field> {
     find(name).filter(|field| matches!(field.kind, Type::Number | Type::Duration))
 }
 
-/// Two values of one type, one of which may be plain and is then read as the other's type.
+/// Whether only plain values stand in it: they have the type of what they are put beside.
+fn is_plain(operand: &Operand) -> bool {
+    match operand {
+        Operand::Word(word) => field_of(word).is_none() && negated(word).is_none(),
+        Operand::Arithmetic { first, rest } => is_plain(first) && rest.iter().all(|(_, next)| is_plain(next)),
+        Operand::Slice { .. } | Operand::Call { .. } => false,
+    }
+}
+
+/// Values of one type, computed from left to right. Plain ones among them are read as the type of the first that is not.
 fn arithmetic(
     whole: &Operand,
-    left: &Operand,
-    op: Arithmetic,
-    right: &Operand,
+    first: &Operand,
+    rest: &[(Arithmetic, Operand)],
     wanted: Option<Type>,
 ) -> Result<(Source, Type), Error> {
-    let is_plain =
-        |operand: &Operand| matches!(operand, Operand::Word(word) if field_of(word).is_none() && negated(word).is_none());
-    let (left, right, kind) = if is_plain(left) && !is_plain(right) {
-        let (right, kind) = source_as(right, wanted)?;
-        (source_as(left, Some(kind))?.0, right, kind)
-    } else {
-        let (left, kind) = source_as(left, wanted)?;
-        let (right, other) = source_as(right, Some(kind))?;
-        if kind != other {
+    // Each operand is understood once: twice would be a million times where twenty stand within each other.
+    let mut sources: Vec<Option<Source>> = Vec::with_capacity(rest.len() + 1);
+    let mut kind = None;
+    for operand in std::iter::once(first).chain(rest.iter().map(|(_, next)| next)) {
+        if is_plain(operand) {
+            sources.push(None);
+            continue;
+        }
+        let (source, its) = source_as(operand, kind.or(wanted))?;
+        if kind.is_some_and(|kind| kind != its) {
             return Err(Error::new(whole.at(), "Only values of one type can be computed with each other."));
         }
-        (left, right, kind)
-    };
-    let fits = match op {
-        Arithmetic::BitAnd => {
-            matches!(kind, Type::Number | Type::Flag | Type::Ipv4 | Type::Ipv6 | Type::Mac | Type::Bytes)
-        }
-        Arithmetic::Add | Arithmetic::Subtract => matches!(kind, Type::Number | Type::Duration),
-        Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder => kind == Type::Number,
-    };
-    if !fits {
-        let problem = match op {
-            Arithmetic::BitAnd => "Only numbers, addresses and bytes have bits.",
-            Arithmetic::Add | Arithmetic::Subtract => "Only numbers and lengths of time can be added and subtracted.",
-            _ => "Only numbers can be multiplied and divided.",
-        };
-        return Err(Error::new(whole.at(), problem));
+        kind = Some(its);
+        sources.push(Some(source));
     }
-    let kind = if kind == Type::Flag { Type::Number } else { kind };
-    Ok((Source::Arithmetic(Box::new(left), op, Box::new(right)), kind))
+    let kind = kind.or(wanted).unwrap_or(Type::Number);
+    let understood = |operand: &Operand, source: Option<Source>| match source {
+        Some(source) => Ok(source),
+        None => source_as(operand, Some(kind)).map(|(source, _)| source),
+    };
+    let mut sources = sources.into_iter();
+    let beginning = Box::new(understood(first, sources.next().flatten())?);
+    let mut computed = Vec::with_capacity(rest.len());
+    for ((op, operand), source) in rest.iter().zip(sources) {
+        computed.push((*op, understood(operand, source)?));
+    }
+    let mut kind = kind;
+    for (op, _) in rest {
+        let fits = match op {
+            Arithmetic::BitAnd => {
+                matches!(kind, Type::Number | Type::Flag | Type::Ipv4 | Type::Ipv6 | Type::Mac | Type::Bytes)
+            }
+            Arithmetic::Add | Arithmetic::Subtract => matches!(kind, Type::Number | Type::Duration),
+            Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder => kind == Type::Number,
+        };
+        if !fits {
+            let problem = match op {
+                Arithmetic::BitAnd => "Only numbers, addresses and bytes have bits.",
+                Arithmetic::Add | Arithmetic::Subtract => "Only numbers and lengths of time can be added and subtracted.",
+                _ => "Only numbers can be multiplied and divided.",
+            };
+            return Err(Error::new(whole.at(), problem));
+        }
+        if kind == Type::Flag {
+            kind = Type::Number;
+        }
+    }
+    Ok((Source::Arithmetic(beginning, computed), kind))
 }
 
 /// Whether values of this type are bytes that can be counted and cut.
@@ -188,7 +242,7 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
         return extreme(name, arguments, order.1);
     }
     let [argument] = arguments else {
-        return Err(Error::new(name.at.clone(), format!("`{}` takes one field between its parentheses.", name.text)));
+        return Err(Error::new(name.at.clone(), format!("`{}` takes one field between its parentheses.", shortened(&name.text))));
     };
     let (inner, kind) = source(argument)?;
     let inner = Box::new(inner);
@@ -209,7 +263,10 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
                 suggestion: nearest(&name.text, names).map(str::to_owned),
                 ..Error::new(
                     name.at.clone(),
-                    format!("`{}` is not a function; there are len, count, upper, lower, string, max, min and abs.", name.text),
+                    format!(
+                        "`{}` is not a function; there are len, count, upper, lower, string, max, min and abs.",
+                        shortened(&name.text)
+                    ),
                 )
             })
         }
@@ -218,18 +275,23 @@ fn call(name: &Word, arguments: &[Operand]) -> Result<(Source, Type), Error> {
 
 /// `max(tcp.srcport, tcp.dstport)`.
 fn extreme(name: &Word, arguments: &[Operand], order: Ordering) -> Result<(Source, Type), Error> {
-    let mut sources = Vec::new();
-    let mut kind = None;
-    // A plain value among them is of the type of the fields.
-    let fields = arguments.iter().find_map(|argument| source(argument).ok()).map(|(_, kind)| kind);
-    for argument in arguments {
-        let (source, its) = match fields {
-            Some(_) => source_as(argument, fields)?,
-            None => source(argument)?,
-        };
+    // A plain value among them is of the type of the fields. Each argument is understood once.
+    let (mut sources, mut kind) = (Vec::with_capacity(arguments.len()), None);
+    let fits = |argument: &Operand, its: Type, kind: Option<Type>| {
         if !matches!(its, Type::Number | Type::Duration) || kind.is_some_and(|kind| kind != its) {
             return Err(Error::new(argument.at(), format!("`{}` takes numbers, or lengths of time.", name.text)));
         }
+        Ok(())
+    };
+    for argument in arguments.iter().filter(|argument| !is_plain(argument)) {
+        let (source, its) = source(argument)?;
+        fits(argument, its, kind)?;
+        kind = Some(its);
+        sources.push(source);
+    }
+    for argument in arguments.iter().filter(|argument| is_plain(argument)) {
+        let (source, its) = if kind.is_some() { source_as(argument, kind)? } else { source(argument)? };
+        fits(argument, its, kind)?;
         kind = Some(its);
         sources.push(source);
     }
@@ -245,6 +307,6 @@ pub(super) fn field(word: &Word) -> Result<&'static Field, Error> {
     }
     find(&word.text).ok_or_else(|| Error {
         suggestion: nearest(&word.text, super::FIELDS.iter().map(|field| field.name)).map(str::to_owned),
-        ..Error::new(word.at.clone(), format!("`{}` is not a field.", word.text))
+        ..Error::new(word.at.clone(), format!("`{}` is not a field.", shortened(&word.text)))
     })
 }

@@ -1,6 +1,7 @@
 //! What a value is compared with, read from a word as the field's type asks.
 
 use super::Error;
+use super::parse::shortened;
 use super::syntax::{Op, Word};
 use super::value::{Type, Value};
 use regex_lite::{Regex, RegexBuilder};
@@ -18,8 +19,6 @@ pub(super) enum Literal {
     Pattern(Regex),
 }
 
-/// Bytes that a compiled pattern may take: a few repetitions of repetitions would take any number.
-const LARGEST_PATTERN: usize = 1 << 20;
 /// The longest pattern that is compiled.
 const LONGEST_PATTERN: usize = 1 << 10;
 /// Bytes of a hardware address.
@@ -29,18 +28,7 @@ impl Literal {
     /// Reads a word as what a field of this type can be compared with.
     pub(super) fn read(word: &Word, kind: Type, op: Op) -> Result<Self, Error> {
         let text = word.text.as_str();
-        let wrong = |expected: &str| Err(Error::new(word.at.clone(), format!("`{text}` is not {expected}.")));
-        if op == Op::Matches {
-            if text.len() > LONGEST_PATTERN {
-                return wrong("a pattern of at most 1,024 characters");
-            }
-            return RegexBuilder::new(text)
-                .case_insensitive(true)
-                .size_limit(LARGEST_PATTERN)
-                .build()
-                .map(Self::Pattern)
-                .map_err(|error| Error::new(word.at.clone(), format!("The pattern cannot be read: {error}.")));
-        }
+        let wrong = |expected: &str| Err(Error::new(word.at.clone(), format!("`{}` is not {expected}.", shortened(text))));
         if let Some(at) = &word.unknown_escape {
             let message = "No character is written like this: there are \\\", \\\\, \\n, \\r, \\t, \\0, \\x0a and \\012.";
             return Err(Error::new(at.clone(), message));
@@ -80,6 +68,21 @@ impl Literal {
             },
             Type::Bytes | Type::Presence => bytes(word).map_or_else(|| wrong("bytes like 00:1b:21"), |b| Ok(Self::Bytes(b))),
         }
+    }
+
+    /// Reads a word as a pattern that may take this many bytes once it is compiled.
+    pub(super) fn pattern(word: &Word, largest: usize) -> Result<Self, Error> {
+        let text = word.text.as_str();
+        if text.len() > LONGEST_PATTERN {
+            let message = format!("`{}` is not a pattern of at most 1,024 characters.", shortened(text));
+            return Err(Error::new(word.at.clone(), message));
+        }
+        RegexBuilder::new(text)
+            .case_insensitive(true)
+            .size_limit(largest)
+            .build()
+            .map(Self::Pattern)
+            .map_err(|error| Error::new(word.at.clone(), format!("The pattern cannot be read: {error}.")))
     }
 
     /// As a value that can be computed with; `None` for a pattern.

@@ -41,11 +41,44 @@ pub struct Error {
     pub message: String,
     /// What it could have been.
     pub suggestion: Option<String>,
+    /// The bound it goes beyond, if that is what is wrong with it.
+    pub limit: Option<Limit>,
+}
+
+/// What bounds a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Its length.
+    Length {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        longest: usize,
+    },
+    /// Parentheses, braces and calls within each other.
+    Nesting {
+        /// How many may be.
+        deepest: usize,
+    },
 }
 
 impl Error {
     fn new(at: Range<usize>, message: impl Into<String>) -> Self {
-        Self { at, message: message.into(), suggestion: None }
+        Self { at, message: message.into(), suggestion: None, limit: None }
+    }
+
+    fn limit(at: Range<usize>, limit: Limit) -> Self {
+        let message = match limit {
+            Limit::Length { bytes, longest } => {
+                format!("The filter is too long: it has {bytes} bytes, and at most {longest} are read.")
+            }
+            Limit::Nesting { deepest } => {
+                format!(
+                    "The filter is nested too deeply: at most {deepest} parentheses, braces and calls may stand within each other."
+                )
+            }
+        };
+        Self { limit: Some(limit), ..Self::new(at, message) }
     }
 }
 
@@ -69,10 +102,31 @@ impl Filter {
         self.root.any_field(&|field| field.changes)
     }
 
+    /// How much work it is to put it to a packet, in comparisons.
+    pub fn cost(&self) -> usize {
+        self.root.cost()
+    }
+
     /// Whether it can be put only to packets whose conversations were followed: [`Subject::retraced`].
     pub fn follows(&self) -> bool {
         self.root.any_field(&|field| field.follows)
     }
+}
+
+/// The part of a text around a fault, and marks below the fault, as two lines that fit a terminal. `at` and `len` count
+/// characters.
+pub fn pointed(text: &str, at: usize, len: usize) -> [String; 2] {
+    const WIDTH: usize = 76;
+    let start = at.saturating_sub(WIDTH / 2);
+    let mut characters = text.chars().skip(start);
+    let mut line = if start > 0 { "…".to_owned() } else { String::new() };
+    let before = at - start + usize::from(start > 0);
+    line.extend(characters.by_ref().take(WIDTH));
+    if characters.next().is_some() {
+        line.push('…');
+    }
+    let marks = len.min(line.chars().count().saturating_sub(before)).max(1);
+    [line, " ".repeat(before) + &"^".repeat(marks)]
 }
 
 /// The fields of a list: `ip.src, tcp.stream`.

@@ -14,20 +14,27 @@
 //!
 //! As there, what stands on both sides of `-` and `/` needs a blank before it: they are part of names and addresses, too.
 
-use super::Error;
-use super::syntax::{Arithmetic, Expr, Op, Operand, Piece, Quantity, Word};
+use super::syntax::{Arithmetic, Expr, Join, Op, Operand, Piece, Quantity, Word};
+use super::{Error, Limit};
+use std::borrow::Cow;
 use winnow::ascii::{multispace0, multispace1};
 use winnow::combinator::{alt, cut_err, delimited, opt, peek, preceded, repeat, separated, terminated};
 use winnow::error::{AddContext, ErrMode, ParserError};
 use winnow::prelude::*;
-use winnow::stream::{LocatingSlice, Location, Stream};
+use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
 use winnow::token::{any, one_of, take_while};
 
-type Input<'a> = LocatingSlice<&'a str>;
+/// The text, and how many parentheses and braces are open.
+type Input<'a> = Stateful<LocatingSlice<&'a str>, Depth>;
 type Parsed<T> = Result<T, ErrMode<Fault>>;
 
-/// Parentheses and negations within each other; deeper ones are refused, so that no filter overflows the stack.
-const DEEPEST: usize = 64;
+/// Parentheses, braces and calls within each other. Only these make the parser, and whatever walks what it gives, call itself.
+const DEEPEST: usize = 32;
+/// Bytes of a filter: about 4,000 IPv4 addresses. What a filter costs in time and memory is proportional to its length.
+const LONGEST: usize = 64 << 10;
+
+#[derive(Clone, Debug, Default)]
+struct Depth(usize);
 
 /// What was expected, and where.
 #[derive(Clone, Debug)]
@@ -35,12 +42,21 @@ struct Fault {
     at: usize,
     /// `None` where no rule of the grammar has said so yet.
     expected: Option<&'static str>,
+    /// Whether more than [`DEEPEST`] are open here.
+    too_deep: bool,
+}
+
+impl Fault {
+    /// A fault that no other rule of the grammar can mend.
+    fn cut(at: usize, expected: &'static str) -> ErrMode<Self> {
+        ErrMode::Cut(Self { at, expected: Some(expected), too_deep: false })
+    }
 }
 
 impl<'a> ParserError<Input<'a>> for Fault {
     type Inner = Self;
     fn from_input(input: &Input<'a>) -> Self {
-        Self { at: input.current_token_start(), expected: None }
+        Self { at: input.current_token_start(), expected: None, too_deep: false }
     }
     fn into_inner(self) -> Result<Self, Self> {
         Ok(self)
@@ -56,16 +72,20 @@ impl<'a> AddContext<Input<'a>, &'static str> for Fault {
 
 /// Reads a filter's text, which must not be blank.
 pub(super) fn parse(text: &str) -> Result<Expr, Error> {
-    if let Some(at) = too_deep(text) {
-        return Err(Error::new(at..at + 1, format!("More than {DEEPEST} parentheses and negations stand within each other.")));
+    if text.len() > LONGEST {
+        let beyond = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        return Err(Error::limit(beyond..text.len(), Limit::Length { bytes: text.len(), longest: LONGEST }));
     }
-    let mut input = LocatingSlice::new(text);
+    let mut input = Stateful { input: LocatingSlice::new(text), state: Depth::default() };
     let fault = match preceded(multispace0, or).parse_next(&mut input) {
         Ok(expr) if input.is_empty() => return Ok(expr),
-        Ok(_) => Fault { at: input.current_token_start(), expected: Some("`and`, `or` or the end") },
+        Ok(_) => Fault { at: input.current_token_start(), expected: Some("`and`, `or` or the end"), too_deep: false },
         Err(ErrMode::Backtrack(fault) | ErrMode::Cut(fault)) => fault,
-        Err(ErrMode::Incomplete(_)) => Fault { at: text.len(), expected: None },
+        Err(ErrMode::Incomplete(_)) => Fault { at: text.len(), expected: None, too_deep: false },
     };
+    if fault.too_deep {
+        return Err(Error::limit(fault.at..fault.at + 1, Limit::Nesting { deepest: DEEPEST }));
+    }
     let rest = &text[fault.at..];
     let found = rest.split(|c: char| c.is_whitespace() || "()[]{},".contains(c)).next().unwrap_or("");
     let found = if found.is_empty() { rest.chars().next().map(String::from).unwrap_or_default() } else { found.to_owned() };
@@ -73,62 +93,73 @@ pub(super) fn parse(text: &str) -> Result<Expr, Error> {
     let message = if found.is_empty() {
         format!("The filter ends where {expected} is expected.")
     } else {
-        format!("`{found}` stands where {expected} is expected.")
+        format!("`{}` stands where {expected} is expected.", shortened(&found))
     };
     Err(Error::new(fault.at..fault.at + found.len(), message))
 }
 
-/// Where nesting becomes too deep.
-fn too_deep(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut negations = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' | '{' => depth += 1,
-            ')' | '}' => depth = depth.saturating_sub(1),
-            '!' => negations += 1,
-            _ => {}
-        }
-        if depth > DEEPEST || negations > DEEPEST * 4 {
-            return Some(at);
-        }
+/// A word of the filter as it is quoted in a sentence.
+pub(super) fn shortened(word: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 64;
+    match word.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &word[..end])),
+        None => Cow::Borrowed(word),
     }
-    let nots = text.split_whitespace().filter(|word| word.eq_ignore_ascii_case("not")).count();
-    (nots > DEEPEST * 4).then_some(0)
+}
+
+/// What stands between parentheses or braces, of which the first was read.
+fn nested<'a, T>(input: &mut Input<'a>, inner: impl FnOnce(&mut Input<'a>) -> Parsed<T>) -> Parsed<T> {
+    if input.state.0 == DEEPEST {
+        let at = input.previous_token_end() - 1;
+        return Err(ErrMode::Cut(Fault { at, expected: None, too_deep: true }));
+    }
+    input.state.0 += 1;
+    let parsed = inner(input);
+    input.state.0 -= 1;
+    parsed
 }
 
 fn or(input: &mut Input<'_>) -> Parsed<Expr> {
-    chain(input, xor, &["or", "||"], Expr::Or)
+    chain(input, xor, &["or", "||"], Join::Or)
 }
 
 fn xor(input: &mut Input<'_>) -> Parsed<Expr> {
-    chain(input, and, &["xor", "^^"], Expr::Xor)
+    chain(input, and, &["xor", "^^"], Join::Xor)
 }
 
 fn and(input: &mut Input<'_>) -> Parsed<Expr> {
-    chain(input, not, &["and", "&&"], Expr::And)
+    chain(input, not, &["and", "&&"], Join::And)
 }
 
 fn chain(
     input: &mut Input<'_>,
     part: fn(&mut Input<'_>) -> Parsed<Expr>,
     words: &'static [&'static str],
-    join: fn(Box<Expr>, Box<Expr>) -> Expr,
+    join: Join,
 ) -> Parsed<Expr> {
-    let mut whole = part(input)?;
+    let first = part(input)?;
+    let mut parts = Vec::new();
     while opt(|input: &mut Input<'_>| operator(input, words)).parse_next(input)?.is_some() {
-        let right = cut_err(part).parse_next(input)?;
-        whole = join(Box::new(whole), Box::new(right));
+        parts.push(cut_err(part).parse_next(input)?);
     }
-    Ok(whole)
+    if parts.is_empty() {
+        return Ok(first);
+    }
+    parts.insert(0, first);
+    Ok(Expr::Chain(join, parts))
 }
 
 fn not(input: &mut Input<'_>) -> Parsed<Expr> {
-    let negated = opt(alt((|input: &mut Input<'_>| operator(input, &["not"]), spaced(exclamation)))).parse_next(input)?;
-    if negated.is_some() {
-        return cut_err(not).map(|expr| Expr::Not(Box::new(expr))).parse_next(input);
+    let mut negations = 0_usize;
+    while opt(alt((|input: &mut Input<'_>| operator(input, &["not"]), spaced(exclamation)))).parse_next(input)?.is_some() {
+        negations += 1;
     }
-    test(input)
+    if negations == 0 {
+        return test(input);
+    }
+    let negated = cut_err(test).parse_next(input)?;
+    // Two negations are none, also of what cannot be decided yet.
+    Ok(if negations.is_multiple_of(2) { negated } else { Expr::Not(Box::new(negated)) })
 }
 
 /// `!` but not `!=`.
@@ -137,8 +168,8 @@ fn exclamation<'a>(input: &mut Input<'a>) -> Parsed<&'static str> {
 }
 
 fn test(input: &mut Input<'_>) -> Parsed<Expr> {
-    if opt(spaced('(')).parse_next(input)?.is_some() {
-        return terminated(cut_err(or), cut_err(spaced(')')).context("`)`")).parse_next(input);
+    if opt('(').parse_next(input)?.is_some() {
+        return nested(input, |input| delimited(multispace0, cut_err(or), cut_err(spaced(')')).context("`)`")).parse_next(input));
     }
     let quantity = opt(quantity).parse_next(input)?;
     let left = bits(input)?;
@@ -154,9 +185,7 @@ fn test(input: &mut Input<'_>) -> Parsed<Expr> {
         return Ok(if outside { Expr::Not(Box::new(inside)) } else { inside });
     }
     match opt(comparison).parse_next(input)? {
-        None if quantity.is_some() => {
-            Err(ErrMode::Cut(Fault { at: input.current_token_start(), expected: Some("a comparison") }))
-        }
+        None if quantity.is_some() => Err(Fault::cut(input.current_token_start(), "a comparison")),
         None => Ok(Expr::Present(left)),
         Some(op) => {
             let right = cut_err(bits).context("a value").parse_next(input)?;
@@ -189,14 +218,15 @@ fn product(input: &mut Input<'_>) -> Parsed<Operand> {
     compute(input, operand, &[("*", Arithmetic::Multiply), ("/", Arithmetic::Divide), ("%", Arithmetic::Remainder)])
 }
 
-/// Operands joined by operators of one rank, from left to right. A chain is bounded like everything that nests.
+/// Operands joined by operators of one rank, from left to right.
 fn compute(
     input: &mut Input<'_>,
     part: fn(&mut Input<'_>) -> Parsed<Operand>,
     operators: &[(&'static str, Arithmetic)],
 ) -> Parsed<Operand> {
-    let mut whole = part(input)?;
-    for _ in 0..DEEPEST {
+    let first = part(input)?;
+    let mut rest = Vec::new();
+    loop {
         // `&&` joins conditions.
         if input.starts_with("&&") {
             break;
@@ -209,10 +239,9 @@ fn compute(
             }
         }
         let Some(op) = found else { break };
-        let right = cut_err(part).context("a value").parse_next(input)?;
-        whole = Operand::Arithmetic { left: Box::new(whole), op, right: Box::new(right) };
+        rest.push((op, cut_err(part).context("a value").parse_next(input)?));
     }
-    Ok(whole)
+    Ok(if rest.is_empty() { first } else { Operand::Arithmetic { first: Box::new(first), rest } })
 }
 
 /// Comparisons as they are written, longer ones first.
@@ -295,42 +324,47 @@ fn operator<'a>(input: &mut Input<'a>, words: &[&'static str]) -> Parsed<&'stati
 }
 
 fn operand(input: &mut Input<'_>) -> Parsed<Operand> {
-    if opt(spaced('{')).parse_next(input)?.is_some() {
-        return terminated(cut_err(bits), cut_err(spaced('}')).context("`}`")).parse_next(input);
+    if opt('{').parse_next(input)?.is_some() {
+        return nested(input, |input| {
+            delimited(multispace0, cut_err(bits), cut_err(spaced('}')).context("`}`")).parse_next(input)
+        });
     }
     // `- tcp.len` is `0 - tcp.len`; without the blank, the sign is read with its word.
     let start = input.current_token_start();
     if opt(('-', multispace1)).parse_next(input)?.is_some() {
         let zero = Operand::Word(Word::plain("0", start..start + 1));
         let right = cut_err(unsigned).context("a value").parse_next(input)?;
-        return Ok(Operand::Arithmetic { left: Box::new(zero), op: Arithmetic::Subtract, right: Box::new(right) });
+        return Ok(Operand::Arithmetic { first: Box::new(zero), rest: vec![(Arithmetic::Subtract, right)] });
     }
     unsigned(input)
 }
 
 fn unsigned(input: &mut Input<'_>) -> Parsed<Operand> {
     let word = word(input)?;
-    let mut operand = if !word.quoted && opt(spaced('(')).parse_next(input)?.is_some() {
-        let arguments = terminated(separated(0.., cut_err(bits), spaced(',')), cut_err(spaced(')')).context("`,` or `)`"))
-            .parse_next(input)?;
+    let operand = if !word.quoted && opt('(').parse_next(input)?.is_some() {
+        let arguments = nested(input, |input| {
+            let arguments = separated(0.., cut_err(bits), spaced(','));
+            delimited(multispace0, arguments, cut_err(spaced(')')).context("`,` or `)`")).parse_next(input)
+        })?;
         Operand::Call { name: word, arguments }
     } else {
         Operand::Word(word)
     };
+    let mut cuts = Vec::new();
     while opt(spaced('[')).parse_next(input)?.is_some() {
         let pieces = terminated(
             cut_err(separated(1.., piece, spaced(','))).context("bytes like 4, 0:2 or 0-2"),
             cut_err(spaced(']')).context("`]`"),
         )
         .parse_next(input)?;
-        operand = Operand::Slice { of: Box::new(operand), pieces };
+        cuts.push(pieces);
     }
-    Ok(operand)
+    Ok(if cuts.is_empty() { operand } else { Operand::Slice { of: Box::new(operand), cuts } })
 }
 
 fn piece(input: &mut Input<'_>) -> Parsed<Piece> {
     let at = input.current_token_start();
-    let refused = |expected| Err(ErrMode::Cut(Fault { at, expected: Some(expected) }));
+    let refused = |expected| Err(Fault::cut(at, expected));
     let piece = if opt(spaced(':')).parse_next(input)?.is_some() {
         let length = spaced(number).parse_next(input)?;
         Piece::From { offset: 0, length: u64::try_from(length).ok() }
@@ -363,7 +397,7 @@ fn number(input: &mut Input<'_>) -> Parsed<i64> {
 
 impl<'a> winnow::error::FromExternalError<Input<'a>, std::num::ParseIntError> for Fault {
     fn from_external_error(input: &Input<'a>, _: std::num::ParseIntError) -> Self {
-        Self { at: input.current_token_start(), expected: Some("a number") }
+        Self { at: input.current_token_start(), expected: Some("a number"), too_deep: false }
     }
 }
 
@@ -380,7 +414,7 @@ fn member(input: &mut Input<'_>) -> Parsed<(Word, Option<Word>)> {
         let low_word = Word::plain(low, base..base + dots);
         if low.is_empty() {
             input.reset(&start);
-            return Err(ErrMode::Cut(Fault { at: base, expected: Some("a value before `..`") }));
+            return Err(Fault::cut(base, "a value before `..`"));
         }
         let high_word = if high.is_empty() {
             cut_err(word).context("a value after `..`").parse_next(input)?
@@ -402,7 +436,7 @@ fn word(input: &mut Input<'_>) -> Parsed<Word> {
     };
     word.at = start..input.previous_token_end();
     if word.character && word.bytes.len() != 1 {
-        return Err(ErrMode::Cut(Fault { at: start, expected: Some("one character in single quotation marks") }));
+        return Err(Fault::cut(start, "one character in single quotation marks"));
     }
     multispace0.parse_next(input)?;
     Ok(word)

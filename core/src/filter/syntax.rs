@@ -17,12 +17,12 @@ pub(super) struct Word {
     pub unknown_escape: Option<Range<usize>>,
 }
 
-/// A condition.
+/// A condition. What the grammar repeats is a list, so that the depth of the tree is that of its parentheses, which the parser
+/// bounds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expr {
-    And(Box<Expr>, Box<Expr>),
-    Or(Box<Expr>, Box<Expr>),
-    Xor(Box<Expr>, Box<Expr>),
+    /// Two or more conditions.
+    Chain(Join, Vec<Expr>),
     Not(Box<Expr>),
     /// A value alone: whether it is there.
     Present(Operand),
@@ -39,23 +39,31 @@ pub(super) enum Expr {
     },
 }
 
+/// How conditions are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Join {
+    And,
+    Or,
+    Xor,
+}
+
 /// Something that has values.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Operand {
     Word(Word),
+    /// `tcp[0:20][12]`: each pair of brackets cuts what the one before it left.
     Slice {
         of: Box<Operand>,
-        pieces: Vec<Piece>,
+        cuts: Vec<Vec<Piece>>,
     },
     Call {
         name: Word,
         arguments: Vec<Operand>,
     },
-    /// `frame.len - 14`, `tcp.flags & 0x12`.
+    /// `frame.len - 14 + 4`, `tcp.flags & 0x12`: computed from left to right.
     Arithmetic {
-        left: Box<Operand>,
-        op: Arithmetic,
-        right: Box<Operand>,
+        first: Box<Operand>,
+        rest: Vec<(Arithmetic, Operand)>,
     },
 }
 
@@ -72,7 +80,10 @@ impl Operand {
         match self {
             Self::Word(word) => word.at.clone(),
             Self::Slice { of, .. } => of.at(),
-            Self::Arithmetic { left, right, .. } => left.at().start..right.at().end,
+            Self::Arithmetic { first, rest } => {
+                let first = first.at();
+                first.start..rest.last().map_or(first.end, |(_, last)| last.at().end)
+            }
             Self::Call { name, arguments } => {
                 name.at.start..arguments.last().map_or(name.at.end, |argument| argument.at().end + 1)
             }

@@ -5,16 +5,14 @@
 
 use super::field::{Field, Known, Subject};
 use super::literal::Literal;
-use super::syntax::{Arithmetic, Op, Piece, Quantity};
+use super::syntax::{Arithmetic, Join, Op, Piece, Quantity};
 use super::value::{Type, Value};
 use std::cmp::Ordering;
 
 /// A condition.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    And(Box<Node>, Box<Node>),
-    Or(Box<Node>, Box<Node>),
-    Xor(Box<Node>, Box<Node>),
+    Chain(Join, Vec<Node>),
     Not(Box<Node>),
     Present(Source),
     Compare(Source, Quantity, Op, Literal),
@@ -26,15 +24,16 @@ pub(super) enum Node {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Field(&'static Field),
-    Slice(Box<Source>, Vec<Piece>),
+    /// Cut by each of these in turn.
+    Slice(Box<Source>, Vec<Vec<Piece>>),
     Length(Box<Source>),
     Count(Box<Source>),
     Upper(Box<Source>),
     Lower(Box<Source>),
     /// Values as text.
     Text(Box<Source>),
-    /// Each value of one with each of the other.
-    Arithmetic(Box<Source>, Arithmetic, Box<Source>),
+    /// Each value of one with each of the next, from left to right.
+    Arithmetic(Box<Source>, Vec<(Arithmetic, Source)>),
     /// Without its sign.
     Absolute(Box<Source>),
     /// A value that is the same in every packet.
@@ -47,17 +46,13 @@ impl Node {
     /// Whether the condition holds; `None` if the packet is needed to tell.
     pub(super) fn test(&self, subject: &Subject<'_>) -> Option<bool> {
         match self {
-            Self::And(left, right) => match left.test(subject) {
-                Some(false) => Some(false),
-                Some(true) => right.test(subject),
-                None => right.test(subject).filter(|holds| !holds),
-            },
-            Self::Or(left, right) => match left.test(subject) {
-                Some(true) => Some(true),
-                Some(false) => right.test(subject),
-                None => right.test(subject).filter(|holds| *holds),
-            },
-            Self::Xor(left, right) => Some(left.test(subject)? != right.test(subject)?),
+            Self::Chain(Join::And, parts) => all(parts.iter().map(|part| part.test(subject))),
+            Self::Chain(Join::Or, parts) => {
+                all(parts.iter().map(|part| part.test(subject).map(|holds| !holds))).map(|none| !none)
+            }
+            Self::Chain(Join::Xor, parts) => {
+                parts.iter().try_fold(false, |odd, part| part.test(subject).map(|holds| odd != holds))
+            }
             Self::Not(inner) => inner.test(subject).map(|holds| !holds),
             Self::Present(source) => {
                 let mut there = false;
@@ -97,15 +92,39 @@ impl Node {
         }
     }
 
+    /// How many comparisons and values it takes to put it to a packet, roughly.
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Self::Chain(_, parts) => parts.iter().map(Self::cost).sum(),
+            Self::Not(inner) => inner.cost(),
+            Self::Present(source) | Self::Compare(source, ..) => source.cost(),
+            Self::Between(source, _, set) => source.cost() + set.len(),
+            Self::Pair(left, _, _, right) => left.cost() + right.cost(),
+        }
+    }
+
     /// Whether some field is so.
     pub(super) fn any_field(&self, is: &dyn Fn(&Field) -> bool) -> bool {
         match self {
-            Self::And(a, b) | Self::Or(a, b) | Self::Xor(a, b) => a.any_field(is) || b.any_field(is),
+            Self::Chain(_, parts) => parts.iter().any(|part| part.any_field(is)),
             Self::Not(a) => a.any_field(is),
             Self::Present(source) | Self::Compare(source, ..) | Self::Between(source, ..) => source.any_field(is),
             Self::Pair(a, _, _, b) => a.any_field(is) || b.any_field(is),
         }
     }
+}
+
+/// Whether all hold: one that does not settles it, whatever cannot be told of others.
+fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut is_known = true;
+    for holds in parts {
+        match holds {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => is_known = false,
+        }
+    }
+    is_known.then_some(true)
 }
 
 /// Puts a comparison to the values of a source. As in Wireshark, a packet without the field passes no comparison, not even
@@ -134,11 +153,23 @@ fn settle(found: bool, answer: bool, known: Known) -> Option<bool> {
 }
 
 impl Source {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Field(_) | Self::Constant(_) => 1,
+            Self::Slice(of, cuts) => of.cost() + cuts.len(),
+            Self::Absolute(of) | Self::Length(of) | Self::Count(of) | Self::Upper(of) | Self::Lower(of) | Self::Text(of) => {
+                of.cost()
+            }
+            Self::Arithmetic(first, rest) => first.cost() + rest.iter().map(|(_, next)| next.cost()).sum::<usize>(),
+            Self::Extreme(all, _) => all.iter().map(Self::cost).sum(),
+        }
+    }
+
     fn any_field(&self, is: &dyn Fn(&Field) -> bool) -> bool {
         match self {
             Self::Field(field) => is(field),
             Self::Slice(of, _) | Self::Absolute(of) => of.any_field(is),
-            Self::Arithmetic(left, _, right) => left.any_field(is) || right.any_field(is),
+            Self::Arithmetic(first, rest) => first.any_field(is) || rest.iter().any(|(_, next)| next.any_field(is)),
             Self::Constant(_) => false,
             Self::Length(of) | Self::Count(of) | Self::Upper(of) | Self::Lower(of) | Self::Text(of) => of.any_field(is),
             Self::Extreme(all, _) => all.iter().any(|of| of.any_field(is)),
@@ -172,12 +203,14 @@ impl Source {
     fn emit(&self, subject: &Subject<'_>, out: &mut dyn FnMut(Value<'_>)) -> Known {
         match self {
             Self::Field(field) => field.emit(subject, out),
-            Self::Slice(of, pieces) => {
+            Self::Slice(of, cuts) => {
                 if let Some(known) = of.lacks_bytes(subject) {
                     return known;
                 }
+                let Some((first, rest)) = cuts.split_first() else { return Known::Yes };
                 of.emit(subject, &mut |value| {
-                    let cut = value.bytes().map(|bytes| slice(of.own(&bytes), pieces)).unwrap_or_default();
+                    let cut = value.bytes().map(|bytes| slice(of.own(&bytes), first)).unwrap_or_default();
+                    let cut = rest.iter().fold(cut, |cut, pieces| slice(&cut, pieces));
                     if !cut.is_empty() {
                         out(Value::Bytes(&cut));
                     }
@@ -206,11 +239,19 @@ impl Source {
                     out(Value::Text(&text));
                 }
             }),
-            Self::Arithmetic(left, op, right) => {
-                let mut others = Vec::new();
-                let known = right.emit(subject, &mut |value| others.extend(value.to_literal()));
-                let left = left.emit(subject, &mut |value| others.iter().for_each(|other| value.computed(*op, other, out)));
-                if left == Known::NeedsPacket { left } else { known }
+            Self::Arithmetic(first, rest) => {
+                let mut values = Vec::new();
+                let mut known = first.emit(subject, &mut |value| values.extend(value.to_literal()));
+                let mut work = 0;
+                for (op, next) in rest {
+                    let mut others = Vec::new();
+                    if next.emit(subject, &mut |value| others.extend(value.to_literal())) == Known::NeedsPacket {
+                        known = Known::NeedsPacket;
+                    }
+                    values = computed(&values, *op, &others, &mut work);
+                }
+                values.iter().filter_map(Literal::to_value).for_each(out);
+                known
             }
             Self::Absolute(of) => of.emit(subject, &mut |value| {
                 out(match value {
@@ -256,6 +297,26 @@ impl Source {
             }),
         }
     }
+}
+
+/// Values that arithmetic computes for one packet: each value of one field with each of the other, and of a third, would take
+/// for ever in a packet that was made for it.
+const MOST_COMPUTED: usize = 1 << 16;
+
+/// What comes out of each value with each other one. Beyond [`MOST_COMPUTED`] nothing does, as where a number is beyond 64 bits.
+fn computed(values: &[Literal], op: Arithmetic, others: &[Literal], work: &mut usize) -> Vec<Literal> {
+    let mut results = Vec::new();
+    for value in values.iter().filter_map(Literal::to_value) {
+        for other in others {
+            let bytes = if let Literal::Bytes(bytes) = other { bytes.len() / 16 } else { 0 };
+            *work = work.saturating_add(1 + bytes);
+            if *work > MOST_COMPUTED {
+                return Vec::new();
+            }
+            value.computed(op, other, &mut |result| results.extend(result.to_literal()));
+        }
+    }
+    results
 }
 
 /// The pieces of some bytes, joined, up to the first that does not lie within them as a whole.

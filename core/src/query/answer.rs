@@ -666,6 +666,25 @@ pub struct FilterError {
     pub message: String,
     /// What it could have been.
     pub suggestion: Option<String>,
+    /// The bound it goes beyond, if that is what is wrong with it.
+    pub limit: Option<FilterLimit>,
+}
+
+/// What bounds a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum FilterLimit {
+    /// Its length, in bytes.
+    Length {
+        /// How long it is.
+        bytes: u64,
+        /// How long it may be.
+        longest: u64,
+    },
+    /// Parentheses, braces and calls within each other.
+    Nesting {
+        /// How many may be.
+        deepest: u64,
+    },
 }
 
 /// Help while a filter is typed.

@@ -1,7 +1,7 @@
 //! Help while a filter is typed.
 
-use super::{FilterError, FilterHelp};
-use crate::filter::{Error, Filter, complete};
+use super::{FilterError, FilterHelp, FilterLimit};
+use crate::filter::{Error, Filter, Limit, complete};
 
 /// Answers `Query::FilterHelp`.
 pub(super) fn help(filter: &str, cursor: u32) -> FilterHelp {
@@ -22,6 +22,10 @@ pub(super) fn shown(filter: &str, error: &Error) -> FilterError {
         len: characters(filter, error.at.end) - at,
         message: error.message.clone(),
         suggestion: error.suggestion.clone(),
+        limit: error.limit.map(|limit| match limit {
+            Limit::Length { bytes, longest } => FilterLimit::Length { bytes: bytes as u64, longest: longest as u64 },
+            Limit::Nesting { deepest } => FilterLimit::Nesting { deepest: deepest as u64 },
+        }),
     }
 }
 

@@ -23,6 +23,9 @@ const BYTES_AT_ONCE: u64 = 16 << 20;
 const PACKETS_AT_ONCE: usize = 1 << 15;
 /// Packets that are scanned together.
 const CHUNK: usize = 1 << 10;
+/// Comparisons that a filter may make before a packet counts for more than one: a long filter takes smaller pieces, so that no
+/// question takes long.
+const USUAL_COST: usize = 16;
 
 /// What a scan looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,19 +133,23 @@ impl Scan {
         let mut reader = Reader::new(source, known.bytes_read);
         let mut looked_at = 0;
         let mut dissected = 0;
+        let weight = 1 + self.filter.as_ref().map_or(0, Filter::cost) / USUAL_COST;
+        let step = (CHUNK / weight).max(1);
         for range in ranges {
             for chunk in range.start / CHUNK..range.end.div_ceil(CHUNK) {
-                let begin = chunk * CHUNK + usize::from(self.scanned[chunk]);
-                let end = ((chunk + 1) * CHUNK).min(packets);
-                if begin >= end {
-                    continue;
+                let last = ((chunk + 1) * CHUNK).min(packets);
+                let mut begin = chunk * CHUNK + usize::from(self.scanned[chunk]);
+                while begin < last {
+                    let spent = looked_at.max(dissected * (COLUMNS_AT_ONCE / PACKETS_AT_ONCE));
+                    if spent * weight >= COLUMNS_AT_ONCE || reader.spent >= BYTES_AT_ONCE {
+                        return false;
+                    }
+                    let end = (begin + step).min(last);
+                    looked_at += end - begin;
+                    self.scan(known, begin..end, &mut reader, &mut dissected);
+                    self.scanned[chunk] = (end - chunk * CHUNK) as u16;
+                    begin = end;
                 }
-                if looked_at >= COLUMNS_AT_ONCE || dissected >= PACKETS_AT_ONCE || reader.spent >= BYTES_AT_ONCE {
-                    return false;
-                }
-                looked_at += end - begin;
-                self.scan(known, begin..end, &mut reader, &mut dissected);
-                self.scanned[chunk] = (end - chunk * CHUNK) as u16;
             }
         }
         true

@@ -99,7 +99,15 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
         Intent::Uploaded(bytes) => next.session.uploaded = next.session.uploaded.max(bytes),
         Intent::EngineDied(why) => {
             next.session.engine_dead = true;
-            next.session.trouble = Some(Trouble { what: why, what_to_do: t("engine-died-what-to-do") });
+            let mut what_to_do = t("engine-died-what-to-do");
+            // What may have stopped it must not stop the next one, nor stand in the address when the page is loaded again.
+            let filter = std::mem::take(&mut next.url.filter);
+            if !filter.is_empty() {
+                what_to_do =
+                    format!("{} {what_to_do}", tn("engine-died-filter", &[("filter", Value::Text(&shortened(&filter)))]));
+                history = History::Replace;
+            }
+            next.session.trouble = Some(Trouble { what: why, what_to_do });
         }
         Intent::Stopped => next.session.stopped = true,
         Intent::Server(server) => next.server = server,
@@ -333,6 +341,15 @@ pub fn focus_packet(url: &UrlState, located: Option<&(String, Rc<Located>)>, fin
     lit_packets(finding).first().copied()
 }
 
+/// A filter as it is quoted in a sentence.
+fn shortened(filter: &str) -> String {
+    const SHOWN: usize = 100;
+    match filter.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &filter[..end]),
+        None => filter.to_owned(),
+    }
+}
+
 /// What is said of files that were dropped along with the one that was opened.
 fn left_out(name: &str, files: u32) -> Trouble {
     let arguments = [("n", Value::Number(files.into())), ("files", Value::Text(&files.to_string())), ("name", Value::Text(name))];
@@ -521,6 +538,20 @@ mod tests {
         let told = state.session.trouble.as_ref().map(|trouble| trouble.what.as_str());
         assert_eq!(told, Some("Only a.pcap is shown: 2 more files were dropped with it."));
         assert_eq!(reduce(&state, opened()).session.trouble, None);
+    }
+
+    #[test]
+    fn an_engine_that_died_starts_without_the_filter() {
+        let state = reduce(&loaded(), Intent::Filter("tcp||".repeat(800)));
+        let died = reduce(&state, Intent::EngineDied("It stopped.".into()));
+        assert_eq!((died.url.filter.as_str(), died.history), ("", History::Replace));
+        let told = died.session.trouble.as_ref().map(|trouble| trouble.what_to_do.clone()).unwrap_or_default();
+        assert!(told.contains("tcp||tcp||") && told.len() < 500, "{told}");
+        let again = reduce(&died, Intent::Reopen);
+        assert_eq!((again.url.filter.as_str(), again.openings), ("", died.openings + 1));
+        // Without a filter nothing is taken off.
+        let told = reduce(&loaded(), Intent::EngineDied("It stopped.".into())).session.trouble;
+        assert_eq!(told.map(|trouble| trouble.what_to_do), Some(t("engine-died-what-to-do")));
     }
 
     #[test]

@@ -237,6 +237,8 @@ link-ended = recording ended
 filter = Display filter
 filter-placeholder = filter
 clear-filter = Clear the filter
+filter-too-long = The filter is too long: it has { $bytes } bytes, and at most { $longest } are read.
+filter-too-deep = The filter is nested too deeply: at most { $deepest } parentheses, braces and calls may stand within each other.
 did-you-mean = Did you mean
 
 status-packets = { $n ->
@@ -264,6 +266,7 @@ nothing-readable = Nothing in it could be read. Drop a capture as tcpdump, Wires
 readable-kept = Findings are judged on these alone.
 restart-engine = Start the engine again
 engine-died-what-to-do = Your file is untouched. Start the engine again to read it anew; the link in the address bar still shows the same screen.
+engine-died-filter = The display filter may be the cause and was removed: { $filter }
 title-dead = Engine stopped
 title-findings = { $n ->
     [one] 1 finding

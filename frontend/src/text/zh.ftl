@@ -201,6 +201,8 @@ link-ended = 记录已结束
 filter = 显示过滤
 filter-placeholder = 过滤
 clear-filter = 清除过滤
+filter-too-long = 过滤器太长：共 { $bytes } 字节，最多读取 { $longest } 字节。
+filter-too-deep = 过滤器嵌套太深：圆括号、花括号和函数调用最多嵌套 { $deepest } 层。
 did-you-mean = 您是不是要找
 
 status-packets = { $shown } 个数据包
@@ -219,6 +221,7 @@ nothing-readable = 其中没有可读的内容。请拖入 tcpdump、Wireshark �
 readable-kept = 结论只根据这些数据包得出。
 restart-engine = 重新启动引擎
 engine-died-what-to-do = 您的文件没有改动。重新启动引擎即可再次读取，地址栏中的链接仍显示同一画面。
+engine-died-filter = 显示过滤器可能是原因，已移除：{ $filter }。
 title-dead = 引擎已停止
 title-findings = { $n } 个结论
 

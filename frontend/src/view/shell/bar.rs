@@ -47,7 +47,7 @@ pub fn Bar(props: &Props) -> Html {
             }
             <span class="view__spring" />
             if session.has_content() {
-                <FilterField filter={state.url.filter.clone()} />
+                <FilterField filter={state.url.filter.clone()} engine_dead={session.engine_dead} />
                 <button class="button" id="share" onclick={act(Intent::Sheet(Sheet::Share))}>{ t("share") }</button>
             }
             <button class="button is-quiet is-icon" id="theme" title={t("theme")} aria-label={t("theme")} onclick={act(Intent::ToggleTheme)}>{ "◐" }</button>

@@ -1,9 +1,11 @@
 //! The filter: completed word by word, and when it is wrong, where and why.
 
+use crate::format;
 use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
-use crate::text::t;
-use dropscope_core::query::{Answer, FilterHelp, Query};
+use crate::text::{Value, t, tn};
+use dropscope_core::filter;
+use dropscope_core::query::{Answer, FilterError, FilterHelp, FilterLimit, Query};
 use std::rc::Rc;
 use yew::prelude::*;
 
@@ -12,6 +14,8 @@ use yew::prelude::*;
 pub struct Props {
     /// The filter in force.
     pub filter: AttrValue,
+    /// Whether there is no engine that could be asked: it may have died of what stands here.
+    pub engine_dead: bool,
 }
 
 /// The filter.
@@ -26,6 +30,14 @@ pub fn FilterField(props: &Props) -> Html {
     {
         let text = text.setter();
         use_effect_with(props.filter.clone(), move |filter| text.set(filter.to_string()));
+    }
+    {
+        let text = text.setter();
+        use_effect_with(props.engine_dead, move |dead| {
+            if *dead {
+                text.set(String::new());
+            }
+        });
     }
     let answer = use_answer((!text.is_empty()).then(|| Query::FilterHelp { filter: (*text).clone(), cursor: *cursor }));
     let help: Option<Same<FilterHelp>> = use_memo(answer, |answer| match answer.as_deref() {
@@ -129,8 +141,8 @@ pub fn FilterField(props: &Props) -> Html {
                 <div class="filter__help">
                     if let Some(error) = &error {
                         <div class="filter__error" id="filter-error" role="alert">
-                            <pre>{ format!("{}\n{}{}", *text, " ".repeat(error.at as usize), "^".repeat(error.len.max(1) as usize)) }</pre>
-                            <p>{ &error.message }</p>
+                            <pre>{ filter::pointed(&text, error.at as usize, error.len as usize).join("\n") }</pre>
+                            <p>{ message(error) }</p>
                             if let Some(suggestion) = &error.suggestion { <p>{ format!("{} ", t("did-you-mean")) }<code>{ suggestion }</code></p> }
                         </div>
                     }
@@ -147,4 +159,15 @@ pub fn FilterField(props: &Props) -> Html {
             }
         </div>
     }
+}
+
+/// What is wrong with a filter, in a sentence.
+fn message(error: &FilterError) -> String {
+    let n = |name, n: u64| (name, format::count(n));
+    let (key, arguments) = match error.limit {
+        None => return error.message.clone(),
+        Some(FilterLimit::Length { bytes, longest }) => ("filter-too-long", vec![n("bytes", bytes), n("longest", longest)]),
+        Some(FilterLimit::Nesting { deepest }) => ("filter-too-deep", vec![n("deepest", deepest)]),
+    };
+    tn(key, &arguments.iter().map(|(name, text)| (*name, Value::Text(text))).collect::<Vec<_>>())
 }
