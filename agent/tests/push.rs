@@ -293,6 +293,7 @@ fn a_capture_that_is_deleted_at_the_server_stops_its_agent_which_says_so() {
     };
     // A token that may begin pushes is enough.
     let made = call("POST", "/api/tokens?name=web-1");
+    assert!(made.starts_with("HTTP/1.1 201 "), "{made}");
     let made: serde_json::Value = serde_json::from_str(made.split_once("\r\n\r\n").unwrap().1).unwrap();
     let link = format!("http://{address}/#/?k={}", made["token"].as_str().unwrap());
     let namespace = Namespace::new("deleted");
@@ -310,7 +311,7 @@ fn a_capture_that_is_deleted_at_the_server_stops_its_agent_which_says_so() {
     let mut agent = Dropscope::start(folder.path(), &args);
     agent.hear("takes no more of this recording");
     assert!(!agent.child.wait().unwrap().success());
-    assert_eq!(std::fs::read_dir(data.join("captures")).unwrap().count(), 0);
+    assert_eq!(pushed(&data), PathBuf::new());
     assert!(server.end().success());
 }
 

@@ -5,7 +5,7 @@
 //! DATA/captures/5f2c41d09a77/capture.json   its name, when it came, the hashes of its readers' tokens
 //! DATA/captures/5f2c41d09a77/push.json      for one that an agent sends: the hash of its token, which segment comes in
 //! DATA/captures/.5f2c41d09a77.part/         one on its way here, renamed when it is whole; or one that is being deleted
-//! DATA/tokens.json                          hashes of the tokens that may begin pushes, and of those that were revoked
+//! DATA/captures/tokens.json                 hashes of the tokens that may begin pushes, and of those that were revoked
 //! ```
 //! A capture's folder appears, and its JSON changes, by a rename: whoever looks sees the old state or the new one. A file that
 //! is opened from its own place is not copied, and its tokens live as long as the server. Everything in the folder is reached
@@ -40,8 +40,6 @@ pub const LOG: &str = "log";
 /// The captures of this server.
 #[derive(Debug)]
 pub struct Store {
-    /// `DATA`.
-    data: Folder,
     /// `DATA/captures`.
     captures: Folder,
     entries: RwLock<BTreeMap<CaptureId, Entry>>,
@@ -104,18 +102,16 @@ impl Store {
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn open_beside(folder: &Path) -> io::Result<Self> {
-        let data = Folder::make(folder)?;
-        let captures = data.make_subfolder("captures")?;
+        let captures = Folder::make(folder)?.make_subfolder("captures")?;
         let (lock, beside) = match lock::take(&captures)? {
             Ok(lock) => (Some(lock), None),
             Err(holder) => (None, Some(holder)),
         };
         let (entries, tokens) = match lock {
-            Some(_) => (read_all(&captures)?, Tokens::read(&data)?),
+            Some(_) => (read_all(&captures)?, Tokens::read(&captures)?),
             None => (BTreeMap::new(), Tokens::default()),
         };
         Ok(Self {
-            data,
             captures,
             entries: RwLock::new(entries),
             tokens: Mutex::new(tokens),
@@ -344,7 +340,7 @@ impl Store {
 
     /// Only the first in a folder writes there what is known of tokens.
     fn keep_tokens(&self, tokens: &Tokens) -> io::Result<()> {
-        if self.beside.is_some() { Ok(()) } else { tokens.write(&self.data) }
+        if self.beside.is_some() { Ok(()) } else { tokens.write(&self.captures) }
     }
 
     fn keep_readers(&self, id: &CaptureId, entry: &mut Entry, readers: Vec<TokenHash>) -> io::Result<()> {
