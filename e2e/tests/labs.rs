@@ -76,7 +76,7 @@ async fn in_mtu_100_the_interface_is_named_live_and_the_link_opens_elsewhere() -
     let told = browser.wait_for("[data-finding=interface_mtu]", "100").await?;
     assert!(told.contains("eth0"), "{told}");
     browser.click("[data-finding=interface_mtu]").await?;
-    let inspector = browser.wait_for("[data-detail=interface_mtu]", "ip link set eth0 mtu 1500").await?;
+    let inspector = browser.wait_for("[data-detail=interface_mtu]", "ip link set dev eth0 mtu 1500").await?;
     assert!(inspector.contains("bytes"), "{inspector}");
     browser.wait_until("its packets lit", "return document.querySelectorAll('[data-packet].is-lit').length").await?;
     browser.screenshot("mtu-100-live").await?;
@@ -84,7 +84,7 @@ async fn in_mtu_100_the_interface_is_named_live_and_the_link_opens_elsewhere() -
     let link = browser.share().await?;
     let other = Browser::open().await?;
     other.goto(&link).await?;
-    other.wait_for("[data-detail=interface_mtu]", "ip link set eth0 mtu 1500").await?;
+    other.wait_for("[data-detail=interface_mtu]", "ip link set dev eth0 mtu 1500").await?;
     other.close().await?;
     browser.close().await?;
     dropscope.stop().await?;
