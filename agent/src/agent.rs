@@ -9,6 +9,7 @@ use crate::recording::Plan;
 use crate::segments::{Bounds, Segments, Sent};
 use crate::serve;
 use crate::source::Pace;
+use crate::stderr::complain;
 use crate::tls;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
@@ -102,7 +103,7 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
         recording.metrics().tell_of(Arc::clone(&tally));
         say_what_is_recorded(&plan, &limits, &folder);
         say_what_is_held(&rights);
-        eprintln!("dropscope: sending it to {}.", args.push);
+        complain!("sending it to {}.", args.push);
         if let Some(endpoint) = endpoint {
             endpoint.serve(recording.metrics(), recording.growth(), None)?;
         }
@@ -128,7 +129,7 @@ pub(crate) fn agent(args: &AgentArgs) -> Result<ExitCode> {
                     args.push
                 )
             })?,
-            None => eprintln!("dropscope: not everything was sent; an agent that is started again with --spool {spool} goes on."),
+            None => complain!("not everything was sent; an agent that is started again with --spool {spool} goes on."),
         }
         Ok(status)
     })
@@ -147,8 +148,8 @@ fn address(args: &AgentArgs) -> Result<Address> {
     if let Some(given) = given {
         address.token = push::token_in(&given).map_err(anyhow::Error::msg)?;
     } else if !address.token.is_empty() && std::env::var_os("DROPSCOPE_PUSH").is_none() {
-        eprintln!(
-            "dropscope: the token stands in this command line, where every user of this host can read it: use --push-token-file or {TOKEN}."
+        complain!(
+            "the token stands in this command line, where every user of this host can read it: use --push-token-file or {TOKEN}."
         );
     }
     Ok(address)

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use dropscope_core::finding::{Finding, Severity};
 use dropscope_core::log::record::End;
+use dropscope_core::query::medium;
 use dropscope_core::query::report::{self, Report};
 use dropscope_core::query::{Engine, Overview, Quality};
 use dropscope_core::rules::{self, Judgement};
@@ -74,7 +75,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let reports: Vec<Report<'_>> = read.iter().map(Read::report).collect();
     let joined = |one: fn(&Report<'_>) -> String| reports.iter().map(one).collect::<Vec<_>>().join("\n");
     let text = if args.json {
-        format!("{}\n", report::json(&reports))
+        format!("{}\n", medium::json(&report::json(&reports).to_string()))
     } else if args.markdown {
         joined(report::markdown)
     } else {

@@ -13,10 +13,11 @@ use crate::probe::{ProbeArgs, probe};
 use crate::record::{self, RecordArgs, say_what_is_held};
 use crate::rights::Rights;
 use crate::serve::{self, Browser, Server};
+use crate::stderr::complain;
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use dropscope_review::open_named;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -224,9 +225,7 @@ impl ServerArgs {
 
 /// Runs the command line this process was started with.
 pub fn main() -> ExitCode {
-    // Colours are for people: a file, the journal and NO_COLOR get none.
-    let has_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(has_colours).with_target(false).without_time().init();
+    crate::stderr::log();
     let cli = Cli::parse();
     let done = match cli.command {
         None => reference_page(&cli.server),
@@ -244,7 +243,7 @@ pub fn main() -> ExitCode {
         Some(Command::Man(args)) => manual::man(&args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("dropscope: {error:#}");
+        complain!("{error:#}");
         ExitCode::FAILURE
     })
 }
@@ -282,7 +281,7 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
                 match open_named(&path) {
                     Ok(file) => opened.push(file),
                     Err(error) => {
-                        eprintln!("dropscope: {} cannot be read: {error}", path.display());
+                        complain!("{} cannot be read: {error}", path.display());
                         return Ok(UNREADABLE.into());
                     }
                 }
@@ -297,7 +296,7 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
         match server.store().add_files(&name, opened) {
             Ok(id) => links.push(server.link(Some(&id))),
             Err(error) => {
-                eprintln!("dropscope: {} cannot be read: {error}", file.display());
+                complain!("{} cannot be read: {error}", file.display());
                 return Ok(UNREADABLE.into());
             }
         }
@@ -344,7 +343,7 @@ fn review_server(args: &ServeArgs) -> Result<ExitCode> {
 /// Says where the page is, on standard output, where a program that started this one can read it.
 pub(crate) fn announce(server: &Server, sentence: &str, links: &[String], browser: &Browser) {
     if let Some(warning) = server.warning() {
-        eprintln!("dropscope: {warning}");
+        complain!("{warning}");
     }
     println!("{sentence}");
     for link in links {

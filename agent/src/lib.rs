@@ -22,6 +22,7 @@ mod rights;
 mod segments;
 mod serve;
 pub mod source;
+mod stderr;
 mod sync;
 mod tls;
 mod trigger;

@@ -8,6 +8,7 @@ use crate::recording::{Opened, Plan, Recording};
 use crate::rights::Rights;
 use crate::serve::{self, Browser, Server};
 use crate::source::Pace;
+use crate::stderr::complain;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dropscope_review::LOG;
@@ -59,7 +60,7 @@ async fn show(ready: Ready, endpoint: Option<Endpoint>, args: &LiveArgs) -> Resu
     };
     let (status, page) = live.end_recording().await?;
     if !is_stopped {
-        eprintln!("dropscope: the page stays; Ctrl-C ends it.");
+        complain!("the page stays; Ctrl-C ends it.");
         stop.await;
     }
     page.end().await?;

@@ -6,6 +6,7 @@
 use crate::connections::{self, Bounds};
 use crate::push::Tally;
 use crate::source::{CaptureStatistics, Event, Sample};
+use crate::stderr::complain;
 use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::http::header;
@@ -236,7 +237,7 @@ impl Endpoint {
         tokio::spawn(async move {
             connections::serve(listener, router, Bounds::default(), std::future::pending()).await;
         });
-        eprintln!("dropscope: metrics at http://{address}/metrics");
+        complain!("metrics at http://{address}/metrics");
         Ok(())
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::cli::{UNREADABLE, WRONG_USE};
 use crate::input::Input;
+use crate::stderr::complain;
 use anyhow::Result;
 use clap::Args;
 use dropscope_core::filter;
 use dropscope_core::log::UnpackError;
 use dropscope_core::log::record::End;
+use dropscope_core::query::medium;
 use dropscope_core::query::{Chosen, Engine, FieldLines, PacketLines, Survey};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -39,7 +41,9 @@ pub(crate) fn packets(args: &PacketsArgs) -> Result<ExitCode> {
         Some(fields) => match chosen(fields, args.filter.as_deref()) {
             Ok(chosen) => list_fields(args, chosen),
             Err(wrong) => {
-                eprintln!("dropscope: {wrong}");
+                // The filter as it was typed, with a mark below the place.
+                let lines: Vec<_> = wrong.lines().map(medium::visible).collect();
+                eprintln!("dropscope: {}", lines.join("\n"));
                 return Ok(WRONG_USE.into());
             }
         },
@@ -51,7 +55,7 @@ pub(crate) fn packets(args: &PacketsArgs) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            eprintln!("dropscope: {error:#}");
+            complain!("{error:#}");
             Ok(UNREADABLE.into())
         }
     }
@@ -112,14 +116,14 @@ fn list_fields(args: &PacketsArgs, chosen: Chosen) -> Result<ExitCode> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     if let Err(why) = &end {
-        eprintln!("dropscope: {why}");
+        complain!("{why}");
     }
     Ok(status(broken, end))
 }
 
 fn status(broken: Option<UnpackError>, end: Result<(), End>) -> ExitCode {
     if let Some(broken) = broken {
-        eprintln!("dropscope: {broken}");
+        complain!("{broken}");
         return UNREADABLE.into();
     }
     match end {

@@ -14,6 +14,7 @@ use crate::source::capture::CaptureSettings;
 use crate::source::netns::NetnsError;
 use crate::source::watch::WatchSettings;
 use crate::source::{Pace, SOURCES, Target, Tracing};
+use crate::stderr::complain;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
@@ -144,9 +145,7 @@ impl CaptureArgs {
     /// Opens the port of `--metrics`.
     pub(crate) fn endpoint(&self) -> Result<Option<Endpoint>> {
         if let Some(address) = self.metrics.filter(|address| !address.ip().is_loopback()) {
-            eprintln!(
-                "dropscope: metrics at {address}: whoever reaches this address reads them, without a token and not encrypted."
-            );
+            complain!("metrics at {address}: whoever reaches this address reads them, without a token and not encrypted.");
         }
         self.metrics.map(Endpoint::open).transpose()
     }
@@ -233,15 +232,15 @@ fn add(watched: &mut Vec<Target>, target: Target) {
 
 pub(crate) fn say_what_is_recorded(plan: &Plan, limits: &[String], path: &Path) {
     let to = if path.as_os_str() == "-" { "standard output".to_owned() } else { path.display().to_string() };
-    eprintln!("dropscope: recording {} to {to}. Ctrl-C ends it.", plan.name());
+    complain!("recording {} to {to}. Ctrl-C ends it.", plan.name());
     for limit in limits {
-        eprintln!("dropscope: not recorded: {limit}");
+        complain!("not recorded: {limit}");
     }
 }
 
 pub(crate) fn say_what_is_held(rights: &Rights) {
     for sentence in rights.sentences() {
-        eprintln!("dropscope: {sentence}");
+        complain!("{sentence}");
     }
 }
 
@@ -253,14 +252,14 @@ pub(crate) async fn end(recording: Recording) -> Result<Summary> {
 /// Says what was recorded; fails when the log is not whole.
 pub(crate) fn conclude(summary: &Summary, path: &Path) -> ExitCode {
     for (interface, packets, lost) in &summary.captures {
-        eprintln!("dropscope: {packets} packets on {interface}, {lost} lost by the capture.");
+        complain!("{packets} packets on {interface}, {lost} lost by the capture.");
     }
-    eprintln!("dropscope: {} bytes in {}.", summary.bytes, path.display());
+    complain!("{} bytes in {}.", summary.bytes, path.display());
     for sentence in &summary.missing {
-        eprintln!("dropscope: the recording is not whole: {sentence}");
+        complain!("the recording is not whole: {sentence}");
     }
     if let Some(trouble) = &summary.trouble {
-        eprintln!("dropscope: {trouble}");
+        complain!("{trouble}");
     }
     if summary.missing.is_empty() && summary.trouble.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -16,6 +16,7 @@ use crate::record::duration;
 use anyhow::Result;
 use clap::Args;
 use dropscope_core::log::block::Probe;
+use dropscope_core::query::medium;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
@@ -83,10 +84,11 @@ pub(crate) fn probe(args: &ProbeArgs) -> Result<ExitCode> {
     };
     if args.json {
         let all: Vec<_> = outcomes.iter().map(Outcome::json).collect();
-        println!("{:#}", json!({ "version": 1, "target": args.target, "probes": all }));
+        let text = format!("{:#}", json!({ "version": 1, "target": args.target, "probes": all }));
+        println!("{}", medium::json(&text));
     } else {
         for outcome in &outcomes {
-            println!("{}", outcome.probe.summary);
+            println!("{}", medium::visible(&outcome.probe.summary));
         }
     }
     Ok(if outcomes.iter().all(|outcome| outcome.is_fine) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

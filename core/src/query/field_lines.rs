@@ -4,6 +4,7 @@
 //! and its conversation followed. No packet is kept.
 
 use super::engine::{Engine, Knowledge};
+use super::medium;
 use super::reader::dissected;
 use crate::filter::{self, Error, Field, Filter, Read, Type, Value};
 use crate::flow::Retrace;
@@ -104,7 +105,7 @@ fn write_value(field: &Field, value: &Value<'_>, out: &mut String) {
                 '\t' => out.push_str("\\t"),
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
-                c => out.push(c),
+                c => medium::push_visible(c, out),
             });
             Ok(())
         }

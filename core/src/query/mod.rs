@@ -16,6 +16,7 @@ mod help;
 mod judged;
 mod ladder;
 mod locate;
+pub mod medium;
 mod names;
 mod offload;
 mod overview;

@@ -1,14 +1,14 @@
 //! Findings for people at a terminal, for a ticket, and for programs: text, Markdown and the stable JSON of `check`.
 //!
-//! The JSON only ever gains keys. Nothing here judges; it arranges what the rules said.
+//! The JSON only ever gains keys. What becomes of a string at a terminal or in Markdown is [`super::medium`]'s. Nothing here judges; it arranges what the rules said.
 
 use super::Overview;
+use super::medium::{Markdown, Page, Terminal};
 use crate::anchor::Anchor;
 use crate::finding::{Checked, Command, Finding, Quiet, Severity};
 use crate::ids::CaptureNo;
 use crate::rules::{Judgement, say};
 use serde_json::{Value, json};
-use std::fmt::Write;
 
 /// What is said of one capture.
 #[derive(Clone, Copy)]
@@ -91,108 +91,99 @@ fn why(finding: &Finding) -> String {
     steps.chain(std::iter::once(finding.confidence_reason.as_str())).collect::<Vec<_>>().join(" ")
 }
 
-fn symbol(severity: Severity) -> char {
+fn symbol(severity: Severity) -> &'static str {
     match severity {
-        Severity::Critical => '■',
-        Severity::Warning => '▲',
-        Severity::Note => '●',
+        Severity::Critical => "■",
+        Severity::Warning => "▲",
+        Severity::Note => "●",
     }
 }
 
 /// For the terminal.
 pub fn text(report: &Report<'_>) -> String {
-    let mut out = String::new();
-    // Writing into a String cannot fail.
-    let _ = write_text(report, &mut out);
-    out
-}
-
-fn write_text(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
+    let mut page = Page::<Terminal>::new();
     let progress = &report.overview.progress;
-    let length = progress.span.map_or_else(String::new, |span| format!(", {}", span.length()));
     if report.was_read() {
-        writeln!(out, "{}: {}{length}", report.file, say::count(progress.packets.into(), "packet"))?;
+        page.show(report.file).put(": ").show(say::count(progress.packets.into(), "packet"));
+        if let Some(span) = progress.span {
+            page.put(", ").show(span.length());
+        }
+        page.put("\n");
     }
     for quality in &report.overview.quality {
-        let sign = if quality.severity == Severity::Note { symbol(Severity::Note) } else { '!' };
-        writeln!(out, "{sign} {}", quality.sentence)?;
+        let sign = if quality.severity == Severity::Note { symbol(Severity::Note) } else { "!" };
+        page.put(sign).put(" ").show(&quality.sentence).put("\n");
     }
     if !report.was_read() {
-        return Ok(());
+        return page.finish();
     }
     if report.judgement.findings.is_empty() {
-        writeln!(out, "\nNothing was found that explains lost packets.")?;
+        page.put("\nNothing was found that explains lost packets.\n");
     }
     for finding in &report.judgement.findings {
-        writeln!(out, "\n{} {} ({}): {}", symbol(finding.severity), finding.severity, finding.confidence, finding.sentence)?;
+        let (severity, confidence) = (finding.severity, finding.confidence);
+        page.put("\n").put(symbol(severity)).put(" ").show(severity).put(" (").show(confidence).put("): ");
+        page.show(&finding.sentence).put("\n");
         for (number, reason) in finding.reasons.iter().enumerate() {
-            writeln!(out, "  {}. {}", number + 1, reason.text)?;
+            page.put("  ").show(number + 1).put(". ").show(&reason.text).put("\n");
         }
-        writeln!(out, "  How sure: {}", finding.confidence_reason)?;
-        writeln!(out, "  What else it could be: {}", finding.rival)?;
-        for (title, commands) in [("Confirm", &finding.confirm), ("Fix", &finding.fix)] {
+        page.put("  How sure: ").show(&finding.confidence_reason).put("\n");
+        page.put("  What else it could be: ").show(&finding.rival).put("\n");
+        for (title, commands) in [("  Confirm: ", &finding.confirm), ("  Fix: ", &finding.fix)] {
             for command in commands {
-                writeln!(out, "  {title}: {}\n           {}", command.line(), command.effect)?;
+                page.put(title).show(command.line()).put("\n           ").show(&command.effect).put("\n");
             }
         }
         if let Some(advice) = &finding.advice {
-            writeln!(out, "  Fix: {advice}")?;
+            page.put("  Fix: ").show(advice).put("\n");
         }
-        writeln!(out, "  {}", finding.id)?;
+        page.put("  ").show(&finding.id).put("\n");
     }
-    for (verdict, title) in [(Quiet::Clear, "✓ checked and fine"), (Quiet::CannotTell, "? cannot tell")] {
+    for (verdict, title) in [(Quiet::Clear, "\n✓ checked and fine:\n"), (Quiet::CannotTell, "\n? cannot tell:\n")] {
         let said: Vec<&Checked> = report.judgement.checked.iter().filter(|checked| checked.verdict == verdict).collect();
         if !said.is_empty() {
-            writeln!(out, "\n{title}:")?;
+            page.put(title);
         }
         for checked in said {
-            writeln!(out, "  {}: {}", checked.title, checked.why)?;
+            page.put("  ").show(&checked.title).put(": ").show(&checked.why).put("\n");
         }
     }
-    Ok(())
+    page.finish()
 }
 
 /// For a ticket or a pull request.
 pub fn markdown(report: &Report<'_>) -> String {
-    let mut out = String::new();
-    // Writing into a String cannot fail.
-    let _ = write_markdown(report, &mut out);
-    out
-}
-
-fn write_markdown(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "# `{}`\n\n{}", report.file, say::count(report.overview.progress.packets.into(), "packet"))?;
+    let mut page = Page::<Markdown>::new();
+    page.put("# ").code(report.file).put("\n\n").show(say::count(report.overview.progress.packets.into(), "packet")).put("\n");
     for quality in &report.overview.quality {
-        writeln!(out, "\n> {}", quality.sentence)?;
+        page.put("\n> ").prose(&quality.sentence).put("\n");
     }
     if !report.was_read() {
-        return Ok(());
+        return page.finish();
     }
     for finding in &report.judgement.findings {
-        writeln!(out, "\n## {} {}: {}\n\n{}\n", symbol(finding.severity), finding.severity, finding.rule, finding.sentence)?;
+        page.put("\n## ").put(symbol(finding.severity)).put(" ").show(finding.severity).put(": ").code(&finding.rule);
+        page.put("\n\n").prose(&finding.sentence).put("\n\n");
         for (number, reason) in finding.reasons.iter().enumerate() {
-            writeln!(out, "{}. {}", number + 1, reason.text)?;
+            page.show(number + 1).put(". ").prose(&reason.text).put("\n");
         }
-        writeln!(
-            out,
-            "\n**{}**: {}\n\n**What else it could be:** {}",
-            finding.confidence, finding.confidence_reason, finding.rival
-        )?;
-        for (title, commands) in [("Confirm", &finding.confirm), ("Fix", &finding.fix)] {
+        page.put("\n**").show(finding.confidence).put("**: ").prose(&finding.confidence_reason);
+        page.put("\n\n**What else it could be:** ").prose(&finding.rival).put("\n");
+        for (title, commands) in [("\nConfirm: ", &finding.confirm), ("\nFix: ", &finding.fix)] {
             for command in commands {
-                writeln!(out, "\n{title} ({}):\n```\n{}\n```", command.effect.trim_end_matches('.'), command.line())?;
+                page.put(title).prose(&command.effect).block(&command.line());
             }
         }
         if let Some(advice) = &finding.advice {
-            writeln!(out, "\nFix: {advice}")?;
+            page.put("\nFix: ").prose(advice).put("\n");
         }
     }
-    writeln!(out, "\n## Checked\n\n| | | |\n|---|---|---|")?;
+    page.put("\n## Checked\n\n| | | |\n|---|---|---|\n");
     for checked in &report.judgement.checked {
-        let symbol = if checked.verdict == Quiet::Clear { "✓" } else { "?" };
-        writeln!(out, "| {symbol} | {} | {} |", checked.title, checked.why)?;
+        let symbol = if checked.verdict == Quiet::Clear { "| ✓ | " } else { "| ? | " };
+        page.put(symbol).show(&checked.title).put(" | ").prose(&checked.why).put(" |\n");
     }
-    Ok(())
+    page.finish()
 }
 
 #[cfg(test)]
