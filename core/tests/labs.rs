@@ -10,12 +10,10 @@ extern crate dropscope_wasm_test;
 mod kept;
 
 use dropscope_core::finding::{Quiet, Severity};
-use dropscope_core::log::Decoder;
-use dropscope_core::log::record::Record;
 use dropscope_core::query::Engine;
 use dropscope_core::reference;
 use dropscope_core::rules::Judgement;
-use dropscope_core::script::{Script, Scripted};
+use dropscope_core::script::Script;
 use std::fmt::Write as _;
 
 fn read(name: &str) -> Vec<u8> {
@@ -25,15 +23,7 @@ fn read(name: &str) -> Vec<u8> {
 /// The capture's packets among what the host's tools told.
 fn log_of(lab: &str) -> Vec<u8> {
     let facts = String::from_utf8(read(&format!("{lab}.txt"))).expect("facts are text");
-    let mut packets = Vec::new();
-    let mut decoder = Decoder::new();
-    decoder.push(&read(&format!("{lab}.pcap")), |record| {
-        if let Record::Packet(packet) = record {
-            assert_eq!(packet.link_type, 1, "labs are captured on Ethernet");
-            let time = packet.time.expect("a pcap record has a time");
-            packets.push(Scripted::Packet { time, frame: packet.data.to_vec(), wire_len: packet.wire_len });
-        }
-    });
+    let packets = kept::packets(&read(&format!("{lab}.pcap")));
     let script = Script::parse(&facts).unwrap_or_else(|error| panic!("{lab}: {error}"));
     reference::encode(&script.with_packets(packets))
 }

@@ -97,6 +97,8 @@ pub struct Overview {
     /// What limits what can be said (capture loss, snaplen, one direction only), and how to read what is there (copies, offload,
     /// tunnels). Empty when there is nothing to remark.
     pub quality: Vec<Quality>,
+    /// What of its traffic the rules judge.
+    pub scope: Scope,
     /// What happened, in order.
     pub marks: Vec<MarkRow>,
     /// Bytes on the wire over all packets.
@@ -124,6 +126,37 @@ pub struct CaptureInterface {
     pub filter: Option<String>,
     /// Packets the capture itself lost here.
     pub lost: u64,
+}
+
+/// What of the traffic is judged: "no loss" is only said of that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Scope {
+    /// Traffic of which rules judge whether it arrives.
+    pub judged: Vec<Traffic>,
+    /// Traffic of which none does.
+    pub not_judged: Vec<Traffic>,
+}
+
+/// A kind of traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
+pub struct Traffic {
+    /// `TCP`, `DNS`, `ARP`, …, or `other`.
+    pub name: String,
+    /// Its packets.
+    pub packets: u64,
+}
+
+/// `Judged: TCP (340 packets). Not judged: DNS (80 packets), ARP (40 packets).`
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = |kinds: &[Traffic]| {
+            let one = |kind: &Traffic| format!("{} ({})", kind.name, crate::rules::say::count(kind.packets, "packet"));
+            kinds.iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        let parts = [("Judged", &self.judged), ("Not judged", &self.not_judged)];
+        let told = parts.iter().filter(|(_, kinds)| !kinds.is_empty()).map(|(title, kinds)| format!("{title}: {}.", list(kinds)));
+        f.write_str(&told.collect::<Vec<_>>().join(" "))
+    }
 }
 
 /// A remark on the data.

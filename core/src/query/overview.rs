@@ -1,7 +1,7 @@
 //! What is in the log, and what limits what can be said from it.
 
 use super::engine::Knowledge;
-use super::quality::quality;
+use super::quality::{quality, scope};
 use super::{CaptureInterface, MarkRow, Overview};
 use crate::dissect;
 use crate::log::record::FileFormat;
@@ -47,6 +47,7 @@ pub(super) fn overview(known: &Knowledge<'_>) -> Overview {
             .collect(),
         hosts: recording.counters.hosts().cloned().collect(),
         quality: quality(known),
+        scope: scope(known),
         marks,
         wire_bytes: recording.wire_bytes,
         has_counters: !recording.counters.is_empty(),

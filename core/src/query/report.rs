@@ -49,6 +49,8 @@ fn capture(report: &Report<'_>) -> Value {
         "end_ns": span.map(|span| span.end),
         "interfaces": overview.interfaces.iter().map(|interface| &interface.name).collect::<Vec<_>>(),
         "quality": overview.quality,
+        "judged": overview.scope.judged,
+        "not_judged": overview.scope.not_judged,
     })
 }
 
@@ -99,6 +101,20 @@ fn symbol(severity: Severity) -> &'static str {
     }
 }
 
+/// Whether anything was found, and in what: of traffic that no rule looks at nothing is said.
+fn verdict(report: &Report<'_>) -> String {
+    let overview = report.overview;
+    let found = report.judgement.findings.len() as u64;
+    let is_judged = !overview.scope.judged.is_empty() || overview.has_counters || overview.has_drops;
+    let first = match (found, is_judged) {
+        (0, false) => "Nothing was judged.".to_owned(),
+        (0, true) => "Nothing was found that explains lost packets of what was judged.".to_owned(),
+        (found, _) => format!("{}.", say::count(found, "finding")),
+    };
+    let of_hosts = if overview.has_counters { " The watched hosts' counters were judged, too." } else { "" };
+    format!("{first} {}{of_hosts}", overview.scope).trim_end().to_owned()
+}
+
 /// For the terminal.
 pub fn text(report: &Report<'_>) -> String {
     let mut page = Page::<Terminal>::new();
@@ -117,9 +133,7 @@ pub fn text(report: &Report<'_>) -> String {
     if !report.was_read() {
         return page.finish();
     }
-    if report.judgement.findings.is_empty() {
-        page.put("\nNothing was found that explains lost packets.\n");
-    }
+    page.put("\n").show(verdict(report)).put("\n");
     for finding in &report.judgement.findings {
         let (severity, confidence) = (finding.severity, finding.confidence);
         page.put("\n").put(symbol(severity)).put(" ").show(severity).put(" (").show(confidence).put("): ");
@@ -161,6 +175,7 @@ pub fn markdown(report: &Report<'_>) -> String {
     if !report.was_read() {
         return page.finish();
     }
+    page.put("\n").prose(&verdict(report)).put("\n");
     for finding in &report.judgement.findings {
         page.put("\n## ").put(symbol(finding.severity)).put(" ").show(finding.severity).put(": ").code(&finding.rule);
         page.put("\n\n").prose(&finding.sentence).put("\n\n");
@@ -205,7 +220,7 @@ mod tests {
         let (overview, judgement) = reference();
         let value = json(&[Report { file: "reference.pcapng", overview: &overview, judgement: &judgement }]);
         assert_eq!(value["version"], 1);
-        for key in ["file", "packets", "start_ns", "end_ns", "interfaces", "quality"] {
+        for key in ["file", "packets", "start_ns", "end_ns", "interfaces", "quality", "judged", "not_judged"] {
             assert!(!value["captures"][0][key].is_null(), "{key}");
         }
         let keys = [
@@ -230,6 +245,24 @@ mod tests {
         for key in ["rule", "verdict", "why"] {
             assert!(!value["checked"][0][key].is_null(), "{key}");
         }
+    }
+
+    /// A headline never claims more than was looked at.
+    #[test]
+    fn nothing_is_said_of_traffic_that_no_rule_judges() {
+        let query = "date 2021-06-01\n14:40:01.1 IP 10.0.0.2.7 > 10.0.0.1.53: UDP, length 30\n";
+        let script = crate::script::Script::parse(query).expect("a script");
+        let mut engine = Engine::new();
+        engine.push(&crate::reference::encode(&script));
+        engine.finish();
+        let (overview, judgement) = (engine.overview(), engine.findings());
+        let report = Report { file: "dns.pcap", overview: &overview, judgement };
+        for told in [text(&report), markdown(&report)] {
+            assert!(told.contains("\nNothing was judged. Not judged: DNS (1 packet).\n"), "{told}");
+        }
+        let value = json(&[report]);
+        assert_eq!(value["captures"][0]["judged"], serde_json::json!([]));
+        assert_eq!(value["captures"][0]["not_judged"], serde_json::json!([{"name": "DNS", "packets": 1}]));
     }
 
     #[test]

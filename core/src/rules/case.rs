@@ -10,6 +10,10 @@ use crate::recording::{Recording, Witness};
 use crate::script::Script;
 use crate::store::{Row, Store};
 use std::fmt::Write as _;
+use wording::Wording;
+
+#[path = "../../tests/wording/mod.rs"]
+mod wording;
 
 /// Host 2 connects to port 80 of host 1: the three packets with which most cases begin.
 pub(crate) const OPEN: &str = "date 2021-06-01
@@ -46,6 +50,10 @@ pub(super) fn said_of(log: &[u8], rules: &[&str]) -> String {
     let mut out = String::new();
     for finding in judgement.findings.iter().filter(|finding| rules.contains(&finding.rule.as_str())) {
         assert!(!finding.evidence.is_empty(), "a finding without evidence: {}", finding.sentence);
+        let rest = finding.reasons.iter().map(|reason| reason.text.as_str());
+        let rest = rest.chain([finding.confidence_reason.as_str(), &finding.rival]).collect();
+        let faults = Wording { sentence: &finding.sentence, rest, count: finding.count }.faults();
+        assert!(faults.is_empty(), "{faults:#?}");
         let _ = writeln!(out, "{} {} {}: {}", finding.severity, finding.confidence, finding.rule, finding.sentence);
     }
     for checked in judgement.checked.iter().filter(|checked| rules.contains(&checked.rule.as_str())) {

@@ -170,12 +170,16 @@ fn finding(view: &View<'_>, router: IpAddr, mtu: u32, met: &[Met<'_>]) -> Findin
     let (sender, receiver) = (first.flow.sender(first.direction).address, first.flow.sender(first.direction.reverse()).address);
     // An end of the path may say it of its own link.
     let is_router = !senders.contains(&router) && !targets.contains(&router);
+    let often = match errors().count() as u64 {
+        1 => String::new(),
+        n => format!(" {}", say::count(n, "time")),
+    };
     Draft {
         rule: SLUG,
         identity: packet(first.errors[0].seen),
         severity: Severity::Note,
         confidence: if obeyed { Confidence::Strong } else { Confidence::Possible },
-        sentence: format!("{router} {fits} on the way to {to}, and said so with ICMP: {what_then}."),
+        sentence: format!("{router} {fits} on the way to {to}, and said so with ICMP{often}: {what_then}."),
         span: span.reduce(Span::union).unwrap_or(first.flow.span()),
         count: errors().count() as u64,
         evidence: evidence(errors().map(|error| packet(error.seen)).chain(met.iter().map(|met| Place::Flow(met.flow.id).into()))),

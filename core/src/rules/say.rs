@@ -1,5 +1,7 @@
 //! Numbers in the words that all rules share: `1 packet`, `9 of 30`, `33.3 %`, `bytes 1 to 75`, `262,144`.
 
+use std::net::IpAddr;
+
 /// `1,225,736`.
 pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
@@ -61,8 +63,11 @@ pub(crate) fn list(items: &[String], most: usize) -> String {
     }
 }
 
-/// The text with its first letter large, to begin a sentence.
+/// The text with its first letter large, to begin a sentence. An address stays as it is.
 pub(crate) fn capital(text: &str) -> String {
+    if text.split([' ', ',']).next().is_some_and(|word| word.parse::<IpAddr>().is_ok()) {
+        return text.to_owned();
+    }
     let mut chars = text.chars();
     chars.next().map(|first| std::iter::once(first.to_ascii_uppercase()).chain(chars).collect()).unwrap_or_default()
 }
@@ -81,6 +86,7 @@ mod tests {
         );
         assert_eq!([percent(1, 3), percent(3, 10), percent(182, 262_144)], ["33.3 %", "30 %", "0.07 %"]);
         assert_eq!([bytes(1, 75), bytes(9, 9)], ["bytes 1 to 75", "byte 9"]);
+        assert_eq!([capital("rule 1"), capital("fd77:2::1 sent"), capital("fd77::1")], ["Rule 1", "fd77:2::1 sent", "fd77::1"]);
         let items = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
         assert_eq!([list(&items, 3), list(&items, 2), list(&items[..1], 2)], ["a, b and c", "a, b and 1 more", "a"]);
     }

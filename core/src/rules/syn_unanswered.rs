@@ -128,7 +128,11 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
             say::capital(&group.clients()),
             say::count(syns, "SYN"),
             group.name,
-            if repeated { ", though each was sent again" } else { "" }
+            match group.flows.iter().filter(|flow| flow.handshake.syn_count > 1).count() as u64 {
+                0 => String::new(),
+                n if n == attempts => ", though each was sent again".to_owned(),
+                n => format!(", though {} of {} sent it again", say::number(n), say::count(attempts, "connection attempt")),
+            }
         ),
         anchors(),
     )];
@@ -158,7 +162,18 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
         sentence: if group.scan {
             format!("{} got no answer: {} of {}.", say::capital(&group.name), say::count(syns, "SYN"), group.clients())
         } else {
-            format!("{} did not answer {} from {} within {}{place}.", group.name, say::count(syns, "SYN"), group.clients(), group.span().length().max(patience))
+            let of = if attempts > 1 && attempts != syns {
+                format!(" ({})", say::count(attempts, "connection attempt"))
+            } else {
+                String::new()
+            };
+            format!(
+                "{} did not answer {} from {}{of} within {}{place}.",
+                group.name,
+                say::count(syns, "SYN"),
+                group.clients(),
+                group.span().length().max(patience)
+            )
         },
         span: group.span(),
         count: attempts,

@@ -4,6 +4,10 @@
 //! in WebAssembly the text must be what insta kept, byte for byte.
 #![allow(dead_code, unused_macros, reason = "each test binary uses its part")]
 
+use dropscope_core::log::Decoder;
+use dropscope_core::log::record::Record;
+use dropscope_core::script::Scripted;
+
 macro_rules! files {
     ($($name:literal)*) => {
         &[$(($name, include_bytes!(concat!("../data/", $name)))),*]
@@ -27,6 +31,24 @@ const FILES: &[(&str, &[u8])] = files! {
 /// The captures among them, with their names.
 pub(crate) fn captures() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     FILES.iter().copied().filter(|(name, _)| name.ends_with(".pcap") || name.ends_with(".pcapng"))
+}
+
+/// All of them, with their names.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    FILES.iter().copied()
+}
+
+/// The packets of a lab's capture, for a script.
+pub(crate) fn packets(capture: &[u8]) -> Vec<Scripted> {
+    let mut packets = Vec::new();
+    Decoder::new().push(capture, |record| {
+        if let Record::Packet(packet) = record {
+            assert_eq!(packet.link_type, 1, "labs are captured on Ethernet");
+            let time = packet.time.expect("a pcap record has a time");
+            packets.push(Scripted::Packet { time, frame: packet.data.to_vec(), wire_len: packet.wire_len });
+        }
+    });
+    packets
 }
 
 /// A file of `data/`.

@@ -14,12 +14,21 @@ headline-causes = { $n ->
    *[other] { $n } causes found
 }
 headline-notes = { $n ->
-    [one] No cause of loss, 1 note
-   *[other] No cause of loss, { $n } notes
+    [one] No cause of loss found in { $what }, 1 note
+   *[other] No cause of loss found in { $what }, { $n } notes
 }
-headline-none = No loss found
+headline-only-notes = { $n ->
+    [one] 1 note
+   *[other] { $n } notes
+}
+headline-none = No loss found in { $what }
 headline-nothing = Nothing to judge
-headline-so-far = No loss found so far
+headline-so-far = No loss found so far in { $what }
+scope-judged = Judged: { $what }
+scope-not-judged = Not judged: { $what }
+scope-counters = counters
+scope-icmp-errors = ICMP errors
+scope-other = other
 headline-reading = Looking…
 checked-fine = { $n ->
     [one] Checked and fine: 1

@@ -4,8 +4,8 @@
 //! its numbers, however many packets it is about. What it is made from is gathered where it is cheapest: as packets pass
 //! ([`Passing`]) or in one walk over the conversations when the rules run ([`Sums`]).
 
-use super::Quality;
 use super::engine::Knowledge;
+use super::{Quality, Scope};
 use crate::dissect::Packet;
 use crate::finding::Severity;
 use crate::flow::{FlowTable, Observed};
@@ -25,6 +25,7 @@ mod link;
 mod one_direction;
 mod oversized;
 mod reordered;
+mod scope;
 mod snaplen;
 mod source;
 mod tunnel;
@@ -107,6 +108,11 @@ fn bounded(mut sentences: Vec<String>) -> Vec<String> {
     sentences
 }
 
+/// What of the traffic was judged.
+pub(super) fn scope(known: &Knowledge<'_>) -> Scope {
+    scope::scope(&known.sums.scope, &known.passing.scope)
+}
+
 /// What is noted of packets as they pass, for the few that are remarkable.
 #[derive(Debug, Default)]
 pub(super) struct Passing {
@@ -114,6 +120,7 @@ pub(super) struct Passing {
     oversized: oversized::Passing,
     clamped: clamped::Passing,
     tunnels: tunnel::Passing,
+    scope: scope::Passing,
 }
 
 impl Witness for Passing {
@@ -121,6 +128,7 @@ impl Witness for Passing {
         if let Some(original) = seen.copy_of.and_then(|original| store.get(original)) {
             self.copies.note(&original, row);
         }
+        self.scope.note(packet, seen);
         self.oversized.note(packet, row, flows);
         self.clamped.note(packet, seen, row, flows);
         if packet.tunnel.is_some() {
@@ -136,13 +144,18 @@ pub(super) struct Sums {
     handshakes: handshake::Sums,
     copies: copies::Sums,
     reordered: reordered::Sums,
+    scope: scope::Sums,
 }
 
 impl Sums {
     /// One walk over the conversations.
     pub(super) fn of(flows: &FlowTable) -> Self {
         let mut sums = Self::default();
-        for flow in flows.iter().filter(|flow| flow.transport == crate::dissect::Protocol::Tcp) {
+        for flow in flows.iter() {
+            sums.scope.add(flow);
+            if flow.transport != crate::dissect::Protocol::Tcp {
+                continue;
+            }
             sums.directions.add(flow);
             sums.handshakes.add(flow);
             sums.copies.add(flow);

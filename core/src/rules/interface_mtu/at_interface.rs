@@ -157,7 +157,7 @@ impl<'a> Case<'a> {
         let (name, mtu) = (self.interface.name(), self.mtu);
         let others = match self.victims.len() as u64 - 1 {
             0 => String::new(),
-            n => format!(", and so in {}", say::count(n, "other conversation")),
+            n => format!(", and so in {} in all", say::count(n + 1, "conversation")),
         };
         let sender = first.flow.sender(first.direction);
         match first.loss {

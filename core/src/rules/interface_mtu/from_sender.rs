@@ -31,7 +31,7 @@ pub(super) fn finding(view: &View<'_>, receiver: IpAddr, victims: &[Victim<'_>],
     });
     let others = match victims.len() as u64 - 1 {
         0 => String::new(),
-        n => format!(", and so in {}", say::count(n, "other conversation")),
+        n => format!(", and so in {} in all", say::count(n + 1, "conversation")),
     };
     let (what, size) = match first.loss {
         Loss::Hole(hole, carrier) => (

@@ -12,7 +12,7 @@ use crate::text::{Value, t, tn};
 use crate::widget::prose::prose;
 use crate::widget::severity;
 use dropscope_core::finding::{Checked, Finding, Quiet, Severity};
-use dropscope_core::query::Findings;
+use dropscope_core::query::{Findings, Scope, Traffic};
 use wasm_bindgen::JsCast;
 use yew::prelude::*;
 
@@ -27,8 +27,10 @@ pub struct Props {
     pub in_place: Option<detail::Props>,
     /// Whether more may come.
     pub growing: bool,
-    /// How many conversations there are: without any there is nothing a rule about packets could judge.
-    pub flows: u32,
+    /// What of the traffic is judged.
+    pub scope: Scope,
+    /// Whether a watched host's counters are judged, too.
+    pub has_counters: bool,
 }
 
 /// The list of findings, and of what was checked and is fine.
@@ -38,7 +40,7 @@ pub fn FindingsList(props: &Props) -> Html {
     let findings = props.findings.as_deref();
     let list = findings.map(|f| f.findings.as_slice()).unwrap_or_default();
     let checked = findings.map(|f| f.checked.as_slice()).unwrap_or_default();
-    let headline = headline(list, props.growing, findings.is_some(), props.flows);
+    let headline = headline(list, props.growing, findings.is_some(), &judged(props));
     let onkeydown = {
         let dispatch = dispatch.clone();
         Callback::from(move |event: KeyboardEvent| {
@@ -59,7 +61,10 @@ pub fn FindingsList(props: &Props) -> Html {
     let (fine, unsure): (Vec<&Checked>, Vec<&Checked>) = checked.iter().partition(|c| c.verdict == Quiet::Clear);
     html! {
         <aside class="findings" aria-label={t("findings")}>
-            <h1 class="findings__headline" aria-live="polite">{ headline }</h1>
+            <div class="findings__answer">
+                <h1 class="findings__headline" aria-live="polite">{ headline }</h1>
+                { for scope(props).into_iter().map(|line| html! { <p class="findings__scope">{ line }</p> }) }
+            </div>
             <div class="findings__scroll">
                 if narrow {
                     <ul class="findings__list" aria-label={t("findings")} ref={list_node}>
@@ -80,20 +85,47 @@ pub fn FindingsList(props: &Props) -> Html {
     }
 }
 
-fn headline(list: &[Finding], growing: bool, judged: bool, flows: u32) -> String {
+/// What is judged, in words: `TCP`, `TCP, counters`; empty where nothing is.
+fn judged(props: &Props) -> String {
+    let counters = props.has_counters.then(|| t("scope-counters"));
+    // ICMP errors tell of other packets: nobody looks for loss of theirs.
+    let traffic = props.scope.judged.iter().map(|traffic| traffic.name.clone()).filter(|name| name != "ICMP errors");
+    traffic.chain(counters).collect::<Vec<_>>().join(", ")
+}
+
+/// What was judged and what was not, a line each, with its packets.
+fn scope(props: &Props) -> Vec<String> {
+    let name = |traffic: &Traffic| match traffic.name.as_str() {
+        "other" => t("scope-other"),
+        "ICMP errors" => t("scope-icmp-errors"),
+        name => name.to_owned(),
+    };
+    let one = |traffic: &Traffic| format!("{} {}", name(traffic), format::count(traffic.packets));
+    let line =
+        |key: &str, traffic: Vec<String>| (!traffic.is_empty()).then(|| tn(key, &[("what", Value::Text(&traffic.join(", ")))]));
+    let counters = props.has_counters.then(|| t("scope-counters"));
+    let judged = props.scope.judged.iter().map(one).chain(counters).collect();
+    let not_judged = props.scope.not_judged.iter().map(one).collect();
+    [line("scope-judged", judged), line("scope-not-judged", not_judged)].into_iter().flatten().collect()
+}
+
+fn headline(list: &[Finding], growing: bool, is_answered: bool, judged: &str) -> String {
     let severe = list.iter().filter(|f| f.severity > Severity::Note).count() as u64;
+    let what = ("what", Value::Text(judged));
     if severe > 0 {
         tn("headline-causes", &[("n", Value::Number(severe))])
-    } else if !judged || (growing && flows == 0) {
+    } else if !is_answered || (growing && judged.is_empty()) {
         t("headline-reading")
-    } else if growing {
-        t("headline-so-far")
-    } else if list.is_empty() && flows == 0 {
+    } else if judged.is_empty() && list.is_empty() {
         t("headline-nothing")
+    } else if growing {
+        tn("headline-so-far", &[what])
     } else if list.is_empty() {
-        t("headline-none")
+        tn("headline-none", &[what])
+    } else if judged.is_empty() {
+        tn("headline-only-notes", &[("n", Value::Number(list.len() as u64))])
     } else {
-        tn("headline-notes", &[("n", Value::Number(list.len() as u64))])
+        tn("headline-notes", &[("n", Value::Number(list.len() as u64)), what])
     }
 }
 

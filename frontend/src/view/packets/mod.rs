@@ -12,6 +12,7 @@ use crate::state::Intent;
 use crate::text::{Value, t, tn};
 use crate::url::UrlState;
 use crate::widget::ends::ends;
+use crate::widget::prose::prose;
 use crate::widget::severity;
 use crate::widget::virtual_list::{VirtualList, use_reveal, use_steps};
 use dropscope_core::query::{Answer, Chip, PacketRow, PacketRows, Query, Rows, Selection};
@@ -154,7 +155,7 @@ pub fn Packets(props: &ViewProps) -> Html {
                     <button class="chip is-link" onclick={clear_span} title={t("clear-span")}>{ format!("{} {} ×", t("selected"), span.length()) }</button>
                 }
                 if let Some(error) = wrong {
-                    <span class="is-critical" role="alert">{ &error.message }</span>
+                    <span class="is-critical" role="alert">{ prose(&error.message) }</span>
                 }
                 <span class="view__spring" />
                 if props.growing {

@@ -68,7 +68,7 @@ fn quality(state: &AppState, dispatch: &UseReducerDispatcher<AppState>) -> Html 
         (0, _) => tn("quality-notes", &[("n", Value::Number(notes))]),
         _ => tn("quality-limits", &[("n", Value::Number(limits))]),
     };
-    let about: Vec<&str> = overview.quality.iter().map(|q| q.sentence.as_str()).collect();
+    let about: Vec<String> = overview.quality.iter().map(|q| q.sentence.replace('`', "")).collect();
     let about = if about.is_empty() { t("quality-good") } else { about.join("\n") };
     let dispatch = dispatch.clone();
     let onclick = Callback::from(move |_: MouseEvent| dispatch.dispatch(Intent::View("notes")));

@@ -79,7 +79,9 @@ pub fn Body(props: &Props) -> Html {
     };
     html! {
         <main class="body" style={format!("--left: {}px; --top: {}px; --right: {}px", *left, *top, *right)}>
-            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {in_place} {growing} flows={session.progress.flows.min(1)} />
+            <FindingsList findings={session.findings.clone().map(Same)} open={state.url.finding.clone().map(AttrValue::from)} {in_place} {growing}
+                scope={session.overview.as_ref().map(|overview| overview.scope.clone()).unwrap_or_default()}
+                has_counters={session.overview.as_ref().is_some_and(|overview| overview.has_counters)} />
             <Splitter along={Along::Columns} size={LEFT} px={*left} on_move={moved(&left)} label={t("split-findings")} />
             <div class="main">
                 <Timeline viewport={state.url.viewport} selected={state.url.span} finding={state.url.finding.clone().map(AttrValue::from)}

@@ -4,6 +4,7 @@ use crate::format;
 use crate::hooks::{Same, use_answer, use_dispatch};
 use crate::state::Intent;
 use crate::text::{Value, t, tn};
+use crate::widget::prose::prose;
 use dropscope_core::filter;
 use dropscope_core::query::{Answer, FilterError, FilterHelp, FilterLimit, Query};
 use std::rc::Rc;
@@ -142,7 +143,7 @@ pub fn FilterField(props: &Props) -> Html {
                     if let Some(error) = &error {
                         <div class="filter__error" id="filter-error" role="alert">
                             <pre>{ filter::pointed(&text, error.at as usize, error.len as usize).join("\n") }</pre>
-                            <p>{ message(error) }</p>
+                            <p>{ prose(&message(error)) }</p>
                             if let Some(suggestion) = &error.suggestion { <p>{ format!("{} ", t("did-you-mean")) }<code>{ suggestion }</code></p> }
                         </div>
                     }

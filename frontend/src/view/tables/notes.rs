@@ -109,7 +109,7 @@ fn marks(o: &Overview) -> Html {
         <table class="table">
             <caption>{ t("what-happened") }</caption>
             <tbody>{ for o.marks.iter().map(|m| html! {
-                <tr><td class="num" title={format::date_time(m.at, 9)}>{ format::time_of_day(m.at, 3) }</td><td class="muted">{ &m.kind }</td><td>{ &m.text }</td></tr>
+                <tr><td class="num" title={format::date_time(m.at, 9)}>{ format::time_of_day(m.at, 3) }</td><td class="muted">{ &m.kind }</td><td>{ prose(&m.text) }</td></tr>
             }) }</tbody>
         </table>
     }
