@@ -228,7 +228,7 @@ impl Bridge {
             ToPage::Panicked { why } => self.died(why),
             ToPage::Answer { session, slot, number, answer } => {
                 if session == self.session.get() {
-                    self.answered(slot, number, answer);
+                    self.answered(slot, number, *answer);
                 }
             }
             ToPage::Progress { session, .. } | ToPage::Link { session, .. } | ToPage::Trouble { session, .. } => {

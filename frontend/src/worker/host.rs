@@ -200,7 +200,7 @@ impl Host {
         let began = now();
         let answer = self.engine.ask(query, &mut self.spool);
         self.answering_ms += now() - began;
-        post(&self.scope, &ToPage::Answer { session, slot, number, answer });
+        post(&self.scope, &ToPage::Answer { session, slot, number, answer: Box::new(answer) });
     }
 
     fn stop(&mut self) {

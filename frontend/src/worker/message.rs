@@ -73,7 +73,7 @@ pub enum ToPage {
         /// Which of that slot's questions.
         number: u32,
         /// The answer.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// The connection changed.
     Link {
@@ -132,7 +132,7 @@ mod tests {
             let bytes = borsh::to_vec(&message).expect("plain data");
             assert_eq!(borsh::from_slice::<ToWorker>(&bytes).expect("its own bytes"), message);
         }
-        let answer = ToPage::Answer { session: 1, slot: 2, number: 3, answer: Answer::Refused { why: "No.".into() } };
+        let answer = ToPage::Answer { session: 1, slot: 2, number: 3, answer: Box::new(Answer::Refused { why: "No.".into() }) };
         let bytes = borsh::to_vec(&answer).expect("plain data");
         assert_eq!(borsh::from_slice::<ToPage>(&bytes).expect("its own bytes"), answer);
     }
