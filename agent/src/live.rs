@@ -9,6 +9,7 @@ use crate::rights::Rights;
 use crate::serve::{self, Browser, Server};
 use crate::source::Pace;
 use crate::stderr::complain;
+use crate::web;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use dropscope_review::LOG;
@@ -93,8 +94,9 @@ impl Ready {
         rights.will_keep_captures(&data)?;
         let opened = plan.open(&rights)?;
         let own_place = output.map(|path| LogFile::create(path, &rights).map(|log| (path.to_owned(), log))).transpose()?;
+        let page = web::Page::read();
         rights.drop_here(&[except, &[Browser::THREAD]].concat())?;
-        let server = Server::over(listener, serve::Settings { data: Some(data), ..settings })?;
+        let server = Server::over(listener, page, serve::Settings { data: Some(data), ..settings })?;
         Ok(Self { server, plan, opened, rights, own_place, browser })
     }
 }

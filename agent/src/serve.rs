@@ -3,7 +3,7 @@
 use crate::connections::{self, Bounds};
 use crate::rights::Rights;
 use crate::rights::user::Person;
-use crate::web;
+use crate::web::Page;
 use anyhow::{Context as _, Result};
 use dropscope_review::{CaptureId, Guard, Limits, Review, Store, Token};
 use std::future::Future;
@@ -43,6 +43,7 @@ pub(crate) struct Server {
     store: Arc<Store>,
     review: Review,
     owner: Token,
+    page: Page,
     settings: Settings,
 }
 
@@ -72,12 +73,13 @@ impl Server {
         let listener = settings.listen()?;
         let data = settings.take_data(rights)?;
         rights.will_keep_captures(&data)?;
+        let page = Page::read();
         rights.drop_here(&[Browser::THREAD])?;
-        Self::over(listener, Settings { data: Some(data), ..settings })
+        Self::over(listener, page, Settings { data: Some(data), ..settings })
     }
 
-    /// Opens the data folder, for a port that is open already: opening that may take rights which are gone by now.
-    pub(crate) fn over(listener: TcpListener, settings: Settings) -> Result<Self> {
+    /// Opens the data folder, for a port that is open and a page that is read already: both may take rights which are gone by now.
+    pub(crate) fn over(listener: TcpListener, page: Page, settings: Settings) -> Result<Self> {
         let data = settings.data.clone().map_or_else(data_folder, Ok)?;
         let store = if settings.alone { Store::open(&data) } else { Store::open_beside(&data) };
         let store = store.with_context(|| format!("the data folder {} cannot be used", data.display()))?;
@@ -89,7 +91,7 @@ impl Server {
         let store = Arc::new(store);
         let limits = Limits { upload_bytes: settings.max_upload.unwrap_or(Limits::default().upload_bytes), ..Limits::default() };
         let review = Review::new(Arc::clone(&store), &owner, limits);
-        Ok(Self { listener, address, store, review, owner, settings })
+        Ok(Self { listener, address, store, review, owner, page, settings })
     }
 
     /// Its captures.
@@ -132,7 +134,7 @@ impl Server {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),
         });
-        let router = review.clone().router(web::page(), Guard::new(self.settings.names.into_iter().chain(listened)));
+        let router = review.clone().router(self.page.router(), Guard::new(self.settings.names.into_iter().chain(listened)));
         self.listener.set_nonblocking(true).context("the port cannot be waited on")?;
         let listener = tokio::net::TcpListener::from_std(self.listener).context("the port cannot be waited on")?;
         let (stopping, stopped) = tokio::sync::oneshot::channel();

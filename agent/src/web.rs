@@ -1,67 +1,114 @@
-//! The page, as it is embedded in this binary (or, in a debug build, as it lies in `dist/`).
+//! The page, as it is embedded in this binary (or, in a debug build, as it lay in `dist/` when the server began).
 //!
 //! `cargo xtask` writes a `.br` and a `.gz` beside each file; the smallest one the browser takes is sent. The content security
 //! policy lets nothing run but our own files and the start script inside `index.html`, which is named by its hash.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use rust_embed::{EmbeddedFile, RustEmbed};
+use rust_embed::RustEmbed;
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 #[derive(RustEmbed)]
 #[folder = "../dist"]
 #[allow_missing = true]
 struct Dist;
 
-/// The page and the files beside it.
-pub(crate) fn page() -> Router {
-    Router::new().fallback(get(asset))
+/// The page and the files beside it, in memory.
+#[derive(Clone)]
+pub(crate) struct Page(Arc<Files>);
+
+struct Files {
+    by_path: HashMap<Cow<'static, str>, File>,
+    /// The content security policy. A worker is bound by the policy its own script came with, so every file carries it.
+    policy: String,
 }
 
-async fn asset(uri: Uri, headers: HeaderMap) -> Response {
+struct File {
+    data: Bytes,
+    /// Hexadecimal.
+    hash: String,
+    media_type: String,
+}
+
+impl Page {
+    /// Reads it, which has to be done before rights are given up: whoever the server goes on as may not be allowed to reach
+    /// the `dist/` of a checkout, and a debug build reads its page there.
+    pub(crate) fn read() -> Self {
+        let by_path: HashMap<_, _> = Dist::iter().filter_map(|path| Some((path.clone(), File::read(&path)?))).collect();
+        let index = by_path.get("index.html").map(|file| String::from_utf8_lossy(&file.data)).unwrap_or_default();
+        let policy = policy(&index);
+        Self(Arc::new(Files { policy, by_path }))
+    }
+
+    /// Answers with its files.
+    pub(crate) fn router(self) -> Router {
+        Router::new().fallback(get(file)).with_state(self)
+    }
+}
+
+impl File {
+    fn read(path: &str) -> Option<Self> {
+        let file = Dist::get(path)?;
+        let data = match file.data {
+            Cow::Borrowed(embedded) => Bytes::from_static(embedded),
+            Cow::Owned(read) => Bytes::from(read),
+        };
+        let hash = hexadecimal(&file.metadata.sha256_hash()[..16]);
+        Some(Self { data, hash, media_type: media_type(path, file.metadata.mimetype()) })
+    }
+}
+
+async fn file(State(Page(page)): State<Page>, uri: Uri, headers: HeaderMap) -> Response {
     let path = match uri.path().trim_start_matches('/') {
         "" => "index.html",
         path => path,
     };
-    let Some(plain) = Dist::get(path) else { return absent(path) };
-    let (file, encoding) = smallest(path, plain, &headers);
-    let etag = format!("\"{}{encoding}\"", hexadecimal(&file.metadata.sha256_hash()[..16]));
+    let Some(plain) = page.by_path.get(path) else { return absent(path) };
+    let (file, encoding) = page.smallest(path, plain, &headers);
+    let etag = format!("\"{}{encoding}\"", file.hash);
 
-    let mut response =
-        if is_known(&headers, &etag) { StatusCode::NOT_MODIFIED.into_response() } else { Body::from(file.data).into_response() };
+    let mut response = if is_known(&headers, &etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Body::from(file.data.clone()).into_response()
+    };
     let answer = response.headers_mut();
     let mut set = |name, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             answer.insert(name, value);
         }
     };
-    set(header::CONTENT_TYPE, media_type(path).as_str());
+    set(header::CONTENT_TYPE, &plain.media_type);
     set(header::ETAG, &etag);
     set(header::VARY, "accept-encoding");
     set(header::CACHE_CONTROL, if is_hashed(path) { "public, max-age=31536000, immutable" } else { "no-cache" });
-    // A worker is bound by the policy its own script came with, so every file carries it.
-    let index = Dist::get("index.html").map(|file| String::from_utf8_lossy(&file.data).into_owned());
-    set(header::CONTENT_SECURITY_POLICY, &policy(&index.unwrap_or_default()));
+    set(header::CONTENT_SECURITY_POLICY, &page.policy);
     if !encoding.is_empty() {
         set(header::CONTENT_ENCODING, encoding);
     }
     response
 }
 
-/// The smallest form of a file that the browser takes, and its content coding (empty for none).
-fn smallest(path: &str, plain: EmbeddedFile, headers: &HeaderMap) -> (EmbeddedFile, &'static str) {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    for (coding, suffix) in [("br", "br"), ("gzip", "gz")] {
-        if accepts(accepted, coding)
-            && let Some(file) = Dist::get(&format!("{path}.{suffix}"))
-        {
-            return (file, coding);
+impl Files {
+    /// The smallest form of a file that the browser takes, and its content coding (empty for none).
+    fn smallest<'a>(&'a self, path: &str, plain: &'a File, headers: &HeaderMap) -> (&'a File, &'static str) {
+        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        for (coding, suffix) in [("br", "br"), ("gzip", "gz")] {
+            if accepts(accepted, coding)
+                && let Some(file) = self.by_path.get(format!("{path}.{suffix}").as_str())
+            {
+                return (file, coding);
+            }
         }
+        (plain, "")
     }
-    (plain, "")
 }
 
 /// Whether `Accept-Encoding` allows a coding: named, and not with `q=0` (RFC 9110 section 12.5.3).
@@ -85,17 +132,17 @@ fn is_hashed(path: &str) -> bool {
     name.split(['-', '_', '.']).any(|part| (12..=64).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn media_type(path: &str) -> String {
-    let guessed = mime_of(path);
-    if guessed.starts_with("text/") && !guessed.contains("charset") { format!("{guessed}; charset=utf-8") } else { guessed }
-}
-
-fn mime_of(path: &str) -> String {
-    // The module guesses by extension; streaming compilation insists on this one.
+/// The media type of a file, where `guessed` goes by its extension.
+fn media_type(path: &str, guessed: &str) -> String {
+    // Streaming compilation insists on this one.
     if path.ends_with(".wasm") {
         return "application/wasm".into();
     }
-    Dist::get(path).map(|file| file.metadata.mimetype().to_owned()).unwrap_or_else(|| "application/octet-stream".into())
+    if guessed.starts_with("text/") && !guessed.contains("charset") {
+        format!("{guessed}; charset=utf-8")
+    } else {
+        guessed.into()
+    }
 }
 
 /// The content security policy of a page.

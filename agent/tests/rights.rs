@@ -544,3 +544,27 @@ fn a_log_where_only_root_gets_is_shown_to_viewers_by_a_user_who_does_not_get_the
     let log = fs::metadata(closed.join("a.pcapng")).unwrap();
     assert!(log.len() > 0 && (log.uid(), log.mode() & 0o777) == (0, 0o600));
 }
+
+/// A debug build reads the page from the checkout's `dist/`, which is root's alone where root cloned it into its home.
+#[test]
+fn a_page_that_only_root_can_read_is_answered_after_rights_are_given_up() {
+    if !can_run("a_page_that_only_root_can_read_is_answered_after_rights_are_given_up") {
+        return;
+    }
+    let scene = Scene::new("page");
+    let page = scene.folder.path().join("page");
+    fs::create_dir(&page).unwrap();
+    fs::write(page.join("index.html"), "<title>of root</title>").unwrap();
+    fs::set_permissions(&page, fs::Permissions::from_mode(0o700)).unwrap();
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist");
+    let line = "mount --bind page \"$1\" && exec ./dropscope serve --port 0 --no-browser --user nobody --data srv";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "bash", "-c", line, "bash"]).arg(&dist);
+    let mut served = Dropscope::start_by(&mut command, scene.folder.path());
+    let link = served.hear("http://");
+    let (server, _) = link.trim().split_once("#/").unwrap();
+    let answer = Command::new("curl").args(["-si", server]).output().unwrap().stdout;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("<title>of root</title>"), "{answer}");
+    assert!(served.end().success(), "{:?}", served.heard);
+}
