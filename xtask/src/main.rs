@@ -6,6 +6,7 @@ mod agree;
 mod bench;
 mod deny;
 mod fuzz;
+mod judge;
 mod lint;
 mod page;
 mod same;
@@ -26,6 +27,8 @@ const HELP: &str = "cargo xtask COMMAND
   same OLD NEW DIR…  compare what two binaries print about every capture in DIR: `check --json` and `packets --json`
   deny           licences, sources, duplicate versions and advisories of all dependencies (deny.toml)
   agree [DIR]    compare `dropscope packets` with tshark over the captures below DIR (or the repository's); fails below its bars
+  judge [FOLDER] [--held-out]  recall and precision of the rules over labelled captures: the repository's and those below a folder
+                 (the half to build on, or the other as figures only); fails below its bar
   bench          make seeded captures and time us beside tshark, tcptrace, tcpdump and capinfos; --browser: the page;
                  --agent: what recording costs, beside tcpdump; --instructions: instructions a packet (valgrind)
   fuzz [TARGET…] run the fuzz targets under libFuzzer, 60 s each or --seconds N; what is found is kept in fuzz/corpus
@@ -45,6 +48,7 @@ fn main() -> Result<()> {
         "agree" => agree::agree(rest),
         "same" => same::same(rest),
         "deny" => deny::deny(),
+        "judge" => judge::judge(rest),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
         "setup" => setup::for_tests().map(drop),
