@@ -72,10 +72,10 @@ struct Tally {
 
 impl Tally {
     fn recall(self) -> u64 {
-        if self.labelled == 0 { 100 } else { self.found * 100 / self.labelled }
+        (self.found * 100).checked_div(self.labelled).unwrap_or(100)
     }
     fn precision(self) -> u64 {
-        if self.said == 0 { 100 } else { self.right * 100 / self.said }
+        (self.right * 100).checked_div(self.said).unwrap_or(100)
     }
 }
 

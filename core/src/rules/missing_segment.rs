@@ -4,11 +4,13 @@
 //! network and not the capture that lost them.
 //!
 //! **When.** A gap that was never filled, that the peer did not acknowledge, and that no cause explains. Where the peer says nothing
-//! either way the finding is weaker. The same gap acknowledged by the peer is `capture_loss`.
+//! either way the finding is weaker. The same gap acknowledged by the peer is `capture_loss`. Where every gap is made of full-sized
+//! segments, while packets after it and before it are smaller, it is the receiver's view of a path MTU black hole: nothing large arrives, so
+//! nothing ever will, and that is critical.
 //!
 //! **Near misses.** Conversations that were under way when the capture began; gaps that a retransmission filled.
 //!
-//! **Sources.** Wireshark `tcp.analysis.lost_segment`; RFC 2018; DIAGNOSIS V4, V5, R1.
+//! **Sources.** Wireshark `tcp.analysis.lost_segment`; RFC 2018; RFC 2923 section 2.1; DIAGNOSIS V4, V5, R1, M3.
 
 use super::commands;
 use super::draft::{Draft, packet, reason};
@@ -47,6 +49,19 @@ fn open(flow: &Flow, direction: Direction) -> impl Iterator<Item = &Hole> {
     flow.side(direction).holes.iter().filter(|hole| hole.filled.is_none() && hole.acked.is_none())
 }
 
+/// Bytes of data in a full segment of this direction, if it lacks those alone: whole ones are missing, and none as large arrived.
+fn lacks_full_segments(flow: &Flow, direction: Direction) -> Option<u64> {
+    let side = flow.side(direction);
+    let mss = flow.side(direction.reverse()).mss?.min(side.mss?);
+    // Options that every segment has (RFC 7323: 12 bytes) take part of the MSS.
+    let fixed = if flow.client.address.is_ipv4() { 40 } else { 60 };
+    let full = (u32::from(mss) + fixed).saturating_sub(side.header_bytes()?);
+    let largest_data = side.largest_ip.saturating_sub(side.header_bytes()?);
+    let whole = |hole: &Hole| hole.missed_by_peer.is_some() && hole.bytes().is_multiple_of(u64::from(full));
+    let is_it = full > 0 && open(flow, direction).all(whole) && largest_data < full && side.acked_to().is_some();
+    is_it.then_some(full.into())
+}
+
 fn finding(group: &PathGroup<'_>) -> Finding {
     let holes =
         || group.hits.iter().flat_map(|(flow, direction)| open(flow, *direction).map(move |hole| (*flow, *direction, hole)));
@@ -77,13 +92,35 @@ fn finding(group: &PathGroup<'_>) -> Finding {
             seen.map(packet),
         ),
     });
+    // One gap may be whole segments by chance.
+    let full = lacks_full_segments(flow, direction).filter(|full| {
+        bytes / full >= 2 && group.hits.iter().all(|(flow, direction)| lacks_full_segments(flow, *direction).is_some())
+    });
+    if let Some(full) = full {
+        reasons.push(reason(
+            format!(
+                "Each gap is as long as full segments of {full} bytes are, and no packet of {} has more than {} bytes: the small ones arrive.",
+                flow.sender(direction),
+                flow.side(direction).largest_ip
+            ),
+            [],
+        ));
+    }
+    let suspicion = match full {
+        Some(_) => ": only full-sized segments are missing, so their size is the likely cause (path MTU)",
+        None => "",
+    };
     Draft {
         rule: SLUG,
         identity: packet(first.noticed),
-        severity: if missed > 0 { Severity::Warning } else { Severity::Note },
+        severity: match (missed, full) {
+            (0, _) => Severity::Note,
+            (_, None) => Severity::Warning,
+            (_, Some(_)) => Severity::Critical,
+        },
         confidence: if missed > 0 { Confidence::Strong } else { Confidence::Possible },
         sentence: format!(
-            "{} lost {} in {} before the capture point, and they did not come again while it lasted.",
+            "{} lost {} in {} before the capture point, and they did not come again while it lasted{suspicion}.",
             say::capital(&group.name()),
             say::count(bytes, "byte"),
             say::count(count, "gap")
@@ -124,6 +161,28 @@ mod tests {
             ),
             "warning strong: 10.0.0.2 to 10.0.0.1 lost 100 bytes in 1 gap before the capture point, and they did not come again while it lasted.",
         );
+    }
+
+    const TAIL: &str = "14:40:01.003 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [P.], seq 2921:3021, ack 75, win 512, length 100
+14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 75, ack 1, win 512, options [nop,nop,sack 1 {2921:3021}], length 0
+";
+
+    #[test]
+    fn where_only_full_sized_segments_are_missing_it_is_their_size() {
+        let request = "14:40:01.0025 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:75, ack 1, win 512, length 74
+14:40:01.0027 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 75, win 512, length 0
+";
+        let begin = "10.0.0.1 to 10.0.0.2 lost 2,920 bytes in 1 gap before the capture point, and they did not come again while it lasted";
+        check(
+            "missing_segment",
+            &format!("{OPEN}{request}{TAIL}"),
+            &format!(
+                "critical strong: {begin}: only full-sized segments are missing, so their size is the likely cause (path MTU)."
+            ),
+        );
+        // One as large arrived.
+        let large = "14:40:01.005 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 3021:4481, ack 75, win 512, length 1460\n";
+        check("missing_segment", &format!("{OPEN}{request}{TAIL}{large}"), &format!("warning strong: {begin}."));
     }
 
     #[test]

@@ -18,7 +18,6 @@ use super::host;
 use super::{Explained, Outcome, View, say};
 use crate::anchor::Place;
 use crate::command::Command;
-use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Quiet, Severity, Subject};
 use crate::flow::{Flow, IcmpError, Side};
 use crate::ids::Direction;
@@ -48,7 +47,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let mut groups: BTreeMap<(IpAddr, u32), Vec<Met<'_>>> = BTreeMap::new();
     for flow in view.flows.iter().filter(|flow| flow.icmp_error_count > 0 && !explained.has(flow.id)) {
         for direction in [Direction::AToB, Direction::BToA] {
-            let about = |error: &&IcmpError| error.about == direction && is_too_big(error);
+            let about = |error: &&IcmpError| error.about == direction && error.is_too_big();
             let errors: Vec<&IcmpError> = flow.icmp_errors.iter().filter(about).collect();
             if let Some(first) = errors.first() {
                 groups.entry((first.from, first.mtu.unwrap_or(0))).or_default().push(Met { flow, direction, errors });
@@ -56,7 +55,7 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         }
     }
     if groups.is_empty() {
-        let elsewhere = view.flows.iter().any(|flow| flow.icmp_errors.iter().any(is_too_big));
+        let elsewhere = view.flows.iter().any(|flow| flow.icmp_errors.iter().any(IcmpError::is_too_big));
         return Outcome::clear(if elsewhere {
             "The only packets that a router called too large have a cause that is told elsewhere."
         } else {
@@ -75,10 +74,6 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
         outcome.quiet = Some((Quiet::CannotTell, why));
     }
     outcome
-}
-
-fn is_too_big(error: &IcmpError) -> bool {
-    matches!((error.protocol, error.kind, error.code), (Protocol::Icmp, 3, 4) | (Protocol::Icmpv6, 2, _))
 }
 
 impl Met<'_> {
@@ -234,7 +229,7 @@ mod tests {
             said(&script, &["path_mtu", "retransmission", "pmtud_black_hole"]),
             "note strong path_mtu: 10.0.0.9 passes on at most 1,492 bytes (PPPoE) on the way to 10.0.0.1, and said so with ICMP: 10.0.0.2 made its packets smaller, \
              so path MTU discovery works; it cost 410 ms.
-clear pmtud_black_hole: Large packets got through on 1 connection, or their loss was not bound to size.
+clear pmtud_black_hole: Large packets got through on 1 connection.
 clear retransmission: The only retransmissions are those of 1 conversation whose cause is told.
 "
         );

@@ -22,7 +22,7 @@ use super::{Explained, Outcome, View, loss_model, say};
 use crate::anchor::{Anchor, Place};
 use crate::command::Command;
 use crate::dissect::Protocol;
-use crate::finding::{Confidence, Finding, Picture, Severity};
+use crate::finding::{Confidence, Finding, Picture, Reason, Severity};
 use crate::flow::{Cause, Flow, Side};
 use crate::ids::Direction;
 use crate::time::Nanos;
@@ -112,6 +112,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     )];
     reasons.extend(causes(group, again).map(|text| reason(text, [])));
     reasons.extend(tail_losses(group).map(|text| reason(text, [])));
+    reasons.extend(impossible_sacks(group));
     reasons.extend(loss_model::reason_of(view, group));
     if let Some(stall) = worst_side.longest_stall.filter(|stall| stall.get() > 0) {
         reasons.push(reason(
@@ -203,6 +204,18 @@ fn given_up(flow: &Flow, direction: Direction) -> Option<String> {
             flow.sender(direction)
         )
     })
+}
+
+/// That the receiver's SACK blocks help nobody, for a device between the two changes one kind of number and not the other.
+fn impossible_sacks(group: &PathGroup<'_>) -> Option<Reason> {
+    let sides = || group.hits.iter().map(|(flow, direction)| flow.side(*direction));
+    let acks: u64 = sides().map(|side| u64::from(side.impossible_sacks)).sum();
+    let text = format!(
+        "The SACK blocks of {} name bytes that were never sent: a firewall on the path changes sequence numbers and leaves those in SACK as they \
+         were, so the sender ignores them and each loss waits for a timeout (Cisco: `no set connection random-sequence-number`).",
+        say::count(acks, "acknowledgement")
+    );
+    (acks >= 3).then(|| reason(text, sides().filter_map(|side| side.impossible_sack).map(packet)))
 }
 
 /// What made the senders send again: `Of 10 segments sent again 4 by timeout, 5 fast, 1 as tail loss probe; 2 needlessly

@@ -259,6 +259,12 @@ impl Side {
         self.onward.0.as_ref()?.header_bytes
     }
 
+    /// Bytes of IP of its largest packet with data that the peer acknowledged; 0 if none was.
+    pub fn largest_acked(&self) -> u32 {
+        let Some(onward) = self.onward.0.as_ref().filter(|onward| onward.largest_acked > 0) else { return 0 };
+        onward.largest_acked + onward.header_bytes.unwrap_or(0)
+    }
+
     /// Its first FIN.
     #[inline]
     pub fn fin(&self) -> Option<Seen> {
@@ -291,6 +297,8 @@ impl Side {
 pub(super) struct Onward {
     /// See [`Side::acked_to`].
     pub acked_to: Option<u64>,
+    /// Bytes of data of the largest segment that was acknowledged; see [`Side::largest_acked`].
+    pub largest_acked: u32,
     /// See [`Side::header_bytes`].
     pub header_bytes: Option<u32>,
     /// See [`Side::fin`].
@@ -367,6 +375,10 @@ pub struct Course {
     pub loss_count: u32,
     /// Data that was sent again and never acknowledged: the last such segment, how often it was sent, and its IP length.
     pub stuck: Option<Stuck>,
+    /// The peer's first ACK with a SACK block of bytes that were never sent, and how many ACKs had one.
+    pub impossible_sack: Option<Seen>,
+    /// See `impossible_sack`.
+    pub impossible_sacks: u32,
     /// Its first RST.
     pub rst: Option<Seen>,
 }
@@ -424,6 +436,17 @@ pub struct IcmpError {
     pub mtu: Option<u32>,
     /// Direction of the packet it quotes.
     pub about: Direction,
+}
+
+/// An ICMP error that quotes a packet of no conversation of the capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StrayError {
+    /// As of one that belongs to a conversation; `about` means nothing.
+    pub error: IcmpError,
+    /// Who is said to have sent the quoted packet.
+    pub src: Endpoint,
+    /// Where to.
+    pub dst: Endpoint,
 }
 
 /// A box that reads as its default until something is written to it.

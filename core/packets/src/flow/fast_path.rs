@@ -155,7 +155,9 @@ impl Tcp {
         }
         if acked > rev.eligibility.acked && peer.packets > 0 {
             rev.eligibility.acked = acked;
-            peer.onward.get_mut().acked_to = Some(acked - 1);
+            let onward = peer.onward.get_mut();
+            onward.acked_to = Some(acked - 1);
+            onward.largest_acked = self.analysis.half(direction.reverse()).unacked.largest_acked();
             rev.news_at = Some(seen.at);
             if let Some(repair) = &mut rev.repair {
                 note_news(repair, peer, acked, stamps.map(|(_, echo)| echo), seen, amended);

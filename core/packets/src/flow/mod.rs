@@ -59,6 +59,9 @@ const MOST_ACTIVE: usize = 1 << 19;
 /// packet: a browser's tab has 4 GiB.
 const MOST_CONVERSATIONS: u32 = 6 << 20;
 
+/// ICMP errors kept that quote a packet of no conversation.
+const MOST_STRAY_ERRORS: usize = 256;
+
 /// Conversations known by a quote alone whose numbers are kept.
 const MOST_QUOTED: usize = 1 << 16;
 
@@ -74,6 +77,7 @@ pub struct FlowTable {
     streams: [u32; 9],
     /// Numbers of conversations of which only an ICMP error has quoted a packet so far: Wireshark counts them, too.
     quoted: FxHashMap<(Protocol, Endpoint, Endpoint), u32>,
+    stray_errors: Vec<StrayError>,
     evicted: u64,
     beyond: u64,
     /// What the latest packet proved of earlier ones.
@@ -126,6 +130,7 @@ impl FlowTable {
             active: VecDeque::new(),
             streams: [0; 9],
             quoted: FxHashMap::default(),
+            stray_errors: Vec::new(),
             evicted: 0,
             beyond: 0,
             amended: Vec::new(),
@@ -140,6 +145,11 @@ impl FlowTable {
     /// All conversations, in order of first appearance.
     pub fn iter(&self) -> impl Iterator<Item = &Flow> {
         self.conversations.iter()
+    }
+
+    /// ICMP errors that quote a packet of no conversation that had been seen by then; the first 256.
+    pub fn stray_errors(&self) -> &[StrayError] {
+        &self.stray_errors
     }
 
     /// How many there are.
@@ -213,6 +223,7 @@ impl FlowTable {
                 return observed;
             }
             self.number_quoted(quote);
+            self.note_stray_error(ip, icmp, quote, taken.seen);
         }
         if ip.fragment.is_some() {
             return Observed::default();
@@ -314,21 +325,20 @@ impl FlowTable {
         }
     }
 
+    #[cold]
+    fn note_stray_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, quote: &Quote, seen: Seen) {
+        let Some(key) = key_quoted(quote).filter(|_| self.stray_errors.len() < MOST_STRAY_ERRORS) else { return };
+        let error = IcmpError::new(ip, icmp, seen, Direction::AToB);
+        self.stray_errors.push(StrayError { error, src: key.from, dst: key.to });
+    }
+
     fn join_icmp_error(&mut self, ip: &Ip, icmp: &Icmp<'_>, quote: &Quote, taken: Taken) -> Option<Observed> {
         let key = key_quoted(quote)?;
         let (id, about) = self.conversations.find(&key, key.hash())?;
         let flow = self.conversations.get_mut(id)?;
         let rare = flow.rare.get_mut();
         if rare.note_icmp_error(taken.interface) && rare.icmp_errors.len() < MOST_ICMP_ERRORS {
-            rare.icmp_errors.push(IcmpError {
-                seen: taken.seen,
-                from: ip.src,
-                protocol: icmp.protocol,
-                kind: icmp.kind,
-                code: icmp.code,
-                mtu: icmp.mtu,
-                about,
-            });
+            rare.icmp_errors.push(IcmpError::new(ip, icmp, taken.seen, about));
         }
         Some(Observed { flow: Some(id), direction: Some(about.reverse()), ..Observed::default() })
     }
@@ -348,6 +358,18 @@ impl FlowTable {
         }
         self.active.push_back((new, at));
         self.tcp[new.0 as usize] = Some(Box::default());
+    }
+}
+
+impl IcmpError {
+    const fn new(ip: &Ip, icmp: &Icmp<'_>, seen: Seen, about: Direction) -> Self {
+        Self { seen, from: ip.src, protocol: icmp.protocol, kind: icmp.kind, code: icmp.code, mtu: icmp.mtu, about }
+    }
+
+    /// Whether a router says that a packet is too large for its next link: "fragmentation needed" (RFC 1191) or "packet too
+    /// big" (RFC 4443, section 3.2).
+    pub fn is_too_big(&self) -> bool {
+        matches!((self.protocol, self.kind, self.code), (Protocol::Icmp, 3, 4) | (Protocol::Icmpv6, 2, _))
     }
 }
 

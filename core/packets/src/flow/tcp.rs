@@ -365,6 +365,13 @@ impl Tcp {
             for (block, (left, right)) in blocks.iter_mut().zip(sack.iter()) {
                 *block = (reference.relative(*left), reference.relative(*right));
             }
+            // Beyond any window of what was sent: RFC 7323, section 2.3.
+            let beyond = |(left, right): &(u64, u64)| *left > sender.sent_to + FARTHEST || *right == 0;
+            if blocks[..count].iter().any(beyond) && sender.sent_to > 0 {
+                let course = sender.course_mut();
+                course.impossible_sack = course.impossible_sack.or(Some(seen));
+                course.impossible_sacks += 1;
+            }
             if let Some(told) = repair.sacks(ack, &blocks[..count], seen) {
                 sender.course_mut().amend(&told);
                 amended.push(told);
@@ -401,7 +408,9 @@ impl Tcp {
         }
         let news = ack > 0 && sender.packets > 0 && sender.acked_to().is_none_or(|acked| acked < ack - 1);
         if news {
-            sender.onward.get_mut().acked_to = Some(ack - 1);
+            let onward = sender.onward.get_mut();
+            onward.acked_to = Some(ack - 1);
+            onward.largest_acked = self.analysis.half(direction).unacked.largest_acked();
             if sender.stuck.is_some_and(|stuck| stuck.first < ack) {
                 sender.course_mut().stuck = None;
             }

@@ -60,6 +60,8 @@ pub(super) struct Unacked {
     disordered: bool,
     /// The last that was acknowledged.
     last_acked: Option<Segment>,
+    /// Most bytes of one segment that was acknowledged.
+    largest_acked: u32,
     /// Whether the last segment was appended: what it takes is given back once that is acknowledged.
     closing: bool,
 }
@@ -68,6 +70,11 @@ impl Unacked {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.segments.len() - self.gone
+    }
+
+    /// Most bytes of one segment that was acknowledged.
+    pub(super) const fn largest_acked(&self) -> u32 {
+        self.largest_acked
     }
 
     /// Oldest first.
@@ -114,11 +121,12 @@ impl Unacked {
             if self.numbers.is_some() {
                 self.acknowledge_indexed(ack, &mut acked);
             } else {
-                let last_acked = &mut self.last_acked;
+                let (last_acked, largest) = (&mut self.last_acked, &mut self.largest_acked);
                 self.segments.retain(|segment| {
                     let keep = Self::keep(segment, ack, &mut acked);
                     if !keep {
                         Self::note_acked(last_acked, segment);
+                        *largest = (*largest).max(segment.end.wrapping_sub(segment.seq));
                     }
                     keep
                 });
@@ -133,6 +141,7 @@ impl Unacked {
                     break;
                 }
                 acked.sent_at = Some(first.at);
+                self.largest_acked = self.largest_acked.max(first.end.wrapping_sub(first.seq));
                 self.last_acked = self.segments.pop_front();
             }
         }
@@ -154,6 +163,7 @@ impl Unacked {
             numbers.remove(segment);
             Self::keep(segment, ack, acked);
             Self::note_acked(&mut self.last_acked, segment);
+            self.largest_acked = self.largest_acked.max(segment.end.wrapping_sub(segment.seq));
             segment.end = segment.seq;
         }
         self.gone += taken.len();
