@@ -31,6 +31,8 @@ const TO_TEST: &[Need] = &[
     need("nginx", "nginx-light"),
     need("hping3", "hping3"),
     need("curl", "curl"),
+    need("ping", "iputils-ping"),
+    need("tracepath", "iputils-tracepath"),
     need("netstat", "net-tools"),
     need("sysctl", "procps"),
     need("conntrack", "conntrack"),

@@ -3,6 +3,7 @@
 // Each test program uses its part of this.
 #![allow(dead_code)]
 
+pub(crate) mod typed;
 pub(crate) mod watched;
 
 use dropscope_agent::source::Target;

@@ -174,10 +174,17 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>, carried: &Carried) -> Finding
     }
     let sure = failed.is_some() || rule.is_some() || !misdirected.is_empty() || stuck.sent >= 4 && icmp.is_none();
     let (sender, receiver) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
-    let size = commands::ping_size(receiver, stuck.ip_len);
-    let probe = Command::new("ping").args(["-M", "do", "-c", "3", "-s"]).arg(size).arg(receiver);
-    let probe =
-        host::on(view, sender, probe.effect("Probes the path with packets of this size, which routers may not fragment."));
+    // Not tracepath: here it would wait three seconds for each of thirty hops, and show the MTU of the sender's own link.
+    let probe = |ip_len, effect: &str| {
+        let ping = Command::new("ping").args(["-M", "do", "-c", "3", "-s"]).arg(commands::ping_size(receiver, ip_len));
+        host::on(view, sender, ping.arg(receiver).effect(effect))
+    };
+    let small = commands::ping_size(receiver, passed) > 0;
+    let small = small.then(|| probe(passed, "Probes the path with packets of a size that passed: they are answered."));
+    let large = probe(
+        stuck.ip_len,
+        "Probes the path with packets of this size, which routers may not fragment: none is answered, so the status of `ping` is 1.",
+    );
     Draft {
         rule: SLUG,
         identity: packet(stuck.first_sent),
@@ -214,7 +221,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>, carried: &Carried) -> Finding
         rival: "Plain loss that happened to hit the large packets only; small data would then be lost as well. Or the receiver's own interface \
                  has a small MTU: its receive drops would rise."
             .into(),
-        confirm: vec![commands::trace_path(view, sender, receiver), probe],
+        confirm: small.into_iter().chain([large]).collect(),
         fix: rule.and_then(|rule| rule.fix).or_else(|| {
             Some(if misdirected.is_empty() {
                 let_errors_in(view, sender).into()

@@ -70,6 +70,9 @@ fn finding(view: &View<'_>, group: &Group<'_>, opened: u64) -> Finding {
     }
     let port = first.server.port;
     let here = host::captured_at(view, first).filter(|_| host::inbound(view, first) == Some(Direction::AToB));
+    let sockets = Command::new("ss").args(["-lnt"]).arg(Arg::concat(["sport = :".into(), port.into()]));
+    let sockets = sockets.effect(format!("Shows whether anything listens on port {port}."));
+    let sockets = host::on(view, first.server.address, sockets);
     Draft {
         rule: SLUG,
         identity: packet(first.handshake.refused.unwrap_or(first.first)),
@@ -86,14 +89,7 @@ fn finding(view: &View<'_>, group: &Group<'_>, opened: u64) -> Finding {
             (None, false) => "The answer is in the capture; who sent it, the host or a firewall before it, is told by its TTL.".into(),
         },
         rival: "A firewall on the way that answers in the host's name: its RST often bears another TTL than the host's other packets.".into(),
-        confirm: vec![host::on(
-            view,
-            first.server.address,
-            Command::new("ss")
-                .args(["-lnt"])
-                .arg(Arg::concat(["sport = :".into(), port.into()]))
-                .effect(format!("Shows whether anything listens on port {port}.")),
-        )],
+        confirm: rule.iter().flat_map(|rule| rule.confirm.clone()).chain([sockets]).collect(),
         fix: rule.and_then(|rule| rule.fix),
         questions: Vec::new(),
         picture: Some(Picture::Ladder { flow: first.id }),

@@ -202,7 +202,10 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
             (None, false) => "The error names its reason itself.".into(),
         },
         rival: "A forged ICMP error: it would quote a packet that was never sent, or a sequence number outside the window (RFC 5927).".into(),
-        confirm: confirm(view, from, flow, error, firewall),
+        confirm: match &rule {
+            Some(rule) => rule.confirm.clone(),
+            None => confirm(view, from, flow, error, firewall),
+        },
         fix: rule.and_then(|rule| rule.fix),
         questions: Vec::new(),
         picture: None,
@@ -211,7 +214,7 @@ fn finding(view: &View<'_>, from: IpAddr, target: &str, errors: &[(&Flow, &IcmpE
     .finding()
 }
 
-/// What shows why `from` rejects packets of this conversation.
+/// What shows why `from` rejects packets of this conversation, where no log says which rule does.
 fn confirm(view: &View<'_>, from: IpAddr, flow: &Flow, error: &IcmpError, firewall: bool) -> Vec<Command> {
     let target = flow.sender(error.about.reverse());
     let sockets = match flow.transport {

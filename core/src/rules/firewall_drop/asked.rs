@@ -3,6 +3,7 @@
 use super::dropper::{Dropper, droppers};
 use super::weighed::{Dropped, dropped_by_netfilter};
 use crate::anchor::{Anchor, Place};
+use crate::command::Command;
 use crate::flow::Flow;
 use crate::log::block::Verdict;
 use crate::rules::draft::Fix;
@@ -16,6 +17,8 @@ pub(in crate::rules) struct Rejecting {
     /// What shows that it took part: `its hits rose by 5 meanwhile`.
     pub(in crate::rules) shown: String,
     pub(in crate::rules) anchors: Vec<Anchor>,
+    /// Lists its chain.
+    pub(in crate::rules) confirm: Vec<Command>,
     /// What deletes it, if it still stands.
     pub(in crate::rules) fix: Option<Fix>,
 }
@@ -67,6 +70,7 @@ fn told(dropper: &Dropper<'_>, view: &View<'_>, shown: String, anchors: Vec<Anch
         text: dropper.text(),
         shown,
         anchors: [dropper.anchor()].into_iter().chain(anchors).collect(),
+        confirm: dropper.confirm(view),
         fix: dropper.fix(view, None),
     }
 }
