@@ -37,6 +37,10 @@ const TO_TEST: &[Need] = &[
     need("sysctl", "procps"),
     need("conntrack", "conntrack"),
     need("ethtool", "ethtool"),
+    need("podman", "podman"),
+    need("runc", "runc"),
+    need("netavark", "netavark"),
+    need("busybox", "busybox-static"),
 ];
 
 /// A profile that builds the page's tools, as cargo and its folders call it.
@@ -108,7 +112,9 @@ pub(crate) fn for_tests() -> Result<OsString> {
 
 /// Installs what tests miss where that is possible, and returns what still is.
 fn provide() -> Result<Vec<&'static Need>> {
-    let lacking = || TO_TEST.iter().filter(|need| which(need.what).is_none()).collect::<Vec<_>>();
+    // Podman's helpers are not on PATH.
+    let is_there = |need: &&Need| which(need.what).is_some() || Path::new("/usr/lib/podman").join(need.what).is_file();
+    let lacking = || TO_TEST.iter().filter(|need| !is_there(need)).collect::<Vec<_>>();
     let missing = lacking();
     if missing.is_empty() || which("apt-get").is_none() || shell::output("id", &["-u"]).as_deref() != Some("0\n") {
         return Ok(missing);
