@@ -11,7 +11,8 @@ use common::{Dropscope, can_run};
 use dropscope_labs::{LABS, Lab, Running};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
@@ -169,4 +170,61 @@ fn every_command_of_every_lab_runs_in_that_lab() {
     let unmet = PRINTS.iter().enumerate().filter(|(at, _)| !seen.contains(at));
     all.extend(unmet.map(|(_, one)| format!("no lab's {} has a command with `{}`", one.rule, one.line)));
     assert!(all.is_empty(), "{all:#?}");
+}
+
+/// What `check` finds in a capture.
+fn findings(capture: &Path) -> Vec<Value> {
+    let answer = Command::new(env!("CARGO_BIN_EXE_dropscope")).args(["check", "--json"]).arg(capture).output().expect("it runs");
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap_or_else(|error| panic!("{capture:?}: {error}"));
+    answer["findings"].as_array().cloned().unwrap_or_default()
+}
+
+/// The captures that rules are judged by.
+fn judged(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/judge").join(name)
+}
+
+/// How many packets of a capture tcpdump prints with a filter.
+fn tcpdump(capture: &Path, filter: &str) -> usize {
+    let file = File::open(capture).expect("it is there");
+    // From standard input: it gives up root before it opens a file, and the checkout may be its owner's alone.
+    let output = Command::new("tcpdump").args(["-n", "-r", "-", filter]).stdin(file).output().expect("tcpdump is installed");
+    assert!(output.status.success(), "{filter}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout.iter().filter(|byte| **byte == b'\n').count()
+}
+
+#[test]
+fn every_filter_for_tcpdump_shows_packets_of_its_finding() {
+    let mut filters = 0;
+    for entry in std::fs::read_dir(judged("")).expect("the folder is there") {
+        let capture = entry.expect("it can be listed").path();
+        if capture.extension().is_none_or(|extension| extension != "pcap") {
+            continue;
+        }
+        for finding in findings(&capture) {
+            for argv in finding["confirm_argv"].as_array().into_iter().flatten().filter(|argv| argv[0] == "tcpdump") {
+                let filter = argv[4].as_str().expect("tcpdump -n -i any FILTER");
+                let shown = tcpdump(&capture, filter) as u64;
+                let least = if finding["rule"] == "syn_unanswered" { finding["count"].as_u64().unwrap_or(1) } else { 1 };
+                assert!(shown >= least, "{capture:?}: `{filter}` shows {shown} packets of {least}");
+                filters += 1;
+            }
+        }
+    }
+    assert!(filters > 3, "only {filters} filters");
+}
+
+#[test]
+fn commands_about_ipv6_are_those_of_ipv6() {
+    let capture = judged("v6-syn-unanswered.pcap");
+    let found = findings(&capture);
+    let watch = "tcpdump -n -i any 'ip6 and tcp and ip6[53] & 0x02 != 0 and host 2001:db8:2::20'";
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0]["confirm"], serde_json::json!([watch]));
+    // The four SYNs that nobody answered.
+    assert_eq!(tcpdump(&capture, "ip6 and tcp and ip6[53] & 0x02 != 0 and host 2001:db8:2::20"), 4);
+    if can_run("commands_about_ipv6_are_those_of_ipv6") {
+        let ran = typed(watch);
+        assert_eq!(ran.status, Some(0), "{}", ran.text);
+    }
 }

@@ -19,8 +19,14 @@ pub(crate) struct Ran {
 /// Runs a line at a shell. A capture, which would go on until Ctrl-C, gets that once it has begun, with its filter set.
 pub(crate) fn typed(line: &str) -> Ran {
     let mut command = Command::new("sh");
-    // Of its own group, as a shell starts what is typed at it: Ctrl-C reaches it alone.
-    command.args(["-c", line]).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // In the shell's place, so that its status is not that of an interrupted shell. Of its own group, as a shell starts what is
+    // typed at it: Ctrl-C reaches it alone.
+    command
+        .args(["-c", &format!("exec {line}")])
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("`{line}`: {error}"));
     let group = Pid::from_raw(child.id() as i32);
     let (to, said) = channel();
