@@ -25,23 +25,31 @@ mod chance;
 mod commands;
 mod conntrack_full;
 mod draft;
+mod ecn_black_hole;
 mod explained;
 mod firewall_drop;
 mod group;
 mod host;
+mod idle_timeout;
 mod interface_drops;
 mod interface_mtu;
 mod loss_model;
 mod missing_segment;
+mod option_stripped;
 mod path_mtu;
 mod pmtud_black_hole;
+mod port_reuse;
 mod predicate;
 mod queue_drop;
 mod refused;
 mod rejected;
+mod reset_forged;
+mod reset_midway;
+mod resets;
 mod retransmission;
 pub(crate) mod say;
 mod syn_ack_unanswered;
+mod syn_flood;
 mod syn_unanswered;
 mod udp_receive_buffer;
 mod zero_window;
@@ -138,12 +146,19 @@ pub static RULES: &[Rule] = &[
     Rule { slug: "queue_drop", title: "Queueing disciplines", judge: queue_drop::judge },
     Rule { slug: "udp_receive_buffer", title: "UDP receive buffers", judge: udp_receive_buffer::judge },
     Rule { slug: "interface_drops", title: "Interface drops and errors", judge: interface_drops::judge },
+    Rule { slug: "reset_forged", title: "Forged resets", judge: reset_forged::judge },
     Rule { slug: "refused", title: "Refused connections", judge: refused::judge },
     Rule { slug: "rejected", title: "Rejected with ICMP", judge: rejected::judge },
+    Rule { slug: "syn_flood", title: "SYN floods", judge: syn_flood::judge },
+    Rule { slug: "ecn_black_hole", title: "Paths that drop ECN", judge: ecn_black_hole::judge },
+    Rule { slug: "port_reuse", title: "Ports used again", judge: port_reuse::judge },
     Rule { slug: "syn_unanswered", title: "Unanswered SYNs", judge: syn_unanswered::judge },
     Rule { slug: "syn_ack_unanswered", title: "Unanswered SYN-ACKs", judge: syn_ack_unanswered::judge },
     Rule { slug: "pmtud_black_hole", title: "Path MTU", judge: pmtud_black_hole::judge },
     Rule { slug: "path_mtu", title: "Path MTU discovery", judge: path_mtu::judge },
+    Rule { slug: "idle_timeout", title: "Idle connections", judge: idle_timeout::judge },
+    Rule { slug: "reset_midway", title: "Resets in mid-transfer", judge: reset_midway::judge },
+    Rule { slug: "option_stripped", title: "Stripped TCP options", judge: option_stripped::judge },
     Rule { slug: "zero_window", title: "Receivers without room", judge: zero_window::judge },
     Rule { slug: "missing_segment", title: "Missing data", judge: missing_segment::judge },
     Rule { slug: "retransmission", title: "Retransmissions", judge: retransmission::judge },

@@ -23,10 +23,11 @@ use crate::ids::Direction;
 const SLUG: &str = "refused";
 
 /// Judges every connection attempt.
-pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
+pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let attempts: Vec<&Flow> =
         view.flows.iter().filter(|flow| flow.transport == Protocol::Tcp && flow.handshake.syn.is_some()).collect();
-    let refused: Vec<&Flow> = attempts.iter().filter(|flow| flow.handshake.refused.is_some()).copied().collect();
+    let refused: Vec<&Flow> =
+        attempts.iter().filter(|flow| flow.handshake.refused.is_some() && !explained.has(flow.id)).copied().collect();
     match (attempts.is_empty(), refused.is_empty()) {
         (true, _) => return Outcome::cannot_tell("No connection attempt was captured."),
         (_, true) => {

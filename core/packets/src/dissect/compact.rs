@@ -40,7 +40,7 @@ pub(crate) struct CompactPacket {
     /// IPv4's; 0 for IPv6.
     pub id: u16,
     pub dont_fragment: bool,
-    ttl: u8,
+    pub ttl: u8,
     traffic_class: u8,
     /// Where the IP header begins in the packet's bytes.
     ip_at: u8,
@@ -366,6 +366,7 @@ impl CompactPacket {
             payload_len: tcp.payload_len,
             id: ip.id? as u16,
             dont_fragment: ip.dont_fragment?,
+            ttl: ip.ttl,
             above: Above::Tcp(segment),
             ..Network { at: 0, vlan: NO_VLAN, framed: 0 }.packet(ip.total_len as usize)
         })

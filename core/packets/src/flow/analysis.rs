@@ -57,6 +57,13 @@ pub(super) struct Half {
     pub unacked: Unacked,
 }
 
+impl Half {
+    /// When its direction last brought new data, or its SYN.
+    pub(super) const fn last_data_at(&self) -> Timestamp {
+        self.next_seq_at
+    }
+}
+
 impl Default for Half {
     fn default() -> Self {
         Self {

@@ -88,6 +88,14 @@ impl Flow {
         }
         self.points.iter().find(|point| point.interface == interface).map_or(0, shown)
     }
+    /// Notes when its latest packet was taken.
+    #[inline(always)]
+    pub(super) fn note_latest(&mut self, seen: Seen) {
+        if seen.at - self.last.at >= LONG_PAUSE {
+            self.rare.get_mut().pause = Some((self.last, seen));
+        }
+        self.last = seen;
+    }
     /// From its first to its last packet.
     pub fn span(&self) -> Span {
         Span::new(self.first.at, self.last.at)
@@ -111,6 +119,10 @@ impl Flow {
     }
 }
 
+/// Shorter silence is remembered by every device that keeps state of connections (RFC 5382 asks for two hours, cloud load
+/// balancers and home routers have a few minutes).
+const LONG_PAUSE: Nanos = Nanos::from_secs(60);
+
 /// What few conversations have; read as fields of [`Flow`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FlowRare {
@@ -118,6 +130,8 @@ pub struct FlowRare {
     pub icmp_errors: Vec<IcmpError>,
     /// ICMP errors in all, each counted once at however many capture points it was seen.
     pub icmp_error_count: u32,
+    /// The last time that neither end said anything for a minute or more: the packets before and after.
+    pub pause: Option<(Seen, Seen)>,
     /// What capture points other than that of its first packet showed; that one stands here only for its ICMP errors.
     pub(super) points: Vec<Point>,
 }
@@ -193,6 +207,18 @@ pub struct Opened {
     pub ack: Option<Seen>,
     /// RST+ACK that answered a SYN.
     pub refused: Option<Seen>,
+    /// Its TTL.
+    pub refused_ttl: u8,
+    /// The SYN-ACK that came after it with another TTL: somebody else refused.
+    pub refusal_belied: Option<Seen>,
+    /// The ACK of an earlier connection that answered a SYN (RFC 5961 section 4), before any SYN-ACK, and how many there were.
+    pub challenged: Option<Seen>,
+    /// See `challenged`.
+    pub challenges: u32,
+    /// SYNs that offered ECN (ECE and CWR, RFC 3168 section 6.1.1), and the last of them.
+    pub ecn_syns: u32,
+    /// See `ecn_syns`.
+    pub last_ecn_syn: Option<Seen>,
     /// Time from the last SYN to the ACK of its answer: Wireshark's `tcp.analysis.initial_rtt`.
     pub rtt: Option<Nanos>,
 }
@@ -265,6 +291,11 @@ impl Side {
         onward.largest_acked + onward.header_bytes.unwrap_or(0)
     }
 
+    /// TTL or hop limit of its first packet that is neither SYN nor RST.
+    pub fn ttl(&self) -> Option<u8> {
+        self.onward.0.as_ref().map(|onward| onward.ttl).filter(|ttl| *ttl > 0)
+    }
+
     /// Its first FIN.
     #[inline]
     pub fn fin(&self) -> Option<Seen> {
@@ -303,6 +334,8 @@ pub(super) struct Onward {
     pub header_bytes: Option<u32>,
     /// See [`Side::fin`].
     pub fin: Option<Seen>,
+    /// See [`Side::ttl`]; 0 before.
+    pub ttl: u8,
     /// Bytes of IP and how many packets had that size, without `Side::run`.
     pub(super) ended_runs: Vec<(u32, u32)>,
 }
@@ -381,6 +414,27 @@ pub struct Course {
     pub impossible_sacks: u32,
     /// Its first RST.
     pub rst: Option<Seen>,
+    /// What the conversation had come to then.
+    pub reset: Option<Reset>,
+}
+
+/// The first RST of one direction, and what the conversation had come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// The RST.
+    pub seen: Seen,
+    /// Its TTL.
+    pub ttl: u8,
+    /// Whether either end had sent a FIN.
+    pub after_fin: bool,
+    /// Whether the last data of its sender was a full segment: more was to come.
+    pub cuts_data: bool,
+    /// Bytes of the other end that its sender had not acknowledged, nor did with the RST.
+    pub unacked: u64,
+    /// Whether the last data before it came from the other end.
+    pub peer_spoke_last: bool,
+    /// The first packet of the same sender after it that is none, and has the TTL of those before it instead of the RST's.
+    pub belied: Option<Seen>,
 }
 
 /// Bytes of one direction that were not seen.

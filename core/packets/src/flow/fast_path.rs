@@ -84,7 +84,7 @@ impl FlowTable {
                 return None;
             }
         }
-        flow.last = taken.seen;
+        flow.note_latest(taken.seen);
         flow.sides[direction.index()].count(wire_len, packet.payload_len, packet.total_len, packet.dont_fragment);
         Some((id, direction))
     }
@@ -141,7 +141,7 @@ impl Tcp {
         let header_bytes = packet.total_len - len;
         if header_bytes != fwd.eligibility.header_bytes {
             fwd.eligibility.header_bytes = header_bytes;
-            side.onward.get_mut().header_bytes = Some(header_bytes);
+            side.onward.get_mut().note_header(header_bytes, packet.ttl);
         }
         if flags.has(TcpFlags::FIN) {
             let fin = &mut side.onward.get_mut().fin;
@@ -211,5 +211,6 @@ fn is_anything_open(own: &Side, peer: &Side) -> bool {
         peer.stuck.is_some()
             || peer.holes.iter().any(|hole| (hole.filled.is_none() && hole.acked.is_none()) || hole.last >= acked)
     });
-    is_closed || lacks
+    let has_reset = own.rare.0.as_ref().is_some_and(|own| own.reset.is_some());
+    is_closed || lacks || has_reset
 }

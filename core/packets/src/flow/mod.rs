@@ -238,7 +238,7 @@ impl FlowTable {
             self.begin_state(id, at);
         }
         let Some(flow) = self.conversations.get_mut(id) else { return Observed::default() };
-        flow.last = taken.seen;
+        flow.note_latest(taken.seen);
         if interface != flow.interface {
             flow.rare.get_mut().note_elsewhere(interface, direction);
         }

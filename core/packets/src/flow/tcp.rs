@@ -5,7 +5,7 @@
 
 use super::analysis::{self, Analysis, Labelled};
 use super::cause::RoundTrip;
-use super::conversation::{Flow, Handshake, Hole, Seen, Side, Stuck};
+use super::conversation::{Flow, Handshake, Hole, Onward, Reset, Seen, Side, Stuck};
 use super::copies::{Copies, Fingerprint};
 use super::fast_path::Eligibility;
 use super::judgement::{Evidence, Judgement, Scene, Stamp};
@@ -18,10 +18,12 @@ use super::{Labels, Observed};
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::{Direction, InterfaceId};
 use crate::sort;
-use crate::time::Timestamp;
+use crate::time::{Nanos, Timestamp};
 
 /// Holes kept of one direction.
 const MOST_HOLES: usize = 64;
+/// An ACK that answers a SYN comes before the SYN would be repeated (RFC 6298: 1 s, 3 s before 2011).
+const CHALLENGED_WITHIN: Nanos = Nanos::from_secs(3);
 /// A jump in sequence numbers beyond any window (RFC 7323 section 2.3: 1 GiB) is no hole but a segment that does not belong.
 const FARTHEST: u64 = 1 << 30;
 
@@ -102,8 +104,8 @@ impl Tcp {
         let copy = self.copy(flow, direction, &Fingerprint::new(ip, header), &placed, header, taken);
         note_completeness(&mut flow.completeness, header.flags, header.payload_len);
         if copy.is_none() {
-            note_handshake(flow, direction, header, taken.seen);
-            note_ends(flow, direction, header, taken.seen);
+            note_handshake(flow, direction, ip, header, taken.seen);
+            self.note_ends(flow, direction, ip, header, &placed, taken.seen);
         }
         flow.handshake_rtt(self.analysis.initial_rtt);
         for end in [direction, direction.reverse()] {
@@ -285,6 +287,50 @@ impl Tcp {
         if let Some(ack) = placed.ack.filter(|_| !rst) {
             self.note_ack(peer, direction.reverse(), ack, header, labelled, seen, amended);
         }
+    }
+
+    /// The first FIN and the first RST of each side, and what belies it. A refusal is told by the handshake alone: a scan makes
+    /// millions of them.
+    fn note_ends(&self, flow: &mut Flow, direction: Direction, ip: &Ip, header: &Header<'_>, placed: &Placed, seen: Seen) {
+        let after_fin = flow.sides.iter().any(|side| side.fin().is_some());
+        let refusal = flow.handshake.refused.is_some_and(|refused| refused.no == seen.no);
+        let [a, b] = &mut flow.sides;
+        let (side, peer) = match direction {
+            Direction::AToB => (a, b),
+            Direction::BToA => (b, a),
+        };
+        let is_reset = header.flags.has(TcpFlags::RST);
+        if header.flags.has(TcpFlags::FIN) && side.fin().is_none() {
+            side.onward.get_mut().fin = Some(seen);
+        }
+        if !is_reset {
+            if let Some(reset) = side.reset.filter(|reset| reset.belied.is_none())
+                && side.ttl() == Some(ip.ttl)
+                && reset.ttl.abs_diff(ip.ttl) > 1
+            {
+                side.course_mut().reset = Some(Reset { belied: Some(seen), ..reset });
+            }
+            return;
+        }
+        if side.rst.is_some() || refusal {
+            return;
+        }
+        let [own, other] = [direction, direction.reverse()].map(|direction| self.analysis.half(direction));
+        let mss = peer.mss.map_or(u32::MAX, |mss| mss.min(side.mss.unwrap_or(u16::MAX)).into());
+        // A RST of a host that knows the connection acknowledges what it takes no more (RFC 9293, section 3.10.7.4).
+        let acked = placed.ack.map_or(0, |ack| ack.saturating_sub(1)).min(peer.sent_to);
+        let reset = Reset {
+            seen,
+            ttl: ip.ttl,
+            after_fin,
+            // Options take up to 40 bytes of the MSS.
+            cuts_data: own.unacked.last_len().is_some_and(|len| len.saturating_add(40) >= mss),
+            unacked: peer.sent_to.saturating_sub(peer.acked_to().unwrap_or(0).max(acked)),
+            peer_spoke_last: other.last_data_at() > own.last_data_at(),
+            belied: None,
+        };
+        let course = side.course_mut();
+        (course.rst, course.reset) = (Some(seen), Some(reset));
     }
 
     /// Data sent again that begins where the peer's acknowledgements stopped.
@@ -538,23 +584,15 @@ pub(super) fn note_completeness(completeness: &mut u8, flags: TcpFlags, payload_
     }
 }
 
-/// The first FIN and the first RST of each side. A refusal is told by the handshake alone: a scan makes millions of them.
-fn note_ends(flow: &mut Flow, direction: Direction, header: &Header<'_>, seen: Seen) {
-    let side = &mut flow.sides[direction.index()];
-    if header.flags.has(TcpFlags::FIN) && side.fin().is_none() {
-        side.onward.get_mut().fin = Some(seen);
-    }
-    let refusal = flow.handshake.refused.is_some_and(|refused| refused.no == seen.no);
-    if header.flags.has(TcpFlags::RST) && side.rst.is_none() && !refusal {
-        side.course_mut().rst = Some(seen);
-    }
-}
-
-fn note_handshake(flow: &mut Flow, direction: Direction, header: &Header<'_>, seen: Seen) {
+fn note_handshake(flow: &mut Flow, direction: Direction, ip: &Ip, header: &Header<'_>, seen: Seen) {
     let flags = header.flags;
+    let isn = flow.side(direction.reverse()).isn;
     let handshake = &mut flow.handshake;
     if flags.has(TcpFlags::SYN.or(TcpFlags::ACK)) {
         let opened = handshake.rare.get_mut();
+        if opened.refused.is_some() && opened.refusal_belied.is_none() && opened.refused_ttl.abs_diff(ip.ttl) > 1 {
+            opened.refusal_belied = Some(seen);
+        }
         opened.syn_ack_count += 1;
         opened.syn_ack = opened.syn_ack.or(Some(seen));
         opened.last_syn_ack = Some(seen);
@@ -562,12 +600,26 @@ fn note_handshake(flow: &mut Flow, direction: Direction, header: &Header<'_>, se
         handshake.syn_count += 1;
         handshake.syn = handshake.syn.or(Some(seen));
         handshake.last_syn = Some(seen);
+        if flags.has(TcpFlags::ECE.or(TcpFlags::CWR)) {
+            let opened = handshake.rare.get_mut();
+            opened.ecn_syns += 1;
+            opened.last_ecn_syn = Some(seen);
+        }
     } else if flags.has(TcpFlags::RST) {
         let answers_syn = direction == Direction::BToA && handshake.syn.is_some() && handshake.syn_ack.is_none();
         if answers_syn && flags.has(TcpFlags::ACK) && handshake.refused.is_none() {
-            handshake.rare.get_mut().refused = Some(seen);
+            let opened = handshake.rare.get_mut();
+            (opened.refused, opened.refused_ttl) = (Some(seen), ip.ttl);
         }
     } else if flags.has(TcpFlags::ACK) {
+        let answers_syn = direction == Direction::BToA && handshake.syn.is_some() && handshake.syn_ack.is_none();
+        let is_bare = header.payload_len == 0 && !flags.any(TcpFlags::FIN.or(TcpFlags::PSH));
+        let is_soon = handshake.last_syn.is_some_and(|syn| seen.at - syn.at <= CHALLENGED_WITHIN);
+        if answers_syn && is_bare && is_soon && isn.is_some_and(|isn| isn.wrapping_add(1) != header.ack) {
+            let opened = handshake.rare.get_mut();
+            opened.challenged = opened.challenged.or(Some(seen));
+            opened.challenges += 1;
+        }
         note_confirmation(handshake, direction, seen);
     }
 }
@@ -579,8 +631,20 @@ pub(super) fn note_confirmation(handshake: &mut Handshake, direction: Direction,
     }
 }
 
+impl Onward {
+    /// Notes what the header of a segment without SYN has; of a RST the TTL is 0 here, for it may be another's.
+    pub(super) fn note_header(&mut self, bytes: u32, ttl: u8) {
+        self.header_bytes = Some(bytes);
+        self.ttl = if self.ttl == 0 { ttl } else { self.ttl };
+    }
+}
+
 fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>) {
     if header.flags.has(TcpFlags::SYN) {
+        if header.flags.has(TcpFlags::ACK) {
+            let onward = side.onward.get_mut();
+            onward.ttl = if onward.ttl == 0 { ip.ttl } else { onward.ttl };
+        }
         side.isn = side.isn.or(Some(header.seq));
         side.mss = side.mss.or(header.options.mss);
         side.window_scale = side.window_scale.or(header.options.window_scale);
@@ -588,7 +652,7 @@ fn note_header(side: &mut Side, ip: &Ip, header: &Header<'_>) {
     } else {
         let bytes = ip.total_len.saturating_sub(header.payload_len);
         if side.header_bytes() != Some(bytes) {
-            side.onward.get_mut().header_bytes = Some(bytes);
+            side.onward.get_mut().note_header(bytes, if header.flags.has(TcpFlags::RST) { 0 } else { ip.ttl });
         }
     }
 }

@@ -77,6 +77,12 @@ impl Unacked {
         self.largest_acked
     }
 
+    /// Bytes of the last segment: of those that wait, or else of those that were acknowledged.
+    pub(super) fn last_len(&self) -> Option<u32> {
+        let last = self.iter().next_back().or(self.last_acked.as_ref())?;
+        Some(last.end.wrapping_sub(last.seq))
+    }
+
     /// Oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.segments.iter().filter(|segment| !segment.is_gone())

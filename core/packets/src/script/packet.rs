@@ -24,13 +24,18 @@ impl Packets {
     /// A frame for a line that begins with `IP` or `IP6`.
     pub(super) fn frame(&mut self, line: &str) -> Result<Vec<u8>, String> {
         let (head, body) = line.split_once(": ").ok_or("a packet line has a colon and a space after the addresses")?;
+        // As `tcpdump -v` has it, of what it has there.
+        let (head, ttl) = match head.split_once(" (ttl ").and_then(|(family, rest)| Some((family, rest.split_once(") ")?))) {
+            Some((family, (ttl, rest))) => (format!("{family} {rest}"), Some(number::<u8>(ttl)?)),
+            None => (head.to_owned(), None),
+        };
         let mut words = head.split(' ');
         let _family = words.next();
         let (src, arrow, dst) = (words.next(), words.next(), words.next());
         let (Some(src), Some(">"), Some(dst)) = (src, arrow, dst) else {
             return Err("expected `IP SOURCE > DESTINATION: …`".into());
         };
-        let frame = if let Some(echo) = body.strip_prefix("ICMP echo ") {
+        let mut frame = if let Some(echo) = body.strip_prefix("ICMP echo ") {
             let (src, dst) = (address(src)?, address(dst)?);
             let (header, payload) = echo_message(src, echo)?;
             wrap(Transport::Icmp(header), src, dst, &payload, self.id())?
@@ -50,6 +55,9 @@ impl Packets {
                 wrap(Transport::Tcp(Box::new(header)), src.ip(), dst.ip(), &payload, id)?
             }
         };
+        if let Some(ttl) = ttl {
+            set_ttl(&mut frame, ttl);
+        }
         self.frames.push(frame.clone());
         Ok(frame)
     }
@@ -307,6 +315,21 @@ fn wrap(transport: Transport, src: IpAddr, dst: IpAddr, payload: &[u8], id: u16)
     };
     let ethernet = Ethernet2Header { source: mac(src), destination: mac(dst), ether_type };
     Ok([&ethernet.to_bytes()[..], &ip, &header, payload].concat())
+}
+
+/// Gives a frame another TTL or hop limit.
+fn set_ttl(frame: &mut [u8], ttl: u8) {
+    let ip = &mut frame[ETHERNET..];
+    if ip[0] >> 4 == 6 {
+        ip[7] = ttl;
+        return;
+    }
+    // RFC 1624: the checksum changes by what the field does.
+    let old = u32::from(u16::from_be_bytes([ip[10], ip[11]]));
+    let sum = old + (u32::from(ip[8]) << 8) + (0xffff - (u32::from(ttl) << 8));
+    let folded = (sum & 0xffff) + (sum >> 16);
+    ip[8] = ttl;
+    ip[10..12].copy_from_slice(&(((folded & 0xffff) + (folded >> 16)) as u16).to_be_bytes());
 }
 
 const MIXED: &str = "source and destination are of different families";
