@@ -129,6 +129,17 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_had_an_answer_which_the_capture_missed_met_none() {
+        let script = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 100, win 512, length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 101, ack 901, win 512, length 100
+14:40:01.003 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 901, ack 201, win 512, length 0
+14:40:01.004 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [R], seq 201, win 0, length 0
+";
+        check("port_reuse", script, "clear: 1 connection attempt, none answered for an earlier connection.");
+    }
+
+    #[test]
     fn the_last_ack_of_the_connection_before_costs_nothing() {
         let answer = "14:40:09.003 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 900, ack 70001, win 512, length 0
 ";

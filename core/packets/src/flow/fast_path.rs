@@ -193,7 +193,7 @@ impl Tcp {
             // The most that the general path counts as one segment; its options are part of it.
             let full = peer.mss.map_or(u32::MAX, |peer| u32::from(peer.min(own.mss.unwrap_or(u16::MAX))));
             self.ends[direction.index()].eligibility = Eligibility {
-                is_settled: has_begun && !is_anything_open(own, peer),
+                is_settled: has_begun && !is_anything_open(own, peer) && !may_challenge(flow, direction),
                 opens: self.opens(flow, direction),
                 acked: own.acked_to().map_or(0, |acked| acked + 1),
                 header_bytes: own.header_bytes().unwrap_or(0),
@@ -201,6 +201,11 @@ impl Tcp {
             };
         }
     }
+}
+
+/// Whether an ACK of this direction could be that of an earlier connection: see `Opened::challenged`.
+fn may_challenge(flow: &Flow, direction: Direction) -> bool {
+    direction == Direction::BToA && flow.handshake.syn.is_some() && flow.handshake.syn_ack.is_none()
 }
 
 /// Whether a segment of `own` could settle something: its own closed window, or what the peer's data that it acknowledges lacks.

@@ -586,7 +586,9 @@ pub(super) fn note_completeness(completeness: &mut u8, flags: TcpFlags, payload_
 
 fn note_handshake(flow: &mut Flow, direction: Direction, ip: &Ip, header: &Header<'_>, seen: Seen) {
     let flags = header.flags;
-    let isn = flow.side(direction.reverse()).isn;
+    let peer = flow.side(direction.reverse());
+    // Whoever sent more than SYNs had an answer that the capture missed.
+    let (isn, only_syns) = (peer.isn, peer.header_bytes().is_none());
     let handshake = &mut flow.handshake;
     if flags.has(TcpFlags::SYN.or(TcpFlags::ACK)) {
         let opened = handshake.rare.get_mut();
@@ -615,7 +617,8 @@ fn note_handshake(flow: &mut Flow, direction: Direction, ip: &Ip, header: &Heade
         let answers_syn = direction == Direction::BToA && handshake.syn.is_some() && handshake.syn_ack.is_none();
         let is_bare = header.payload_len == 0 && !flags.any(TcpFlags::FIN.or(TcpFlags::PSH));
         let is_soon = handshake.last_syn.is_some_and(|syn| seen.at - syn.at <= CHALLENGED_WITHIN);
-        if answers_syn && is_bare && is_soon && isn.is_some_and(|isn| isn.wrapping_add(1) != header.ack) {
+        let is_first = only_syns || handshake.challenged.is_some();
+        if answers_syn && is_bare && is_soon && is_first && isn.is_some_and(|isn| isn.wrapping_add(1) != header.ack) {
             let opened = handshake.rare.get_mut();
             opened.challenged = opened.challenged.or(Some(seen));
             opened.challenges += 1;
