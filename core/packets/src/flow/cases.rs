@@ -328,6 +328,46 @@ fn numbers_that_wrap_are_no_fault() {
     );
 }
 
+/// A relay between two networks shows each packet before and after itself, on one interface.
+#[test]
+fn the_same_packet_is_a_copy_at_any_distance_where_identifications_change() {
+    check(
+        "
+        0.00 C S 0 id 11
+        0.03 C S 0 id 11
+        0.05 S S. 0 ack 1 id 21
+        0.06 C . 1(100) ack 1 id 12
+        0.30 C . 1(100) ack 1 id 12
+        0.60 C . 1(100) ack 1 id 13
+        ",
+        "
+        2: retransmission, rto 30.0 ms, copy of 1
+        5: retransmission, rto 240 ms, copy of 4
+        6: retransmission, rto 540 ms, judged LostAfterTap of 4 by SeenBefore; Timeout by Waited after 300 ms, tail
+        flow 0 port 40000, complete 11, syn 1, syn-ack 3, ack 4, rtt 30.0 ms
+          C 5 packets, 300 bytes, to 100, acked 0, 1 sent again, 2 copies (1 timeout)
+            stuck 1-100 x2 from 4 to 6, 140 bytes of IP
+          S 1 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+    // All of one sender have the same: it says nothing.
+    check(
+        "
+        0.00 C S 0 id 11
+        0.05 S S. 0 ack 1 id 21
+        0.06 C . 1(100) ack 1 id 11
+        0.30 C . 1(100) ack 1 id 11
+        ",
+        "
+        4: retransmission, rto 240 ms, judged LostAfterTap of 3 by SeenBefore; Timeout by Waited after 240 ms, tail
+        flow 0 port 40000, complete 11, syn 1, syn-ack 2, ack 3, rtt 60.0 ms
+          C 3 packets, 200 bytes, to 100, acked 0, 1 sent again (1 timeout)
+            stuck 1-100 x2 from 3 to 4, 140 bytes of IP
+          S 1 packets, 0 bytes, to 0, acked 0
+        ",
+    );
+}
+
 #[test]
 fn copies_on_two_interfaces_are_no_retransmissions() {
     check(

@@ -2,7 +2,9 @@
 //! apart in `taps`.
 //!
 //! A retransmission by any common system carries a new IP identification, and with RFC 7323 a newer TSval; a copy carries the
-//! same ones and comes at once. (RFC 6864 allows identification 0 on packets that are never fragmented, so 0 proves nothing.)
+//! same ones. It comes at once, or, where a relay shows a packet before and after itself or files were joined, at any distance: of a
+//! sender whose identifications change from packet to packet the same one is the same packet. Where they do not change, or are not yet
+//! known to, only what comes sooner than any timer is a copy. (RFC 6864 allows identification 0 on packets that are never fragmented, so 0 proves nothing.)
 
 use super::conversation::Seen;
 use crate::dissect::{CompactPacket, Ip, Segment, Tcp as Header, TcpFlags};
@@ -13,6 +15,8 @@ use crate::time::Timestamp;
 const REMEMBERED: usize = 4;
 /// How far apart copies with one IP identification may be: a slow bridge, not a retransmission timer (200 ms on Linux).
 const APART_SAME_ID_NS: u64 = 20_000_000;
+/// The same of a SYN or SYN-ACK, which nobody repeats as soon (RFC 6298: after 1 s).
+const APART_SAME_SYN_NS: u64 = 150_000_000;
 /// How far apart copies with one TSval, but no identification, may be: less than a tick of its clock.
 const APART_SAME_TSVAL_NS: u64 = 1_000_000;
 /// How far apart copies that show neither may be.
@@ -22,7 +26,8 @@ const APART_ALIKE_NS: u64 = 20_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fingerprint {
     pub(super) hash: u32,
-    identified: bool,
+    id: u16,
+    is_syn: bool,
     stamped: bool,
     /// Whether it carries data or a flag that is sent once: a bare ACK may be repeated word by word.
     once: bool,
@@ -61,13 +66,14 @@ impl Fingerprint {
 
     /// Whether something in it changes when it is sent again.
     pub(super) const fn is_marked(&self) -> bool {
-        self.identified || self.stamped
+        self.id != 0 || self.stamped
     }
 
     /// How far apart copies of it may be that one capture point shows, in nanoseconds.
     pub(super) const fn apart_at_one_point(&self) -> u64 {
         match self {
-            Self { identified: true, .. } => APART_SAME_ID_NS,
+            Self { id: 1.., is_syn: true, .. } => APART_SAME_SYN_NS,
+            Self { id: 1.., .. } => APART_SAME_ID_NS,
             Self { once: false, .. } => 0,
             Self { stamped: true, .. } => APART_SAME_TSVAL_NS,
             _ => APART_ALIKE_NS,
@@ -102,7 +108,9 @@ impl Fields {
         let hash = (numbers ^ numbers >> 32 ^ stamp ^ stamp >> 29 ^ rest).wrapping_mul(ODD[2]);
         Fingerprint {
             hash: (hash ^ hash >> 32) as u32,
-            identified: id != 0,
+            // IPv6's identification, of fragments alone, has 32 bits.
+            id: (id ^ id >> 16) as u16,
+            is_syn: flags.has(TcpFlags::SYN),
             stamped: stamps.is_some(),
             once: payload_len > 0 || flags.any(TcpFlags::SYN.or(TcpFlags::FIN)),
         }
@@ -114,6 +122,9 @@ impl Fields {
 pub(super) struct Copies {
     last: [Remembered; REMEMBERED],
     oldest: u8,
+    /// The last identification that was not 0, and whether it ever changed from one packet to the next.
+    last_id: u16,
+    ids_change: bool,
 }
 
 /// A packet of this direction.
@@ -127,7 +138,10 @@ pub(super) struct Remembered {
 impl Copies {
     /// The packet that this is a copy of; remembers it if it is none.
     pub(super) fn find(&mut self, fingerprint: &Fingerprint, seen: Seen) -> Option<PacketNo> {
-        let apart = fingerprint.apart_at_one_point();
+        let apart = match fingerprint.id != 0 && self.ids_change {
+            true => u64::MAX,
+            false => fingerprint.apart_at_one_point(),
+        };
         let is_it = |other: &&Remembered| {
             other.hash == fingerprint.hash && apart > 0 && (seen.at - other.at).get().unsigned_abs() <= apart
         };
@@ -148,6 +162,10 @@ impl Copies {
     pub(super) fn remember(&mut self, fingerprint: &Fingerprint, seen: Seen) {
         self.last[usize::from(self.oldest) % REMEMBERED] = Remembered { hash: fingerprint.hash, no: seen.no, at: seen.at };
         self.oldest = (self.oldest + 1) % REMEMBERED as u8;
+        if fingerprint.id != 0 {
+            self.ids_change |= self.last_id != 0 && self.last_id != fingerprint.id;
+            self.last_id = fingerprint.id;
+        }
     }
 
     /// The last packets, in no particular order.
