@@ -9,11 +9,11 @@
 // it hands over by a ring and has only what lies in the packet's linear part, which are the headers.
 //
 // Compiled once and kept beside this file, so that building the agent needs no clang; fields are found by name in the running
-// kernel (CO-RE), so one object serves every little-endian machine. After a change:
+// kernel (CO-RE), so one object serves every little-endian machine. After a change (clang 14.0.6, libbpf 1.1):
 //   for raw in "" _raw; do
 //     clang -O2 -g -target bpf -mcpu=v3 -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu ${raw:+-DRAW} \
 //       -c droptrace.bpf.c -o droptrace$raw.bpf.o && llvm-strip -g droptrace$raw.bpf.o
-//   done
+//   done; sha256sum droptrace.bpf.c droptrace*.bpf.o > SHA256SUMS
 //
 // It reads only; nothing is changed in any packet or in the kernel.
 

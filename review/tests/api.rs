@@ -209,6 +209,32 @@ async fn a_range_of_a_capture_is_what_stands_there() {
     }
 }
 
+/// RFC 9110 section 13.1.5: a part is only for whoever has other parts of the same bytes; anything else gets the whole.
+#[tokio::test]
+async fn a_range_of_another_version_is_not_handed_out() {
+    let server = Server::new();
+    let bearer = format!("Bearer {}", server.owner);
+    let ask = async |validator: &str| {
+        let headers = [("authorization", bearer.as_str()), ("range", "bytes=0-3"), ("if-range", validator)];
+        server.ask("GET", &server.path("/log"), &headers, Body::empty()).await
+    };
+    let whole = ask("\"another\"").await;
+    let etag = whole.header("etag").to_owned();
+    assert!(etag.starts_with('"'), "a strong validator: {etag}");
+    let weak = format!("W/{etag}");
+    for (validator, status, bytes) in [
+        (etag.as_str(), 206, &PCAP[..4]),
+        ("\"another\"", 200, PCAP),
+        (&weak, 200, PCAP),
+        ("Tue, 01 Dec 2026 00:00:00 GMT", 200, PCAP),
+        ("", 200, PCAP),
+    ] {
+        let answer = ask(validator).await;
+        assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (status, bytes), "{validator}");
+        assert_eq!(answer.header("content-range").is_empty(), status == 200, "{validator}");
+    }
+}
+
 #[tokio::test]
 async fn of_a_growing_capture_only_what_was_flushed_is_handed_out() {
     let server = Server::new();
