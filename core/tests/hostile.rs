@@ -6,6 +6,9 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use dropscope_core::command::Command;
+
+use dropscope_core::log::block::Probe;
+use dropscope_core::log::record::Section;
 use dropscope_core::query::report::{self, Report};
 use dropscope_core::query::{Chosen, Engine, FieldLines, PacketLines, Survey, medium};
 use dropscope_core::reference;
@@ -225,18 +228,26 @@ fn printed(log: &[u8], of: &Path) -> Vec<Command> {
     lines.push(log, &mut text);
     let _ = lines.finish(&mut text);
     assert_harmless("packets", &text, of);
-    let names = "frame.interface_name,frame.comment,frame.protocols,ip.src,http.host,http.request.uri,dns.qry.name";
-    let chosen = names.split(',').filter(|name| Chosen::fields(name).is_ok()).collect::<Vec<_>>().join(",");
-    let mut lines = FieldLines::new(Chosen::fields(&chosen).expect("they exist"), engine);
-    let mut text = String::new();
-    lines.push(log, &mut text);
-    let _ = lines.finish(&mut text);
-    assert_harmless("fields", &text, of);
+    assert_harmless("fields", &fields(log), of);
     let commands = findings_commands(&judgement);
     for command in &commands {
         assert!(!command.line().chars().any(is_control), "{command:?}");
     }
     commands
+}
+
+/// Fields with text in them, as `dropscope packets` prints them.
+fn fields(log: &[u8]) -> String {
+    let names = "frame.interface_name,frame.comment,frame.protocols,ip.src,http.host,http.request.uri,dns.qry.name";
+    let chosen = names.split(',').filter(|name| Chosen::fields(name).is_ok()).collect::<Vec<_>>().join(",");
+    let mut engine = Engine::new();
+    engine.push(log);
+    engine.finish();
+    let mut lines = FieldLines::new(Chosen::fields(&chosen).expect("they exist"), engine);
+    let mut text = String::new();
+    lines.push(log, &mut text);
+    let _ = lines.finish(&mut text);
+    text
 }
 
 fn findings_commands(judgement: &Judgement) -> Vec<Command> {
@@ -257,7 +268,63 @@ fn read_by_a_shell(commands: &[Command]) -> Vec<Vec<String>> {
 }
 
 fn trouble() -> Vec<u8> {
-    reference::encode(&Script::parse(TROUBLE).unwrap_or_else(|error| panic!("{error}")))
+    let mut log = reference::encode(&Script::parse(TROUBLE).unwrap_or_else(|error| panic!("{error}")));
+    let probe = Probe {
+        at_ns: 1_622_558_405_000_000_000,
+        kind: "syn".into(),
+        target: "10.0.0.1:80".into(),
+        sent: 5,
+        answered: 3,
+        rtt_ns: vec![250_000; 3],
+        summary: "5 SYNs to 10.0.0.1:80, 3 answered.".into(),
+    };
+    let mut section = Vec::new();
+    let encoder = dropscope_core::log::Encoder::begin(&Section::default(), &mut section);
+    encoder.record(&probe, &mut log).expect("it is short");
+    log
+}
+
+/// A conversation and a question whose contents the printers show.
+const CONTENTS: &str = "date 2021-06-01
+14:40:01.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:01.001 IP 10.0.0.1.80 > 10.0.0.2.5: Flags [S.], seq 1, ack 2, win 512, length 0
+14:40:01.002 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], ack 1, win 512, length 0
+14:40:01.403 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [P.], seq 1:301, ack 1, win 512, length 300: HTTP: GET /PATH HTTP/1.1
+14:40:02 IP 10.0.0.2.9 > 10.0.0.1.53: UDP, length 81
+";
+
+/// A log in which the packets' contents hold these bytes: in the path that is asked for by HTTP, and in the name asked for by DNS.
+fn with_contents(evil: &[u8]) -> Vec<u8> {
+    let room = "P".repeat(evil.len());
+    let script = CONTENTS.replace("PATH", &room);
+    let log = reference::encode(&Script::parse(&script).unwrap_or_else(|error| panic!("{error}")));
+    let label = &evil[..evil.len().min(63)];
+    let header = [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let mut question = [&header[..], &[label.len() as u8], label, &[0, 0, 1, 0, 1]].concat();
+    question.resize(81, 0);
+    replaced(&replaced(&log, room.as_bytes(), evil), &[b'u'; 81], &question)
+}
+
+/// The bytes with each `old` in them become `new`, which is as long.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> = bytes.windows(old.len()).enumerate().filter(|(_, some)| *some == old).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "nothing to replace");
+    places.into_iter().for_each(|at| bytes[at..at + old.len()].copy_from_slice(new));
+    bytes
+}
+
+#[test]
+fn no_content_of_a_packet_gets_through_a_printer() {
+    // As one word, which a path and a name are; as text with line breaks; and as bytes that are no text.
+    let word = EVIL.replace(['\r', '\n', ' '], "");
+    let bytes = [&b"\x1b[2J\x9b3\xff\xfe\x07\x08\x0c\xe2\x80"[..], word.as_bytes()].concat();
+    for evil in [word.as_bytes(), EVIL.as_bytes(), &bytes] {
+        let log = with_contents(evil);
+        printed(&log, &vec![]);
+        let told = fields(&log);
+        assert!(told.contains("alert") && told.contains("2J"), "the fields show what was asked for: {told}");
+    }
 }
 
 #[test]
