@@ -275,6 +275,68 @@ fn through_tls_a_recording_arrives_with_its_trigger_and_is_counted() {
     assert!(server.end().success());
 }
 
+/// What a server answers to a request, with its header.
+fn call(address: SocketAddr, token: &str, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n");
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A token that the owner makes for agents.
+fn token_for_pushes(address: SocketAddr, owner: &str) -> String {
+    let made = call(address, owner, "POST", "/api/tokens?name=web-1");
+    assert!(made.starts_with("HTTP/1.1 201 "), "{made}");
+    let made: serde_json::Value = serde_json::from_str(made.split_once("\r\n\r\n").unwrap().1).unwrap();
+    made["token"].as_str().unwrap().to_owned()
+}
+
+/// Every user of a host reads every process's command line.
+#[test]
+fn a_token_from_a_file_or_the_environment_is_enough_and_in_no_command_line() {
+    if !can_run("a_token_from_a_file_or_the_environment_is_enough_and_in_no_command_line") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, address, route) = serve(folder.path(), "0");
+    let token = token_for_pushes(address, route.split_once("k=").unwrap().1);
+    let file = folder.path().join("token");
+    std::fs::write(&file, format!("{token}\n")).unwrap();
+    for way in ["file", "environment", "neither"] {
+        let (namespace, spool) = (Namespace::new(way), folder.path().join(way));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dropscope"));
+        command.args(["agent", "--push", &format!("http://{address}/"), "--netns", &namespace.0, "-i", "lo"]);
+        command.args(["--without", "kernel_drops", "--spool"]).arg(&spool);
+        match way {
+            "file" => command.arg("--push-token-file").arg(&file),
+            "environment" => command.env("DROPSCOPE_PUSH_TOKEN", &token),
+            _ => &mut command,
+        };
+        let mut agent = Dropscope::start_by(&mut command, folder.path());
+        if way == "neither" {
+            let said = agent.hear("there is no token");
+            assert!(said.contains("--push-token-file") && said.contains("DROPSCOPE_PUSH_TOKEN"), "{said}");
+            assert!(!agent.child.wait().unwrap().success());
+            continue;
+        }
+        agent.hear("sending it to");
+        let captures = || std::fs::read_dir(folder.path().join("data/captures")).into_iter().flatten().flatten();
+        let arrived = || captures().map(|item| std::fs::read(item.path().join("log")).unwrap_or_default());
+        wait_until("something arrived", || arrived().any(|log| !log.is_empty() && spooled(&spool).starts_with(&log)));
+        let line = std::fs::read(format!("/proc/{}/cmdline", agent.child.id())).unwrap();
+        let line = String::from_utf8_lossy(&line);
+        assert!(line.contains("--push") && !line.contains(&token), "{line}");
+        assert!(agent.end().success());
+        let all = spooled(&spool);
+        assert!(arrived().any(|log| log == all), "all of it arrived");
+        agent.heard.extend(agent.said.iter());
+        assert!(!agent.heard.iter().any(|line| line.contains(&token)), "{:?}", agent.heard);
+    }
+    assert!(server.end().success());
+}
+
 #[test]
 fn a_capture_that_is_deleted_at_the_server_stops_its_agent_which_says_so() {
     if !can_run("a_capture_that_is_deleted_at_the_server_stops_its_agent_which_says_so") {
@@ -283,19 +345,9 @@ fn a_capture_that_is_deleted_at_the_server_stops_its_agent_which_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let (mut server, address, route) = serve(folder.path(), "0");
     let token = route.split_once("k=").unwrap().1;
-    let call = |method: &str, path: &str| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n");
-        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
+    let call = |method: &str, path: &str| call(address, token, method, path);
     // A token that may begin pushes is enough.
-    let made = call("POST", "/api/tokens?name=web-1");
-    assert!(made.starts_with("HTTP/1.1 201 "), "{made}");
-    let made: serde_json::Value = serde_json::from_str(made.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let link = format!("http://{address}/#/?k={}", made["token"].as_str().unwrap());
+    let link = format!("http://{address}/#/?k={}", token_for_pushes(address, token));
     let namespace = Namespace::new("deleted");
     let args = ["agent", "--push", &link, "--netns", &namespace.0, "-i", "lo", "--spool", "spool", "--without", "kernel_drops"];
     let mut agent = Dropscope::start(folder.path(), &args);

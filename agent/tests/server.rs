@@ -30,6 +30,11 @@ const MOST_A_ROUND: u64 = 4 << 20;
 /// What the server may hold for readers that take nothing: half of it is the budget for bytes on their way to them.
 const MOST_FOR_READERS: u64 = 96 << 20;
 
+/// Connections whose request never ends.
+const UNFINISHED: usize = 900;
+/// What they may take: each the 16 KiB of a header, and half as much for the rest of a connection.
+const MOST_FOR_HEADERS: u64 = UNFINISHED as u64 * (24 << 10);
+
 /// A server.
 struct Server {
     process: Dropscope,
@@ -159,6 +164,46 @@ fn eleven_hundred_clients_that_never_read_lock_nobody_out_and_take_little_memory
     eprintln!("{CLIENTS} clients in {:?}: {} KiB more", began.elapsed(), grown >> 10);
     assert!(grown < MOST_FOR_READERS, "{} MiB more", grown >> 20);
     assert_eq!(server.call("GET", &format!("/api/captures/{id}"), &server.token, b"").unwrap().0, 200);
+}
+
+/// Bytes that the server's end of its connections has not taken yet.
+fn not_taken(port: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("the kernel lists its connections");
+    let of_server = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // `local_address rem_address st tx_queue:rx_queue`, in hexadecimal.
+    let of_server = of_server.filter(|row| row.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}"))));
+    // Of a listener that is the number of connections that wait for it.
+    of_server.filter_map(|row| u64::from_str_radix(row.get(4)?.split_once(':')?.1, 16).ok()).sum()
+}
+
+/// A header that never ends is kept as long as it is no larger than a header may be, and nobody has shown a token yet.
+#[test]
+fn nine_hundred_unfinished_headers_take_no_more_than_headers_may() {
+    raise_file_limit();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    server.captures();
+    let pid = server.process.child.id();
+    let before = resident(pid);
+    let mut clients = Vec::new();
+    for nth in 0..UNFINISHED {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        // Just what is kept, or as much as anybody cares to send.
+        let length = if nth % 3 == 0 { 300_000 } else { 15_000 };
+        let mut header = format!("GET / HTTP/1.1\r\nHost: {}\r\n", server.address);
+        while header.len() < length {
+            header.push_str(&format!("X-{}: {}\r\n", header.len(), "a".repeat(1000)));
+        }
+        // One that sends too much is refused before all of it is sent.
+        let _ = stream.write_all(header.as_bytes());
+        clients.push(stream);
+    }
+    let port = server.address.port();
+    common::wait_until("the server has taken what it takes", || not_taken(port) == 0);
+    let grown = resident(pid).saturating_sub(before);
+    eprintln!("{UNFINISHED} unfinished headers: {} KiB more", grown >> 10);
+    assert!(grown < MOST_FOR_HEADERS, "{} MiB more", grown >> 20);
+    assert_eq!(server.captures(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
