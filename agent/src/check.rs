@@ -2,7 +2,8 @@
 
 use crate::cli::UNREADABLE;
 use crate::input::{Input, by_recording};
-use anyhow::{Context as _, Result};
+use crate::stdout;
+use anyhow::Result;
 use clap::Args;
 use dropscope_core::finding::{Finding, Severity};
 use dropscope_core::log::record::End;
@@ -10,7 +11,6 @@ use dropscope_core::query::medium;
 use dropscope_core::query::report::{self, Report};
 use dropscope_core::query::{Engine, Overview, Quality};
 use dropscope_core::rules::{self, Judgement};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,11 +81,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     } else {
         joined(report::text)
     };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever read it has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        written => written.context("the result cannot be printed")?,
-    }
+    stdout::put(text.as_bytes())?;
     let mut findings = read.iter().flat_map(|one| &one.judgement.findings);
     Ok(if read.iter().any(|one| !one.is_readable) {
         UNREADABLE.into()

@@ -14,10 +14,10 @@ use crate::record::{self, RecordArgs, say_what_is_held};
 use crate::rights::Rights;
 use crate::serve::{self, Browser, Server};
 use crate::stderr::complain;
+use crate::{output_file, stdout};
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use dropscope_review::open_named;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -260,7 +260,7 @@ fn reference_page(args: &ServerArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let stop = serve::asked_to_stop();
         let link = server.link(None).replacen("#/?", "#/reference?", 1);
-        announce(&server, "The reference case, ready to explore, and a place to drop a capture:", &[link], &browser);
+        announce(&server, "The reference case, ready to explore, and a place to drop a capture:", &[link], &browser)?;
         eprintln!("To go live: sudo dropscope live -i INTERFACE");
         server.run(stop).await
     })?;
@@ -303,7 +303,7 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
     }
     runtime()?.block_on(async {
         let stop = serve::asked_to_stop();
-        announce(&server, "Dropscope shows what you opened. Ctrl-C ends it.", &links, &browser);
+        announce(&server, "Dropscope shows what you opened. Ctrl-C ends it.", &links, &browser)?;
         server.run(stop).await?;
         Ok(ExitCode::SUCCESS)
     })
@@ -318,10 +318,9 @@ fn say_what_root_holds(rights: &Rights) {
 
 fn reference(args: &ReferenceArgs) -> Result<ExitCode> {
     let log = dropscope_core::reference::log();
-    if args.output.as_os_str() == "-" {
-        std::io::stdout().lock().write_all(&log).context("standard output takes no more")?;
-    } else {
-        std::fs::write(&args.output, log).with_context(|| format!("{} cannot be written", args.output.display()))?;
+    match args.output.as_os_str() == "-" {
+        true => stdout::put(&log)?,
+        false => output_file::write(&args.output, &log)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -334,24 +333,25 @@ fn review_server(args: &ServeArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         let stop = serve::asked_to_stop();
         let link = server.link(None);
-        announce(&server, "Dropscope keeps captures for review. Whoever has this link may do everything:", &[link], &browser);
+        announce(&server, "Dropscope keeps captures for review. Whoever has this link may do everything:", &[link], &browser)?;
         server.run(stop).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says where the page is, on standard output, where a program that started this one can read it.
-pub(crate) fn announce(server: &Server, sentence: &str, links: &[String], browser: &Browser) {
+pub(crate) fn announce(server: &Server, sentence: &str, links: &[String], browser: &Browser) -> Result<()> {
     if let Some(warning) = server.warning() {
         complain!("{warning}");
     }
-    println!("{sentence}");
+    stdout::say(sentence)?;
     for link in links {
-        println!("  {link}");
+        stdout::say(&format!("  {link}"))?;
     }
     if let Some(first) = links.first() {
         browser.show(first);
     }
+    Ok(())
 }
 
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -11,6 +11,7 @@ use crate::serve;
 use crate::source::capture::CaptureSettings;
 use crate::source::watch::WatchSettings;
 use crate::source::{Pace, Target};
+use crate::stdout;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use dropscope_labs::{LABS, Lab, Net, Running};
@@ -39,7 +40,7 @@ pub(crate) struct LabArgs {
 pub(crate) fn lab(args: &LabArgs) -> Result<ExitCode> {
     let Some(name) = &args.name else {
         for lab in LABS {
-            println!("{:<24}{}", lab.name, lab.about);
+            stdout::say(&format!("{:<24}{}", lab.name, lab.about))?;
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -67,10 +68,10 @@ fn record(mut traffic: Traffic, plan: &Plan, path: &Path, rights: &Rights) -> Re
         traffic.go();
         let loaded = traffic.round().await;
         let status = conclude(&end(recording).await?, path);
-        println!("{}", loaded?);
+        let printed = loaded.and_then(|printed| stdout::say_lines(&printed));
         // Torn down only now: the recording still watched its namespaces.
         traffic.end();
-        Ok(status)
+        printed.map(|()| status)
     })
 }
 

@@ -138,7 +138,7 @@ impl Live {
         };
         say_what_is_recorded(&plan, &limits, &path);
         say_what_is_held(&rights);
-        announce(&server, sentence, &[server.link(Some(&id))], &browser);
+        announce(&server, sentence, &[server.link(Some(&id))], &browser)?;
         let (end, ends) = oneshot::channel();
         let serving = tokio::spawn(server.run(async move { drop(ends.await) }));
         Ok(Self { recording, path, page: Page { serving, end } })

@@ -2,10 +2,10 @@
 //! that they are never older than it.
 
 use crate::cli::command;
+use crate::{output_file, stdout};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use clap_complete::Shell;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,8 +40,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
 pub(crate) fn man(args: &ManArgs) -> Result<ExitCode> {
     if let Some(folder) = &args.folder {
         for (name, page) in pages()? {
-            let path = folder.join(name);
-            std::fs::write(&path, page).with_context(|| format!("{} cannot be written", path.display()))?;
+            output_file::write(&folder.join(name), &page)?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -71,11 +70,7 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn print(bytes: &[u8]) -> Result<ExitCode> {
-    match std::io::stdout().lock().write_all(bytes) {
-        // `| head` has read enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        written => written.context("standard output takes no more").map(|()| ExitCode::SUCCESS),
-    }
+    stdout::put(bytes).map(|()| ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `dropscope check` as continuous integration runs it: what it prints, and what it exits with.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -121,4 +122,28 @@ fn libpcap_is_not_loaded_at_the_start() {
     let libraries = String::from_utf8_lossy(&listed.stdout);
     assert!(libraries.contains("libc"), "{libraries}");
     assert!(!libraries.contains("libpcap"), "{libraries}");
+}
+
+/// Whatever the umask, others may read these files and not change them; and a link that was put in their place is not followed.
+#[test]
+fn files_for_everybody_are_changed_by_nobody_else_and_written_through_no_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let shell = |line: &str| {
+        let line = format!("umask 0; exec {} {line}", env!("CARGO_BIN_EXE_dropscope"));
+        Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output().unwrap()
+    };
+    for (line, name) in [("reference -o a.pcapng", "a.pcapng"), ("man --folder .", "dropscope-record.1")] {
+        let path = folder.path().join(name);
+        // Twice: it may be written over.
+        assert!(shell(line).status.success() && shell(line).status.success(), "{line}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644, "{name}");
+
+        let planted = folder.path().join("theirs");
+        std::fs::write(&planted, "theirs").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&planted, &path).unwrap();
+        let refused = shell(line);
+        assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains(name), "{refused:?}");
+        assert_eq!(std::fs::read_to_string(&planted).unwrap(), "theirs");
+    }
 }

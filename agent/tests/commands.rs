@@ -38,6 +38,8 @@ const fn prints(rule: &'static str, line: &'static str, words: &'static str) -> 
 /// By rule and words of the command. Each must be met in some lab.
 const PRINTS: &[Prints] = &[
     prints("interface_mtu", "ip -s link show dev eth0", "eth0@ … mtu 100 "),
+    prints("interface_mtu", "ping -M do -c 3 -s 76 172.17.0.2", " 3 received"),
+    Prints { rule: "interface_mtu", line: "-s 77 172.17.0.2", words: " 0 received", status: 1 },
     prints("firewall_drop", "-nvL INPUT --line-numbers", "1 COUNT … DROP"),
     prints("firewall_drop", "-nvL OUTPUT --line-numbers", "1 … DROP"),
     prints("firewall_drop", "nft -a list chain inet filter input", "counter packets COUNT … drop … # handle"),

@@ -131,9 +131,12 @@ fn the_reference_case_in_a_container_is_proved_and_its_fixes_fix_it() {
     }
     for kind in ["confirm", "fix"] {
         for line in findings.iter().flat_map(|finding| finding[kind].as_array().into_iter().flatten()).filter_map(Value::as_str) {
-            assert!(line.starts_with(&within), "{line}");
-            let ran = typed(line);
-            assert_eq!(ran.status, Some(0), "{line}: {}", ran.text);
+            // Only pings come from elsewhere: from the container's host, where the client is.
+            assert!(line.starts_with(&within) || kind == "confirm" && line.starts_with("ping "), "{line}");
+            if line.starts_with(&within) {
+                let ran = typed(line);
+                assert_eq!(ran.status, Some(0), "{line}: {}", ran.text);
+            }
         }
     }
     assert_eq!(container.on_host(&get), "welcome\n");

@@ -236,3 +236,20 @@ fn a_limit_of_file_sizes_is_told_and_kills_nothing() {
     let bytes = std::fs::read(folder.path().join("a.pcapng")).unwrap();
     assert_eq!(read(&bytes).end, None, "what is there is whole");
 }
+
+#[test]
+fn metrics_that_the_network_can_read_are_warned_of() {
+    if !can_run("metrics_that_the_network_can_read_are_warned_of") {
+        return;
+    }
+    for (address, is_warned) in [("0.0.0.0:0", true), ("[::]:0", true), ("127.0.0.1:0", false), ("[::1]:0", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let namespace = Namespace::new("metrics");
+        let args = ["record", "--netns", &namespace.0, "-i", "lo", "--metrics", address, "-o", "a.pcapng"];
+        let mut dropscope = Dropscope::start(folder.path(), &args);
+        dropscope.hear("metrics at http://");
+        let warned = dropscope.heard.iter().any(|line| line.contains("whoever reaches this address reads them, without a token"));
+        assert_eq!(warned, is_warned, "{address}: {:?}", dropscope.heard);
+        assert!(dropscope.end().success());
+    }
+}

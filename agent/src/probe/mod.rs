@@ -13,10 +13,10 @@ mod syn;
 mod wire;
 
 use crate::record::duration;
+use crate::stdout;
 use anyhow::Result;
 use clap::Args;
 use dropscope_core::log::block::Probe;
-use dropscope_core::query::medium;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::ExitCode;
@@ -85,10 +85,10 @@ pub(crate) fn probe(args: &ProbeArgs) -> Result<ExitCode> {
     if args.json {
         let all: Vec<_> = outcomes.iter().map(Outcome::json).collect();
         let text = format!("{:#}", json!({ "version": 1, "target": args.target, "probes": all }));
-        println!("{}", medium::json(&text));
+        stdout::say_json(&text)?;
     } else {
         for outcome in &outcomes {
-            println!("{}", medium::visible(&outcome.probe.summary));
+            stdout::say(&outcome.probe.summary)?;
         }
     }
     Ok(if outcomes.iter().all(|outcome| outcome.is_fine) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -45,9 +45,13 @@ pub(super) fn about_interface(
 /// Instead of a command about an interface whose name cannot be typed.
 pub(super) const UNTYPEABLE: &str = "The interface has a name that cannot be typed safely, so no command is given.";
 
-/// The bytes that `ping -s` takes for an IP packet of this length: without the headers of IP and ICMP.
-pub(super) fn ping_size(address: IpAddr, ip_len: u32) -> u32 {
-    ip_len.saturating_sub(if address.is_ipv4() { 28 } else { 48 })
+/// Probes the path from one to the other with packets that routers may not fragment, of this length as IP. `None` if headers alone
+/// are longer.
+pub(super) fn ping(view: &View<'_>, from: IpAddr, to: IpAddr, ip_len: u32, effect: &str) -> Option<Command> {
+    // What `ping -s` takes: without the headers of IP and ICMP.
+    let size = ip_len.checked_sub(if to.is_ipv4() { 28 } else { 48 })?;
+    let command = Command::new("ping").args(["-M", "do", "-c", "3", "-s"]).arg(size).arg(to);
+    Some(host::on(view, from, command.effect(effect)))
 }
 
 /// Finds the path's MTU towards this address, as seen from that one.

@@ -175,12 +175,8 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>, carried: &Carried) -> Finding
     let sure = failed.is_some() || rule.is_some() || !misdirected.is_empty() || stuck.sent >= 4 && icmp.is_none();
     let (sender, receiver) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
     // Not tracepath: here it would wait three seconds for each of thirty hops, and show the MTU of the sender's own link.
-    let probe = |ip_len, effect: &str| {
-        let ping = Command::new("ping").args(["-M", "do", "-c", "3", "-s"]).arg(commands::ping_size(receiver, ip_len));
-        host::on(view, sender, ping.arg(receiver).effect(effect))
-    };
-    let small = commands::ping_size(receiver, passed) > 0;
-    let small = small.then(|| probe(passed, "Probes the path with packets of a size that passed: they are answered."));
+    let probe = |ip_len, effect| commands::ping(view, sender, receiver, ip_len, effect);
+    let small = probe(passed, "Probes the path with packets of a size that passed: they are answered.");
     let large = probe(
         stuck.ip_len,
         "Probes the path with packets of this size, which routers may not fragment: none is answered, so the status of `ping` is 1.",
@@ -221,7 +217,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>, carried: &Carried) -> Finding
         rival: "Plain loss that happened to hit the large packets only; small data would then be lost as well. Or the receiver's own interface \
                  has a small MTU: its receive drops would rise."
             .into(),
-        confirm: small.into_iter().chain([large]).collect(),
+        confirm: small.into_iter().chain(large).collect(),
         fix: rule.and_then(|rule| rule.fix).or_else(|| {
             Some(if misdirected.is_empty() {
                 let_errors_in(view, sender).into()

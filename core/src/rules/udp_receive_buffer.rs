@@ -98,7 +98,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
                     } else {
                         "The kernel itself named the full buffer for these packets.".into()
                     },
-                    rival: "Another UDP socket on the same host: `ss -uanm` shows the drops of each (`d` in skmem).".into(),
+                    rival: "Another UDP socket on the same host: the command below shows the drops of each.".into(),
                     confirm: vec![host::inside(
                         Some(namespace),
                         Command::new("ss")

@@ -45,7 +45,7 @@ impl Dropper<'_> {
             confidence_reason: weighed.confidence_reason(),
             rival: match weighed.rivals.first() {
                 Some(rival) => format!(
-                    "{} (`{}`) also dropped {} here. `iptables -Z` and one test packet show which of them it meets first.",
+                    "{} (`{}`) also dropped {} here. Send one test packet and list both again: it adds one to the hits of the rule it meets first.",
                     say::capital(&rival.name(view)),
                     rival.text(),
                     say::count(rival.growth.map_or(0, |g| g.by), "packet")
@@ -54,7 +54,7 @@ impl Dropper<'_> {
                      deleting the rule would not end them."
                     .into(),
             },
-            confirm: self.confirm(view),
+            confirm: lists(view, [self].into_iter().chain(weighed.rivals.first().copied())),
             fix,
             advice,
             questions: self.questions(*share),
@@ -314,6 +314,17 @@ pub(super) fn unaccounted(
         picture: None,
     };
     Some((finding.finding(), flows.into_iter().collect()))
+}
+
+/// Lists the chains of these rules, each once.
+fn lists<'a>(view: &View<'_>, droppers: impl Iterator<Item = &'a Dropper<'a>>) -> Vec<Command> {
+    let mut commands: Vec<Command> = Vec::new();
+    for command in droppers.flat_map(|dropper| dropper.confirm(view)) {
+        if !commands.contains(&command) {
+            commands.push(command);
+        }
+    }
+    commands
 }
 
 fn anchors_of(drops: &[Dropped<'_>]) -> impl Iterator<Item = Anchor> {

@@ -29,6 +29,14 @@ pub(super) struct Case<'a> {
     drops_recorded: bool,
 }
 
+/// Tell this from a loss on the path, by one byte: what fits the interface is answered, what does not is not.
+fn pings(view: &View<'_>, victim: &Victim<'_>, limit: u32) -> impl Iterator<Item = Command> {
+    let (sender, receiver) = (victim.flow.sender(victim.direction).address, victim.receiver());
+    let fits = commands::ping(view, sender, receiver, limit, "Sends packets that just fit: they are answered.");
+    let over = "Sends packets of one byte more: none is answered, so the status of `ping` is 1, and `dropped` rises by 3.";
+    fits.into_iter().chain(commands::ping(view, sender, receiver, limit.saturating_add(1), over))
+}
+
 impl<'a> Case<'a> {
     /// `None` when the evidence is not enough for a finding.
     pub(super) fn gather(
@@ -89,7 +97,6 @@ impl<'a> Case<'a> {
         };
         let new_mtu = self.peer.as_ref().map(|(peer, _)| peer.facts.mtu).filter(|mtu| *mtu > self.mtu).unwrap_or(1500);
         let namespace = Some(self.interface.namespace);
-        let size = commands::ping_size(first.receiver(), limit);
         let show = |name| Command::new("ip").args(["-s", "link", "show", "dev"]).arg(name);
         let raise = |name| Command::new("ip").args(["link", "set", "dev"]).arg(name).args(["mtu"]).arg(new_mtu);
         let fix = commands::about_interface(namespace, name, |name| {
@@ -132,9 +139,7 @@ impl<'a> Case<'a> {
             },
             rival: format!(
                 "A loss before this host that happens to hit only packets above {limit} bytes (a path MTU black hole). It would leave \
-                 {name}'s receive drops unchanged; a packet of {limit} bytes more or less tells them apart: `ping -M do -s {size}` \
-                 towards this host is answered, `-s {}` is not.",
-                size + 1
+                 {name}'s receive drops unchanged."
             ),
             confirm: commands::about_interface(namespace, name, |name| {
                 show(name).effect(format!(
@@ -143,6 +148,7 @@ impl<'a> Case<'a> {
                 ))
             })
             .into_iter()
+            .chain(pings(view, first, limit))
             .collect(),
             advice: fix.is_none().then(|| format!("An MTU of {new_mtu} bytes. {}", commands::UNTYPEABLE)),
             fix: fix.into_iter().collect(),

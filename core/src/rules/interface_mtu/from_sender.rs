@@ -86,7 +86,7 @@ pub(super) fn finding(view: &View<'_>, receiver: IpAddr, victims: &[Victim<'_>],
         reasons,
         confidence_reason: match drops {
             [] => "This rests on packets alone: no interface's MTU and no drop counters were recorded. `dropscope live` on the \
-                   receiving host, or `ip -s link` there, would settle it."
+                   receiving host, or the command below, would settle it."
                 .into(),
             drops => link_drops::proof(drops),
         },

@@ -85,11 +85,9 @@ pub(super) fn questions(victim: &Victim<'_>, mtu: u32, name: &str) -> Vec<Questi
     questions.push(Question { question: "Where in the capture does one see it?".into(), answer: seen });
     questions.push(Question {
         question: "Is there a tool that finds abnormal packet sizes?".into(),
-        answer: format!(
-            "Dropscope's ruler above: sizes that passed against sizes that vanished. By hand: `ping -M do -s {}` probes one size, `tracepath` \
-             the whole path, Wireshark's Statistics, Packet Lengths shows what arrived; only the drop counter shows what did not.",
-            mtu.saturating_sub(28)
-        ),
+        answer: "Dropscope's ruler above: sizes that passed against sizes that vanished. `ping` with Don't Fragment probes one size, `tracepath` \
+                 the whole path, Wireshark's Statistics, Packet Lengths shows what arrived; only the drop counter shows what did not."
+            .into(),
     });
     questions
 }
