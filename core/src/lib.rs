@@ -16,5 +16,6 @@ pub mod rules;
 pub mod timeline;
 
 pub use dropscope_packets::{
-    anchor, command, counters, dissect, drops, finding, flow, ids, log, recording, reference, script, sort, store, text, time,
+    anchor, command, counters, dissect, drops, exchange, finding, flow, ids, log, recording, reference, script, sort, store,
+    text, time,
 };

@@ -12,6 +12,7 @@ pub mod command;
 pub mod counters;
 pub mod dissect;
 pub mod drops;
+pub mod exchange;
 pub mod finding;
 pub mod flow;
 pub mod ids;

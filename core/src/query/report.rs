@@ -250,19 +250,19 @@ mod tests {
     /// A headline never claims more than was looked at.
     #[test]
     fn nothing_is_said_of_traffic_that_no_rule_judges() {
-        let query = "date 2021-06-01\n14:40:01.1 IP 10.0.0.2.7 > 10.0.0.1.53: UDP, length 30\n";
+        let query = "date 2021-06-01\n14:40:01.1 IP 10.0.0.2.7 > 10.0.0.1.67: UDP, length 30\n";
         let script = crate::script::Script::parse(query).expect("a script");
         let mut engine = Engine::new();
         engine.push(&crate::reference::encode(&script));
         engine.finish();
         let (overview, judgement) = (engine.overview(), engine.findings());
-        let report = Report { file: "dns.pcap", overview: &overview, judgement };
+        let report = Report { file: "dhcp.pcap", overview: &overview, judgement };
         for told in [text(&report), markdown(&report)] {
-            assert!(told.contains("\nNothing was judged. Not judged: DNS (1 packet).\n"), "{told}");
+            assert!(told.contains("\nNothing was judged. Not judged: DHCP (1 packet).\n"), "{told}");
         }
         let value = json(&[report]);
         assert_eq!(value["captures"][0]["judged"], serde_json::json!([]));
-        assert_eq!(value["captures"][0]["not_judged"], serde_json::json!([{"name": "DNS", "packets": 1}]));
+        assert_eq!(value["captures"][0]["not_judged"], serde_json::json!([{"name": "DHCP", "packets": 1}]));
     }
 
     #[test]

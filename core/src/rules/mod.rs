@@ -9,6 +9,7 @@
 
 use crate::counters::Counters;
 use crate::drops::Drops;
+use crate::exchange::Exchanges;
 use crate::finding::{Checked, Finding, Quiet};
 use crate::flow::FlowTable;
 use crate::log::block::{KernelDrop, Mark};
@@ -18,16 +19,21 @@ use crate::sort;
 use crate::time::Timestamp;
 
 mod accept_queue_overflow;
+mod arp_unanswered;
 mod capture_loss;
 #[cfg(test)]
 mod case;
 mod chance;
+mod checksum_error;
 mod commands;
 mod conntrack_full;
+mod dns_unanswered;
 mod draft;
+mod duplicate_address;
 mod ecn_black_hole;
 mod explained;
 mod firewall_drop;
+mod fragments_lost;
 mod group;
 mod host;
 mod idle_timeout;
@@ -103,6 +109,8 @@ pub struct View<'a> {
     pub drops: &'a [KernelDrop],
     /// The same, joined to conversations.
     pub joined: &'a Drops,
+    /// What was asked and answered beside TCP.
+    pub exchanges: &'a Exchanges,
     /// Capture interfaces; `InterfaceId` is the place in the slice.
     pub interfaces: &'a [Interface],
     /// What happened, in order of arrival.
@@ -127,6 +135,7 @@ impl<'a> View<'a> {
             counters: &recording.counters,
             drops: recording.drops.kept(),
             joined: &recording.drops,
+            exchanges: &recording.exchanges,
             interfaces: &recording.interfaces,
             marks: &recording.marks,
             watermark: recording.span.map_or(Timestamp::MIN, |span| span.end),
@@ -146,6 +155,9 @@ pub static RULES: &[Rule] = &[
     Rule { slug: "queue_drop", title: "Queueing disciplines", judge: queue_drop::judge },
     Rule { slug: "udp_receive_buffer", title: "UDP receive buffers", judge: udp_receive_buffer::judge },
     Rule { slug: "interface_drops", title: "Interface drops and errors", judge: interface_drops::judge },
+    Rule { slug: "duplicate_address", title: "Addresses claimed twice", judge: duplicate_address::judge },
+    Rule { slug: "arp_unanswered", title: "Unanswered ARP requests", judge: arp_unanswered::judge },
+    Rule { slug: "checksum_error", title: "Checksums of tunnels", judge: checksum_error::judge },
     Rule { slug: "reset_forged", title: "Forged resets", judge: reset_forged::judge },
     Rule { slug: "refused", title: "Refused connections", judge: refused::judge },
     Rule { slug: "rejected", title: "Rejected with ICMP", judge: rejected::judge },
@@ -154,6 +166,8 @@ pub static RULES: &[Rule] = &[
     Rule { slug: "port_reuse", title: "Ports used again", judge: port_reuse::judge },
     Rule { slug: "syn_unanswered", title: "Unanswered SYNs", judge: syn_unanswered::judge },
     Rule { slug: "syn_ack_unanswered", title: "Unanswered SYN-ACKs", judge: syn_ack_unanswered::judge },
+    Rule { slug: "fragments_lost", title: "Fragments", judge: fragments_lost::judge },
+    Rule { slug: "dns_unanswered", title: "Unanswered DNS queries", judge: dns_unanswered::judge },
     Rule { slug: "pmtud_black_hole", title: "Path MTU", judge: pmtud_black_hole::judge },
     Rule { slug: "path_mtu", title: "Path MTU discovery", judge: path_mtu::judge },
     Rule { slug: "idle_timeout", title: "Idle connections", judge: idle_timeout::judge },

@@ -16,7 +16,7 @@
 use super::ethertype::{IPV4, IPV6, VLAN};
 use super::ip_protocol::{TCP, UDP};
 use super::link::NETLINK;
-use super::packet::{Checksum, Fragment, Ip, Net, Packet, Protocol, Tcp, TcpFlags, Transport, Udp};
+use super::packet::{Checksum, DNS, Fragment, Ip, Net, Packet, Protocol, Tcp, TcpFlags, Transport, Udp};
 use super::{checksum, tcp, tunnel};
 use arrayvec::ArrayVec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -336,7 +336,9 @@ impl CompactPacket {
         let header = bytes.first_chunk::<8>()?;
         let (src_port, dst_port) = (u16::from_be_bytes([header[0], header[1]]), u16::from_be_bytes([header[2], header[3]]));
         let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        if !(8..=told).contains(&length) || tunnel::over_udp(src_port, dst_port).is_some() {
+        // What DNS asks is looked at.
+        let is_dns = src_port == DNS || dst_port == DNS;
+        if !(8..=told).contains(&length) || is_dns || tunnel::over_udp(src_port, dst_port).is_some() {
             return None;
         }
         let checksum = match (header[6..] == [0, 0], bytes.get(..length)) {

@@ -69,7 +69,7 @@ pub(crate) fn quote(bytes: &[u8]) -> Option<Quote> {
     let packet: Packet<'_> = walk.finish();
     let Some(ip) = packet.ip else {
         // What a tunnel carries was not quoted: then it is the tunnel's packet.
-        let Outer { src, dst, transport, ports } = packet.outer?;
+        let Outer { src, dst, transport, ports, .. } = packet.outer?;
         let transport = Some(transport);
         return Some(Quote { src, dst, transport, ports, echo: None, seq: None, is_numbered: false, total_len: told_len(bytes) });
     };
@@ -124,7 +124,7 @@ pub fn first_quoted(packet: &Packet<'_>, data: &[u8]) -> Option<FirstQuoted> {
         (Some(Outer { src, dst, transport: Protocol::Other, .. }), _) => {
             Some(FirstQuoted { src, dst: Some(dst), transport: quoted.transport.protocol(), ports: quoted.transport.ports() })
         }
-        (Some(Outer { src, dst, transport, ports }), _) => {
+        (Some(Outer { src, dst, transport, ports, .. }), _) => {
             Some(FirstQuoted { src, dst: Some(dst), transport: Some(transport), ports })
         }
         (None, Some(_)) => None,

@@ -35,6 +35,9 @@ pub struct Packet<'a> {
 /// See [`Packet::ip_checksums`].
 pub type IpChecksums = ArrayVec<Option<Checksum>, 8>;
 
+/// The port of DNS.
+pub(super) const DNS: u16 = 53;
+
 /// Which network layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Net {
@@ -108,6 +111,8 @@ pub struct Outer {
     pub transport: Protocol,
     /// Its ports, where it has any.
     pub ports: Option<(u16, u16)>,
+    /// What its checksum says, where it has one.
+    pub checksum: Option<Checksum>,
 }
 
 /// What carries packets inside others.
@@ -152,6 +157,11 @@ impl<'a> Packet<'a> {
 }
 
 impl Packet<'_> {
+    /// Whether it is UDP to or from port 53.
+    pub fn is_dns(&self) -> bool {
+        matches!(&self.transport, Transport::Udp(udp) if udp.src == DNS || udp.dst == DNS)
+    }
+
     /// The outermost tunnel, if it carries an IP packet: control messages do not.
     pub fn carried_in(&self) -> Option<&'static str> {
         self.tunnel.filter(|tunnel| self.ip_depth > tunnel.outside).map(|tunnel| tunnel.name)

@@ -234,6 +234,7 @@ impl<'a> Walk<'a> {
                 dst: ip.dst,
                 transport: self.packet.transport.protocol().unwrap_or_default(),
                 ports: self.packet.transport.ports(),
+                checksum: self.packet.transport.checksum(),
             });
             if !self.is_aggregate {
                 self.packet.tunnel.get_or_insert(Tunnel { name: "IP in IP", outside: self.packet.ip_depth });

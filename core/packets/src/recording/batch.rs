@@ -5,7 +5,7 @@
 //! them in order. Both together are [`Recording::read`], and what is known in the end is the same. Core itself starts no thread.
 //!
 //! A batch holds no packet's bytes, except the few that the second half may ask for: those of fragments and of ICMP errors,
-//! and the beginning of a segment's data.
+//! the beginning of a segment's data, and the question of a DNS message.
 
 use super::{Place, Recording, Witness};
 use crate::dissect::{self, CompactPacket, Packet};
@@ -15,6 +15,9 @@ use crate::log::record::{End, PacketRecord, Record};
 
 /// Bytes of a segment's data that are kept: what `flow::Stuck` shows of it.
 const BEGINNING: usize = 24;
+
+/// Bytes of a DNS message in which its question ends: a name has 255 at most (RFC 1035, section 2.3.4).
+const LONGEST_QUESTION: usize = 12 + 255 + 4;
 
 /// The first half: bytes of a log, uncompressed, to batches.
 #[derive(Debug, Default)]
@@ -124,6 +127,11 @@ impl Batch {
         let kept = if Reassembly::wants(&packet) {
             self.kept.extend_from_slice(record.data);
             record.data.len()
+        } else if packet.is_dns() {
+            let message = packet.transport.payload();
+            let message = &message[..message.len().min(LONGEST_QUESTION)];
+            self.kept.extend_from_slice(message);
+            message.len()
         } else {
             self.keep_beginning(packet.transport.payload())
         };

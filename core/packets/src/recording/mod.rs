@@ -3,6 +3,7 @@
 use crate::counters::Counters;
 use crate::dissect::{self, Above, Checksum, CompactPacket, Icmp, Ip, Packet, Protocol, Stop, TcpFlags, Transport};
 use crate::drops::Drops;
+use crate::exchange::Exchanges;
 use crate::flow::{FlowTable, KeyHash, Labels, Observed, Reassembly, Seen, Taken};
 use crate::ids::{InterfaceId, PacketNo};
 use crate::log::Decoder;
@@ -155,6 +156,8 @@ pub struct Recording {
     pub flows: FlowTable,
     /// Fragments that wait for the rest of their datagrams.
     pub reassembly: Reassembly,
+    /// What was asked and answered beside TCP.
+    pub exchanges: Exchanges,
     /// What the host counted, and what it is.
     pub counters: Counters,
     /// Packets the kernel dropped.
@@ -331,7 +334,8 @@ impl Recording {
         if Reassembly::wants(packet) {
             self.put_together(record, cap_len, packet, time, witness);
         } else {
-            self.enter(record, cap_len, packet, hash, time, witness);
+            let observed = self.enter(record, cap_len, packet, hash, time, witness);
+            self.exchanges.observe(packet, &observed, Seen { no: record.no, at: time });
         }
     }
 
@@ -347,11 +351,16 @@ impl Recording {
     ) {
         let whole = self.reassembly.complete(packet, record.data, time);
         self.reassembly.complete_quoted(packet, record.data, time);
+        let seen = Seen { no: record.no, at: time };
+        self.exchanges.fragments.observe(packet, seen);
         let carried = match &whole {
             Some(whole) => Some(dissect::dissect(LINKTYPE_RAW, whole, whole.len() as u32)),
             None => first_of_cut(packet, record.data),
         };
-        self.enter(record, cap_len, carried.as_ref().unwrap_or(packet), None, time, witness);
+        let observed = self.enter(record, cap_len, carried.as_ref().unwrap_or(packet), None, time, witness);
+        if let Some(carried) = carried.filter(|_| whole.is_some()) {
+            self.exchanges.observe(&carried, &observed, seen);
+        }
     }
 
     /// Enters a packet whose transport is read as far as it can be.
@@ -363,7 +372,7 @@ impl Recording {
         hash: Option<KeyHash>,
         time: Timestamp,
         witness: &mut dyn Witness,
-    ) {
+    ) -> Observed {
         let seen = self.flows.observe_hashed(packet, hash, record.no, time, record.interface, record.wire_len);
         if record.time.is_some() {
             self.latest = time;
@@ -402,12 +411,13 @@ impl Recording {
                 self.beyond += 1;
             }
         }
-        let Some(tap) = self.taps.get_mut(record.interface.0 as usize) else { return };
+        let Some(tap) = self.taps.get_mut(record.interface.0 as usize) else { return seen };
         if let Some(lost) = record.drop_count.filter(|lost| *lost > 0) {
             tap.lost_by_packets = tap.lost_by_packets.saturating_add(lost);
             tap.note_loss(tap.latest, time);
         }
         tap.count(record.time, cap_len, record.wire_len);
+        seen
     }
 
     /// Takes what the capture counted. When that was written is no time of the recording: Dumpcap gives it in microseconds

@@ -131,7 +131,7 @@ impl Script {
             let fail = |why: String| ScriptError { line: index + 1, text: line.to_owned(), why };
             match line.split_once(' ').and_then(|(word, rest)| Some((facts.time(word)?, rest))) {
                 None => facts.learn(line).map_err(fail)?,
-                Some((time, packet)) if ["IP ", "IP6 ", "copy of "].iter().any(|word| packet.starts_with(word)) => {
+                Some((time, packet)) if ["IP ", "IP6 ", "ARP, ", "copy of "].iter().any(|word| packet.starts_with(word)) => {
                     facts.say_host_once(&mut records, time);
                     let frame = match packet.strip_prefix("copy of ") {
                         Some(no) => packets.copy(no),

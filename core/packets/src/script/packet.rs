@@ -23,6 +23,11 @@ const ETHERNET: usize = 14;
 impl Packets {
     /// A frame for a line that begins with `IP` or `IP6`.
     pub(super) fn frame(&mut self, line: &str) -> Result<Vec<u8>, String> {
+        if let Some(arp) = line.strip_prefix("ARP, ") {
+            let frame = arp_frame(arp)?;
+            self.frames.push(frame.clone());
+            return Ok(frame);
+        }
         let (head, body) = line.split_once(": ").ok_or("a packet line has a colon and a space after the addresses")?;
         // As `tcpdump -v` has it, of what it has there.
         let (head, ttl) = match head.split_once(" (ttl ").and_then(|(family, rest)| Some((family, rest.split_once(") ")?))) {
@@ -48,6 +53,8 @@ impl Packets {
             if let Some(udp) = body.strip_prefix("UDP, length ") {
                 let payload = vec![b'u'; usize::from(number::<u16>(udp)?)];
                 wrap(Transport::Udp(src.port(), dst.port()), src.ip(), dst.ip(), &payload, self.id())?
+            } else if body.contains("? ") {
+                wrap(Transport::Udp(src.port(), dst.port()), src.ip(), dst.ip(), &dns_message(body)?, self.id())?
             } else {
                 let (header, payload) = self.tcp(src, dst, body)?;
                 // Linux gives a SYN-ACK the identification 0: it is not to be fragmented (RFC 6864).
@@ -315,6 +322,51 @@ fn wrap(transport: Transport, src: IpAddr, dst: IpAddr, payload: &[u8], id: u16)
     };
     let ethernet = Ethernet2Header { source: mac(src), destination: mac(dst), ether_type };
     Ok([&ethernet.to_bytes()[..], &ip, &header, payload].concat())
+}
+
+/// `1000+ A? example.test.`, as tcpdump prints a question, or `1000 q: A? example.test.`, as `tcpdump -v` begins an answer. The answer has
+/// no records.
+fn dns_message(text: &str) -> Result<Vec<u8>, String> {
+    const SHAPE: &str = "expected `ID+ A? NAME` or `ID q: A? NAME`";
+    let (responds, id, rest) = match (text.split_once("+ "), text.split_once(" q: ")) {
+        (Some((id, rest)), _) => (false, id, rest),
+        (_, Some((id, rest))) => (true, id, rest),
+        _ => return Err(SHAPE.into()),
+    };
+    let (kind, name) = rest.split_once("? ").ok_or(SHAPE)?;
+    let kind: u16 = match kind {
+        "A" => 1,
+        "AAAA" => 28,
+        _ => return Err(format!("no type of DNS is written `{kind}`")),
+    };
+    let mut bytes = number::<u16>(id)?.to_be_bytes().to_vec();
+    bytes.extend([if responds { 0x81 } else { 0x01 }, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.trim_end_matches('.').split('.') {
+        bytes.push(label.len() as u8);
+        bytes.extend(label.bytes());
+    }
+    bytes.push(0);
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend([0, 1]);
+    Ok(bytes)
+}
+
+/// `Request who-has A tell B, length 28` or `Reply A is-at MAC, length 28`.
+fn arp_frame(text: &str) -> Result<Vec<u8>, String> {
+    const SHAPE: &str = "expected `ARP, Request who-has A tell B` or `ARP, Reply A is-at MAC`";
+    let words: Vec<&str> = text.split([' ', ',']).collect();
+    let v4 = |text: &str| text.parse::<Ipv4Addr>().map_err(|_| format!("`{text}` is no address"));
+    let (operation, sender, sender_mac, target) = match words[..] {
+        ["Request", "who-has", target, "tell", sender, ..] => (1, v4(sender)?, mac(v4(sender)?.into()), v4(target)?),
+        ["Reply", sender, "is-at", address, ..] => {
+            let octets: Vec<u8> = address.split(':').filter_map(|octet| u8::from_str_radix(octet, 16).ok()).collect();
+            (2, v4(sender)?, octets.try_into().map_err(|_| format!("`{address}` is no MAC address"))?, Ipv4Addr::UNSPECIFIED)
+        }
+        _ => return Err(SHAPE.into()),
+    };
+    let ethernet = Ethernet2Header { source: sender_mac, destination: [0xff; 6], ether_type: EtherType::ARP };
+    let addresses = [&sender_mac[..], &sender.octets(), &[0; 6], &target.octets()].concat();
+    Ok([&ethernet.to_bytes()[..], &[0, 1, 8, 0, 6, 4, 0, operation], &addresses].concat())
 }
 
 /// Gives a frame another TTL or hop limit.

@@ -10,6 +10,7 @@ enum Kind {
     Tcp,
     IcmpErrors,
     Dns,
+    MulticastDns,
     Dhcp,
     Quic,
     Udp,
@@ -20,15 +21,16 @@ enum Kind {
 }
 
 /// Their names, in the order of [`Kind`], and whether a rule judges whether they arrive.
-const KINDS: [(&str, bool); 10] = [
+const KINDS: [(&str, bool); 11] = [
     ("TCP", true),
     ("ICMP errors", true),
-    ("DNS", false),
+    ("DNS", true),
+    ("mDNS and LLMNR", false),
     ("DHCP", false),
     ("QUIC", false),
     ("UDP", false),
     ("ICMP", false),
-    ("ARP", false),
+    ("ARP", true),
     ("SCTP", false),
     ("other", false),
 ];
@@ -105,7 +107,8 @@ fn kind_of(packet: &Packet<'_>) -> Kind {
 fn kind_of_ports(ends: [u16; 2]) -> Kind {
     let is = |ports: &[u16]| ends.iter().any(|port| ports.contains(port));
     match () {
-        () if is(&[53, 5353, 5355]) => Kind::Dns,
+        () if is(&[53]) => Kind::Dns,
+        () if is(&[5353, 5355]) => Kind::MulticastDns,
         () if is(&[67, 68, 546, 547]) => Kind::Dhcp,
         () if is(&[443]) => Kind::Quic,
         () => Kind::Udp,
@@ -131,10 +134,10 @@ mod tests {
             told(
                 "14:40:01.0 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
 14:40:01.1 IP 10.0.0.2.7 > 10.0.0.1.53: UDP, length 30
-14:40:01.2 IP 10.0.0.2.7 > 10.0.0.1.53: UDP, length 30
+14:40:01.2 IP 10.0.0.2.5353 > 224.0.0.251.5353: UDP, length 30
 14:40:01.3 IP 10.0.0.2.9 > 10.0.0.1.514: UDP, length 30\n"
             ),
-            "Judged: TCP (1 packet). Not judged: DNS (2 packets), UDP (1 packet)."
+            "Judged: TCP (1 packet), DNS (1 packet). Not judged: mDNS and LLMNR (1 packet), UDP (1 packet)."
         );
         // However many of them there are: most take the fast path.
         assert_eq!(
@@ -148,7 +151,7 @@ mod tests {
             ),
             "Judged: TCP (4 packets). Not judged: UDP (2 packets)."
         );
-        assert_eq!(told("14:40:01.1 IP 10.0.0.2.7 > 10.0.0.1.53: UDP, length 30\n"), "Not judged: DNS (1 packet).");
+        assert_eq!(told("14:40:01.1 IP 10.0.0.2.7 > 10.0.0.1.67: UDP, length 30\n"), "Not judged: DHCP (1 packet).");
         assert_eq!(told(""), "");
     }
 }

@@ -1,0 +1,128 @@
+//! `checksum_error`: packets arrive in a tunnel with a wrong outer checksum, and nobody answers what they carry.
+//!
+//! **What.** VXLAN and Geneve are UDP, and a network card that computes their outer checksum wrongly (or a virtual one that is told to and does not) sends packets
+//! that the receiver's kernel drops (`UdpInCsumErrors`): connections inside the tunnel do not open, while pings between the hosts are fine.
+//!
+//! **When.** Packets of a conversation in a tunnel with a wrong outer UDP checksum, two SYNs of it or more, and the answer came only to one sent after them, or never:
+//! the capture shows the bytes that the receiver judged.
+//!
+//! **Near misses.** On the sender's own host the checksum is not computed yet (offload): there the conversation has its answers. Checksum 0 says that there is none
+//! (RFC 7348 section 5 asks for it). Packets that were cut.
+//!
+//! **Sources.** RFC 768, RFC 6935, RFC 7348 section 5; flannel#1279, calico#3145, k3s#2013; DIAGNOSIS K1.
+
+use super::draft::{Draft, Fix, evidence, packet, reason};
+use super::{Explained, Outcome, View, host, say};
+use crate::command::Command;
+use crate::exchange::Damaged;
+use crate::finding::{Confidence, Finding, Picture, Severity, Subject};
+use crate::flow::Flow;
+use crate::time::{Nanos, Span};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+const SLUG: &str = "checksum_error";
+
+/// Of more tunnels the first are told.
+const MOST: usize = 6;
+/// A user waits so long in vain.
+const LONG: Nanos = Nanos::from_secs(3);
+
+/// Judges every tunnel over UDP.
+pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
+    let tunnels = &view.exchanges.tunnels;
+    let mut found: BTreeMap<(IpAddr, IpAddr), Vec<(&Flow, Damaged)>> = BTreeMap::new();
+    let mut packets = 0;
+    for (id, damaged) in tunnels.damaged() {
+        packets += u64::from(damaged.packets);
+        if let Some(flow) = view.flows.get(id).filter(|flow| !explained.has(flow.id) && is_unheard(flow, damaged)) {
+            found.entry((damaged.from, damaged.to)).or_default().push((flow, *damaged));
+        }
+    }
+    if found.is_empty() {
+        return match (tunnels.judged, packets) {
+            (0, _) => Outcome::cannot_tell("No tunnel over UDP with a checksum was captured."),
+            (n, 0) => Outcome::clear(format!("The outer checksum of {} is right.", say::count(n, "tunnelled packet"))),
+            (_, n) => Outcome::clear(format!(
+                "Of {} the outer checksum is wrong, and what they carry was answered: it is computed after the capture point (offload).",
+                say::count(n, "tunnelled packet")
+            )),
+        };
+    }
+    let mut outcome = Outcome::default();
+    outcome.explains.flows.extend(found.values().flatten().map(|(flow, _)| flow.id));
+    outcome.findings = found.values().take(MOST).map(|hits| finding(view, hits)).collect();
+    outcome
+}
+
+/// Whether nothing was answered until the last of the damaged packets had come.
+fn is_unheard(flow: &Flow, damaged: &Damaged) -> bool {
+    let handshake = &flow.handshake;
+    let waits =
+        handshake.syn.zip(handshake.last_syn).is_some_and(|(first, last)| last.no > first.no && damaged.first.no <= first.no);
+    waits && damaged.packets >= 2 && handshake.syn_ack.is_none_or(|answer| answer.no > damaged.last.no)
+}
+
+fn finding(view: &View<'_>, hits: &[(&Flow, Damaged)]) -> Finding {
+    let (first, damaged) = hits[0];
+    let packets: u64 = hits.iter().map(|(_, damaged)| u64::from(damaged.packets)).sum();
+    let opened = hits.iter().filter(|(flow, _)| flow.handshake.syn_ack.is_some()).count() as u64;
+    let wait = |flow: &Flow| {
+        let end = flow.handshake.syn_ack.or(flow.handshake.last_syn).unwrap_or(flow.last);
+        flow.handshake.syn.map(|syn| end.at - syn.at).unwrap_or_default()
+    };
+    let longest = hits.iter().map(|(flow, _)| wait(flow)).max().unwrap_or_default();
+    let anchors = || hits.iter().flat_map(|(_, damaged)| [damaged.first, damaged.last]).map(packet);
+    let span = hits.iter().map(|(_, damaged)| Span::new(damaged.first.at, damaged.last.at)).reduce(Span::union);
+    let mut reasons = vec![reason(
+        format!(
+            "The outer UDP checksum of {} of {} is wrong, and none of them was answered.",
+            say::count(packets, "packet"),
+            say::count(hits.len() as u64, "connection")
+        ),
+        anchors(),
+    )];
+    if opened > 0 {
+        reasons.push(reason(
+            format!(
+                "{} opened by the first SYN after them, whose checksum is right or not there.",
+                say::count(opened, "connection")
+            ),
+            hits.iter().filter_map(|(flow, _)| flow.handshake.syn_ack).map(packet),
+        ));
+    }
+    Draft {
+        rule: SLUG,
+        identity: packet(damaged.first),
+        severity: if longest >= LONG { Severity::Critical } else { Severity::Warning },
+        confidence: Confidence::Strong,
+        sentence: format!(
+            "{} sends {} packets with a wrong outer UDP checksum to {}, which drops them: {} of {}, which waited up to {longest}.",
+            damaged.from,
+            damaged.tunnel,
+            damaged.to,
+            say::count(packets, "packet"),
+            say::count(hits.len() as u64, "connection")
+        ),
+        span: span.unwrap_or(first.span()),
+        count: packets,
+        evidence: evidence(anchors()),
+        reasons,
+        confidence_reason: "What has a wrong checksum is not answered, and what has a right one is: the receiver judges as this capture does.".into(),
+        rival: "A capture on the sender, whose network card computes the checksum later: then the answers are missing for another reason.".into(),
+        confirm: vec![host::on(
+            view,
+            damaged.to,
+            Command::new("nstat").args(["-az", "UdpInCsumErrors"]).effect("Shows whether the receiver counts wrong checksums."),
+        )],
+        fix: Some(Fix::Say(
+            "On the sender, have the kernel compute the checksum instead of the network card: `ethtool -K NAME tx-checksum-ip-generic off` with the name of the tunnel's \
+             interface (flannel.1, vxlan.calico). A newer driver mends it."
+                .into(),
+        )),
+        questions: Vec::new(),
+        picture: Some(Picture::Ladder { flow: first.id }),
+        subject: Subject::Path { from: damaged.from.to_string(), to: damaged.to.to_string() },
+    }
+    .finding()
+}
