@@ -4,6 +4,7 @@ use crate::memory::{Bound, bounded};
 use dropscope_core::counters::Counters;
 use dropscope_core::dissect::{Transport, dissect};
 use dropscope_core::drops::Drops;
+use dropscope_core::exchange::Exchanges;
 use dropscope_core::filter::{Filter, Named, Read, Subject, complete};
 use dropscope_core::finding::Finding;
 use dropscope_core::flow::{FlowTable, Retrace};
@@ -77,6 +78,7 @@ impl Packets {
             counters: &Counters::default(),
             drops: all.drops.kept(),
             joined: &all.drops,
+            exchanges: &Exchanges::default(),
             interfaces: &all.interfaces,
             marks: &[],
             watermark: all.store.time(PacketNo(all.store.len())).unwrap_or(Timestamp::MIN),

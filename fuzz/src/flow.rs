@@ -6,6 +6,7 @@ use crate::memory::{Bound, bounded};
 use dropscope_core::counters::Counters;
 use dropscope_core::dissect::{Transport, dissect};
 use dropscope_core::drops::Drops;
+use dropscope_core::exchange::Exchanges;
 use dropscope_core::flow::{FlowTable, Reassembly};
 use dropscope_core::ids::{InterfaceId, PacketNo};
 use dropscope_core::rules::{View, judge};
@@ -53,6 +54,7 @@ fn run(input: &[u8]) {
         counters: &Counters::default(),
         drops: &[],
         joined: &Drops::default(),
+        exchanges: &Exchanges::default(),
         interfaces: &[],
         marks: &[],
         watermark: Timestamp::from_nanos(course.at),
