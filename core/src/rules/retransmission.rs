@@ -333,4 +333,29 @@ mod tests {
             "clear: None of 5 TCP segments was sent again.",
         );
     }
+
+    #[test]
+    fn sack_of_bytes_that_were_never_sent_is_named() {
+        let data = "14:40:02.000 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1:1461, ack 1, win 512, length 1460
+14:40:02.001 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1461:2921, ack 1, win 512, length 1460
+";
+        let sack = |left: u32| {
+            let ack = format!(
+                "10.0.0.1.80 > 10.0.0.2.5: Flags [.], seq 1, ack 1, win 512, options [nop,nop,sack 1 {{{left}:{}}}], length 0",
+                left + 1460
+            );
+            (1..=3).map(|ms| format!("14:40:02.10{ms} IP {ack}\n")).collect::<String>()
+        };
+        let again = "14:40:02.400 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [.], seq 1:1461, ack 1, win 512, length 1460
+";
+        let reasons = |left| {
+            let log = crate::script::Script::parse(&format!("{OPEN}{data}{}{again}", sack(left))).expect("a script");
+            let judgement = crate::rules::case::judged(&crate::reference::encode(&log));
+            let found =
+                judgement.findings.into_iter().find(|finding| finding.rule == "retransmission").expect("it was sent again");
+            found.reasons.into_iter().map(|reason| reason.text).collect::<Vec<_>>().join(" ")
+        };
+        assert!(reasons(900_000_000).contains("The SACK blocks of 3 acknowledgements name bytes that were never sent"));
+        assert!(!reasons(1461).contains("never sent"), "an ordinary one");
+    }
 }

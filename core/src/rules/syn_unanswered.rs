@@ -8,6 +8,9 @@
 //! repeated: a warning with the time it cost. On the server's own host the SYN was seen at the tap, so it was dropped on this
 //! host (firewall, accept queue, rp_filter, conntrack); rules that found such a cause explain it, and nothing is told here.
 //!
+//! What the failed attempts have in common is told: where each lost every SYN and the others of the service none, it is not chance but a path or a member
+//! behind a balancer that the ports choose.
+//!
 //! **Near misses.** The capture ends before the time has passed. The capture shows one direction only, of all conversations or of
 //! this one: a client that goes on after its SYN had an answer. A client that scans many ports is one note.
 //!
@@ -122,6 +125,10 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
         Some(at) => format!("; they reached {}, so they were dropped on this host", at.name()),
         None => String::new(),
     };
+    let choice = match is_all_or_nothing(view, group) {
+        true => format!("; {} others lost no SYN: one of several paths is dead", say::number(answered)),
+        false => String::new(),
+    };
     let mut reasons = vec![reason(
         format!(
             "{} sent {} to {} and got no SYN-ACK, no RST and no ICMP error{}.",
@@ -147,7 +154,15 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
         ),
         None => reason("The capture does not show where they were lost: on the way there, on that host, or the answer on its way back.", []),
     });
-    if answered > 0 {
+    if !choice.is_empty() {
+        let text = format!(
+            "Each of these {} lost every SYN, and each of the other {} lost none: what decides is the connection, not chance. One of several equal \
+             paths (ECMP, a bond), or one member behind a load balancer, is dead, and ports and addresses choose it.",
+            say::number(attempts),
+            say::number(answered)
+        );
+        reasons.push(reason(text, anchors()));
+    } else if answered > 0 {
         let text = format!(
             "{} to the same service got an answer: it is up, and only part of the SYNs is lost.",
             say::count(answered, "other attempt")
@@ -168,7 +183,7 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
                 String::new()
             };
             format!(
-                "{} did not answer {} from {}{of} within {}{place}.",
+                "{} did not answer {} from {}{of} within {}{place}{choice}.",
                 group.name,
                 say::count(syns, "SYN"),
                 group.clients(),
@@ -215,6 +230,14 @@ fn unanswered_finding(view: &View<'_>, group: &Group<'_>, answered: u64, patienc
         subject: group.subject.clone(),
     }
     .finding()
+}
+
+/// Whether attempts at this service lost every SYN or none: three or more each, in two or more, beside three or more that lost none.
+fn is_all_or_nothing(view: &View<'_>, group: &Group<'_>) -> bool {
+    let server = group.flows[0].server;
+    let others = || view.flows.iter().filter(|flow| flow.server == server && flow.handshake.syn_ack.is_some());
+    let lost_all = group.flows.len() >= 2 && group.flows.iter().all(|flow| flow.handshake.syn_count >= 3);
+    !group.scan && lost_all && others().count() >= 3 && others().all(|flow| flow.handshake.syn_count == 1)
 }
 
 fn late_finding(view: &View<'_>, group: &Group<'_>) -> Finding {
@@ -388,6 +411,42 @@ mod tests {
             "syn_unanswered",
             &format!("date 2021-06-01\n{scan}14:40:09 mark recording_stopped The end.\n"),
             "note possible: 40 services that 10.0.0.2 asked got no answer: 40 SYNs of 10.0.0.2.",
+        );
+    }
+
+    #[test]
+    fn attempts_that_lose_every_syn_beside_others_that_lose_none_meet_a_dead_path() {
+        let answered = |port: u16| {
+            format!(
+                "14:40:05.{port} IP 10.0.0.2.{port} > 10.0.0.1.80: Flags [S], seq 1, win 512, length 0
+14:40:05.{port}1 IP 10.0.0.1.80 > 10.0.0.2.{port}: Flags [S.], seq 9, ack 2, win 512, length 0
+"
+            )
+        };
+        let lost = |port: u16| {
+            TRIES
+                .lines()
+                .skip(1)
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+                .replace("10.0.0.2.5", &format!("10.0.0.2.{port}"))
+        };
+        let script = |ports: &[u16]| {
+            let mut lines: Vec<String> = format!("{}{}", lost(5), lost(6)).lines().map(str::to_owned).collect();
+            lines.sort_by_key(|line| line[..8].to_owned());
+            let others: String = ports.iter().map(|port| answered(*port)).collect();
+            format!("date 2021-06-01\n{}\n{others}14:40:09 mark recording_stopped The end.\n", lines.join("\n"))
+        };
+        check(
+            "syn_unanswered",
+            &script(&[100, 101, 102]),
+            "warning strong: 10.0.0.1:80 did not answer 6 SYNs from 10.0.0.2 (2 connection attempts) within 3.00 s; 3 others lost no SYN: one of several paths \
+             is dead.",
+        );
+        check(
+            "syn_unanswered",
+            &script(&[100]),
+            "warning strong: 10.0.0.1:80 did not answer 6 SYNs from 10.0.0.2 (2 connection attempts) within 3.00 s.",
         );
     }
 }

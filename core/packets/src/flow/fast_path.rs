@@ -16,10 +16,11 @@
 use super::analysis;
 use super::conversation::{Flow, Seen, Side};
 use super::copies::Fingerprint;
+use super::handshake::{note_completeness, note_confirmation};
 use super::judgement::Stamp;
 use super::repair::Amended;
 use super::table::{Key, KeyHash};
-use super::tcp::{Placed, Taken, Tcp, advance, note_completeness, note_confirmation, note_news};
+use super::tcp::{Placed, Taken, Tcp, advance, note_news};
 use super::{Endpoint, FlowTable};
 use crate::dissect::{Above, CompactPacket, Protocol, Segment, TcpFlags};
 use crate::ids::{Direction, FlowId};

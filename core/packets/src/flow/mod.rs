@@ -18,6 +18,7 @@ mod cause;
 mod conversation;
 mod copies;
 mod fast_path;
+mod handshake;
 mod judgement;
 mod labels;
 mod losses;
