@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use common::can_run;
 use common::watched::{Told, Watched};
 use dropscope_core::ids::NetnsId;
+use dropscope_core::log::block::Verdict;
 use dropscope_labs::{Lab, Namespace};
 use std::net::UdpSocket;
 
@@ -110,6 +111,37 @@ fn counters_that_are_set_back_and_rules_that_are_loaded_anew_begin_anew() -> Res
         assert_eq!((all.len(), falls), (1, 2), "{tool}: one rule, whose count fell twice: {all:?}");
         let is_told = told.marks.iter().any(|mark| mark.kind == "rules_changed");
         assert!(is_told || tool == "iptables-legacy", "{tool}: {:?}", told.marks);
+    }
+    Ok(())
+}
+
+/// Each reading of changed rules says when they were found otherwise last, and a policy that was set back is remembered.
+#[test]
+fn a_policy_that_is_set_back_is_remembered_with_the_times_between_which_it_went() -> Result<()> {
+    if !can_run("a_policy_that_is_set_back_is_remembered_with_the_times_between_which_it_went") {
+        return Ok(());
+    }
+    for (tool, prefix) in [("iptables-nft", "chgpln"), ("iptables-legacy", "chgpll")] {
+        let lab = Lab::named("healthy")?.start(prefix)?;
+        let server = &lab.net().server;
+        let netns = NetnsId(server.inode()?);
+        server.run(tool, &["-P", "FORWARD", "DROP"])?;
+        let mut watched = Watched::start(&[server])?;
+        let policy = |told: &Told| {
+            let chains = told.counters.rule_sets().flat_map(|set| set.chains.iter().map(move |chain| (set, chain)));
+            let mut of_it = chains.filter(|(set, chain)| set.netns == netns.0 && chain.name == "FORWARD");
+            of_it.find_map(|(set, chain)| Some((chain.policy?, set.after_ns, set.at_ns)))
+        };
+        watched.until("the policy is read", |told| policy(told).is_some())?;
+        assert!(matches!(policy(&watched.told), Some((Verdict::Drop, None, _))), "{tool}: {:?}", policy(&watched.told));
+        server.run(tool, &["-P", "FORWARD", "ACCEPT"])?;
+        watched.until("it is another", |told| policy(told).is_some_and(|(policy, ..)| policy == Verdict::Accept))?;
+        let told = watched.stop();
+        let Some((_, Some(after), at)) = policy(&told) else { panic!("{tool}: {:?}", policy(&told)) };
+        let gone: Vec<_> = told.counters.removed_policies().filter(|(of, ..)| *of == netns).map(|(.., gone)| gone).collect();
+        let [gone] = gone[..] else { panic!("{tool}: {gone:?}") };
+        assert_eq!((gone.chain.policy, gone.last_read.nanos(), gone.at.nanos()), (Some(Verdict::Drop), after, at), "{tool}");
+        assert!(after < at, "{tool}: {after} {at}");
     }
     Ok(())
 }

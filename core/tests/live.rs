@@ -17,7 +17,8 @@ use dropscope_core::query::Engine;
 use dropscope_core::rules::Judgement;
 use dropscope_core::time::{Span, Timestamp};
 
-const ALL: [&str; 7] = ["bare_reject", "forward_policy", "inserted", "native_policy", "no_neighbour", "no_route", "vmap"];
+const ALL: [&str; 8] =
+    ["bare_reject", "forward_policy", "inserted", "native_policy", "no_neighbour", "no_route", "policy_set_back", "vmap"];
 
 fn log(name: &str) -> Vec<u8> {
     let mut log = Vec::new();
@@ -123,6 +124,35 @@ fn a_policy_that_takes_all_that_was_to_be_forwarded_is_no_note() {
           `-P FORWARD DROP`."
         ]
     );
+}
+
+/// Its counter goes on under the next policy, from zero, and what that one accepts is not counted to it.
+#[test]
+fn a_policy_that_was_set_back_has_what_it_took_and_no_more() {
+    assert_eq!(
+        told("policy_set_back"),
+        [
+            "warning proved firewall_drop: The DROP policy of FORWARD (table filter, iptables-nft) in HOST dropped 18 packets of 18 (100 %): \
+          `-P FORWARD DROP`."
+        ]
+    );
+    let engine = judged("policy_set_back");
+    let [finding] = loud(engine.findings())[..] else { panic!("{:#?}", engine.findings()) };
+    let rose = "Its hits rose by 18, from 0 to 18, within 3.72 s. Another policy took its place while the log was written.";
+    assert_eq!(finding.reasons[0].text, rose);
+    assert!(finding.fix.is_empty(), "it is mended already: {:?}", finding.fix);
+}
+
+#[test]
+fn rules_that_changed_say_when_they_were_last_found_otherwise() {
+    let mut read = Vec::new();
+    Decoder::new().push(&log("policy_set_back"), |record| {
+        if let Record::RuleSet(rules) = record {
+            read.push((rules.at_ns, rules.after_ns));
+        }
+    });
+    let [(began, None), (at, Some(after))] = read[..] else { panic!("{read:?}") };
+    assert!(began < after && after < at && at - after < 1_500_000_000, "{read:?}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ const FILES: &[(&str, &[u8])] = files! {
     "labs/tbf-overlimit.pcap" "labs/tbf-overlimit.txt" "labs/udp-rcvbuf.pcap" "labs/udp-rcvbuf.txt"
     "labs/zero-window.pcap" "labs/zero-window.txt"
     "live/bare_reject.pcapng.gz" "live/forward_policy.pcapng.gz" "live/inserted.pcapng.gz" "live/native_policy.pcapng.gz"
+    "live/policy_set_back.pcapng.gz"
     "live/no_neighbour.pcapng.gz" "live/no_route.pcapng.gz" "live/vmap.pcapng.gz"
 };
 

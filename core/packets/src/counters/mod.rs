@@ -32,6 +32,8 @@ pub struct Counters {
     rule_sets: BTreeMap<(NetnsId, Backend), RuleSet>,
     /// Rules that a later rule set no longer held, with their chain (without its rules) and when they were found gone.
     removed_rules: BTreeMap<(NetnsId, Backend, String), RemovedRule>,
+    /// Policies that a later rule set no longer held, or held as another, by their identity.
+    removed_policies: BTreeMap<(NetnsId, Backend, String), RemovedPolicy>,
     /// Rules and policies that came while the log was written, by their identity: a policy also where it was another before.
     inserted: BTreeMap<(NetnsId, Backend, String), Inserted>,
     /// Values that came for counters the catalogue does not describe: a damaged or foreign log.
@@ -115,15 +117,14 @@ impl Counters {
         }
     }
 
-    /// Takes a rule set; it replaces the one before of the same namespace and back end. Rules that are gone are remembered:
-    /// what they dropped before is still to be explained.
+    /// Takes a rule set; it replaces the one before of the same namespace and back end. Rules that are gone are remembered, and
+    /// policies that are other ones now: what they dropped before is still to be explained.
     pub fn learn_rules(&mut self, rules: RuleSet) {
         let (netns, backend) = (NetnsId(rules.netns), rules.backend);
         let at = Timestamp::from_nanos(rules.at_ns);
         let now: BTreeSet<&str> = rules.chains.iter().flat_map(|chain| &chain.rules).map(|rule| rule.id.as_str()).collect();
         self.removed_rules.retain(|(n, b, id), _| *n != netns || *b != backend || !now.contains(id.as_str()));
         let last_read = self.read_before(&rules).unwrap_or(at);
-        self.note_inserted(&rules);
         if let Some(before) = self.rule_sets.get(&(netns, backend)) {
             for chain in &before.chains {
                 for rule in chain.rules.iter().filter(|rule| !now.contains(rule.id.as_str())) {
@@ -131,6 +132,23 @@ impl Counters {
                     let gone = RemovedRule { chain, rule: rule.clone(), last_read, at };
                     self.removed_rules.insert((netns, backend, rule.id.clone()), gone);
                 }
+            }
+            let policies = before.chains.iter().filter(|chain| chain.policy.is_some());
+            let new = chains_by_name(&rules);
+            let changed = policies.filter(|old| new.get(&name_of_chain(old)).is_none_or(|new| new.policy != old.policy));
+            for chain in changed {
+                let key = (netns, backend, policy_identity(chain));
+                let inserted = self.inserted.get(&key).copied();
+                let gone = RemovedPolicy { chain: Chain { rules: Vec::new(), ..chain.clone() }, inserted, last_read, at };
+                self.removed_policies.insert(key, gone);
+            }
+        }
+        self.note_inserted(&rules);
+        for chain in &rules.chains {
+            // One that is back is among those that are there.
+            let key = (netns, backend, policy_identity(chain));
+            if self.removed_policies.get(&key).is_some_and(|gone| gone.chain.policy == chain.policy) {
+                self.removed_policies.remove(&key);
             }
         }
         self.rule_sets.insert((netns, backend), rules);
@@ -148,10 +166,8 @@ impl Counters {
         let Some(after) = self.read_before(rules) else { return };
         let known =
             |id: &str| before.is_some_and(|set| set.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.id == id));
-        let policy = |chain: &Chain| {
-            let before = before.and_then(|set| set.chains.iter().find(|old| old.table == chain.table && old.name == chain.name));
-            before.map(|old| old.policy)
-        };
+        let old = before.map(chains_by_name).unwrap_or_default();
+        let policy = |chain: &Chain| old.get(&name_of_chain(chain)).map(|old| old.policy);
         let mut inserted = Vec::new();
         for chain in &rules.chains {
             let new = chain.rules.iter().filter(|rule| !known(&rule.id));
@@ -287,6 +303,11 @@ impl Counters {
     pub fn removed_rules(&self) -> impl Iterator<Item = (NetnsId, Backend, &RemovedRule)> {
         self.removed_rules.iter().map(|((netns, backend, _), gone)| (*netns, *backend, gone))
     }
+
+    /// Policies that were set to others while the log was written, as [`removed_rules`](Self::removed_rules).
+    pub fn removed_policies(&self) -> impl Iterator<Item = (NetnsId, Backend, &RemovedPolicy)> {
+        self.removed_policies.iter().map(|((netns, backend, _), gone)| (*netns, *backend, gone))
+    }
 }
 
 /// Adds a number to the list under a name, keeping it ascending.
@@ -318,6 +339,15 @@ pub fn policy_identity(chain: &Chain) -> String {
     chain.policy_id.clone().unwrap_or_else(|| format!("{}/{}/policy", chain.table, chain.name))
 }
 
+/// The chains of a set by table and name.
+fn chains_by_name(set: &RuleSet) -> BTreeMap<(&str, &str), &Chain> {
+    set.chains.iter().rev().map(|chain| (name_of_chain(chain), chain)).collect()
+}
+
+fn name_of_chain(chain: &Chain) -> (&str, &str) {
+    (&chain.table, &chain.name)
+}
+
 /// When a firewall rule or policy came while the log was written: between two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inserted {
@@ -337,6 +367,19 @@ pub struct RemovedRule {
     /// The rule.
     pub rule: FirewallRule,
     /// The last reading with it.
+    pub last_read: Timestamp,
+    /// When the rule set without it was read.
+    pub at: Timestamp,
+}
+
+/// A chain's policy that was set to another, or went with its chain, while the log was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemovedPolicy {
+    /// The chain with that policy, without its rules.
+    pub chain: Chain,
+    /// When it came, if it was not there from the beginning.
+    pub inserted: Option<Inserted>,
+    /// The last reading with it. The chain's counter goes on, and later counts what another policy decides.
     pub last_read: Timestamp,
     /// When the rule set without it was read.
     pub at: Timestamp,

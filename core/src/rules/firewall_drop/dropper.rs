@@ -1,9 +1,10 @@
 //! The rules and policies of a firewall that drop or reject, and what can be said of each by itself.
 
+use super::weighed::Dropped;
 use crate::anchor::{self, Anchor};
 use crate::command::Command;
 use crate::command::netfilter::{ChainName, Traffic};
-use crate::counters::{Inserted, RemovedRule, Series, policy_identity};
+use crate::counters::{Inserted, Series, policy_identity};
 use crate::dissect::Protocol;
 use crate::finding::Subject;
 use crate::flow::Flow;
@@ -42,6 +43,8 @@ pub(super) struct Dropper<'a> {
     pub(super) hits: Vec<(Timestamp, u64)>,
     /// The time in which it was there.
     pub(super) window: Span,
+    /// Until when its counter counts its hits.
+    counted_to: Timestamp,
     /// The part of it between its first reading and its last: for this time other counters can be compared with its hits.
     pub(super) read: Span,
     pub(super) predicate: Predicate,
@@ -54,15 +57,21 @@ pub(super) fn droppers<'a>(view: &View<'a>, verdict: Verdict) -> Vec<Dropper<'a>
         for chain in &set.chains {
             let place = Place { netns: NetnsId(set.netns), backend: set.backend, chain };
             let drops = chain.rules.iter().filter(|rule| is_of(rule, verdict));
-            droppers.extend(drops.map(|rule| Dropper::new(view, place, Some(rule), None)));
+            droppers.extend(drops.map(|rule| Dropper::new(view, place, Some(rule), place.life(view, &rule.id))));
             if chain.policy == Some(verdict) {
-                droppers.push(Dropper::new(view, place, None, None));
+                droppers.push(Dropper::new(view, place, None, place.life(view, &policy_identity(chain))));
             }
         }
     }
     for (netns, backend, gone) in view.counters.removed_rules().filter(|(_, _, gone)| is_of(&gone.rule, verdict)) {
         let place = Place { netns, backend, chain: &gone.chain };
-        droppers.push(Dropper::new(view, place, Some(&gone.rule), Some(gone)));
+        let life = Life { gone: Some(Gone { last_read: gone.last_read, at: gone.at }), ..place.life(view, &gone.rule.id) };
+        droppers.push(Dropper::new(view, place, Some(&gone.rule), life));
+    }
+    let policies = view.counters.removed_policies().filter(|(_, _, gone)| gone.chain.policy == Some(verdict));
+    for (netns, backend, gone) in policies {
+        let life = Life { inserted: gone.inserted, gone: Some(Gone { last_read: gone.last_read, at: gone.at }) };
+        droppers.push(Dropper::new(view, Place { netns, backend, chain: &gone.chain }, None, life));
     }
     droppers
 }
@@ -85,19 +94,45 @@ struct Place<'a> {
     chain: &'a Chain,
 }
 
+impl Place<'_> {
+    /// The life of one that is there.
+    fn life(self, view: &View<'_>, id: &str) -> Life {
+        Life { inserted: view.counters.inserted(self.netns, self.backend, id), gone: None }
+    }
+}
+
+/// When one came and went, if it did.
+#[derive(Clone, Copy)]
+struct Life {
+    inserted: Option<Inserted>,
+    gone: Option<Gone>,
+}
+
+/// When one went.
+#[derive(Clone, Copy)]
+struct Gone {
+    /// The last reading with it.
+    last_read: Timestamp,
+    /// The first without it.
+    at: Timestamp,
+}
+
 impl<'a> Dropper<'a> {
-    fn new(view: &View<'a>, at: Place<'a>, rule: Option<&'a FirewallRule>, gone: Option<&RemovedRule>) -> Self {
+    fn new(view: &View<'a>, at: Place<'a>, rule: Option<&'a FirewallRule>, life: Life) -> Self {
         let Place { netns, backend, chain } = at;
         let counters = view.counters;
         let whole = host::recorded(view).unwrap_or(Span::at(view.watermark));
         let id = rule.map_or_else(|| policy_identity(chain), |rule| rule.id.clone());
-        let inserted = counters.inserted(netns, backend, &id).filter(|inserted| inserted.after >= whole.start);
+        let Life { inserted, gone } = life;
+        let inserted = inserted.filter(|inserted| inserted.after >= whole.start);
         let removed = gone.map(|gone| gone.at);
         let window = Span::new(inserted.map_or(whole.start, |inserted| inserted.after), removed.unwrap_or(whole.end));
         let key = if rule.is_some() { "firewall.rule.packets" } else { "firewall.policy.packets" };
         let counter = counters.of_rule(key, netns, &id);
         let first_read = inserted.map_or(window.start, |inserted| inserted.by);
         let last_read = gone.map_or(window.end, |gone| gone.last_read);
+        // The counter of a policy goes on under the next one.
+        let counted_to = if rule.is_some() { window.end } else { last_read };
         let mut dropper = Self {
             netns,
             backend,
@@ -107,8 +142,13 @@ impl<'a> Dropper<'a> {
             inserted,
             growth: None,
             counter,
-            hits: counter.map(|(_, s)| s.points().iter().map(|p| (p.at, p.value)).collect()).unwrap_or_default(),
+            hits: counter
+                .map(|(_, s)| {
+                    s.points().iter().filter(|p| gone.is_none() || p.at <= counted_to).map(|p| (p.at, p.value)).collect()
+                })
+                .unwrap_or_default(),
             window,
+            counted_to,
             read: Span::new(first_read, last_read.max(first_read)),
             predicate: rule.map(|rule| Predicate::parse(&rule.text)).unwrap_or_default(),
             id,
@@ -129,6 +169,14 @@ impl<'a> Dropper<'a> {
         }
     }
 
+    /// How many of these drops it can have made by its hits, and by those after the last reading of a counter that went.
+    pub(super) fn most_of(&self, drops: &[Dropped<'_>]) -> usize {
+        let counted = self.growth.map_or(0, |growth| growth.by) as usize;
+        let is_after = |drop: &&Dropped<'_>| Timestamp::from_nanos(drop.1.at_ns) > self.read.end;
+        let unread = if self.removed.is_some() { drops.iter().filter(is_after).count() } else { 0 };
+        counted.saturating_add(unread)
+    }
+
     /// Its hits within `span`, both ends being readings.
     pub(super) fn hits_within(&self, span: Span) -> Option<Growth> {
         host::growth(self.counter?, span)
@@ -137,9 +185,12 @@ impl<'a> Dropper<'a> {
     /// All its hits. A rule that came meanwhile had its first ones before it was first read.
     fn all_hits(&self, view: &View<'_>) -> Option<Growth> {
         let (id, series) = self.counter?;
-        let Some(inserted) = self.inserted else { return self.hits_within(self.window) };
-        let later = self.hits_within(Span::new(inserted.by, self.window.end));
-        let first = series.points().first().filter(|first| inserted.counts_from_zero && first.value > 0)?.value;
+        let Some(inserted) = self.inserted else { return self.hits_within(Span::new(self.window.start, self.counted_to)) };
+        let later = self.hits_within(Span::new(inserted.by, self.counted_to.max(inserted.by)));
+        let first = series.points().first().filter(|_| inserted.counts_from_zero).map_or(0, |first| first.value);
+        if first == 0 {
+            return later;
+        }
         // Rules that are loaded with their old counts have more than can have come since.
         if self.most_since(view, inserted).is_some_and(|most| first > most) {
             return later;

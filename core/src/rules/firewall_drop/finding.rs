@@ -72,7 +72,11 @@ impl Dropper<'_> {
     fn reasons(&self, all: &[Self], weighed: &Weighed<'_>) -> Vec<Reason> {
         let Weighed { growth, missing, drops, .. } = weighed;
         let is_new = growth.from == 0 && self.inserted.is_some();
-        let gone = if self.removed.is_some() { " It was deleted while the log was written." } else { "" };
+        let gone = match (self.removed, self.rule) {
+            (None, _) => "",
+            (Some(_), Some(_)) => " It was deleted while the log was written.",
+            (Some(_), None) => " Another policy took its place while the log was written.",
+        };
         let rose = match self.inserted {
             Some(_) if is_new => format!("It came while the log was written and had {}", say::count(growth.by, "hit")),
             _ => format!(

@@ -81,7 +81,8 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
             outcome.findings.push(finding);
         }
         // It has dropped as many as it counted.
-        take(&mut left, drops.into_iter().take(hits(dropper) as usize));
+        let most = dropper.most_of(&drops);
+        take(&mut left, drops.into_iter().take(most));
     }
     let invisible = uncounted.iter().map(|dropper| format!("`{}`", dropper.text())).collect::<Vec<_>>();
     for dropper in in_their_order(uncounted, view) {
@@ -291,8 +292,36 @@ interface 2 eth0 veth mtu 1500 address 10.0.0.1/24
         );
         check(
             "firewall_drop",
+            &later(0),
+            "warning possible: Rule 1 of INPUT (table filter, iptables-nft) in web-1 dropped 40 packets of 40 (100 %): `-A INPUT -j DROP`.",
+        );
+        check(
+            "firewall_drop",
             &later(900),
             "warning possible: Rule 1 of INPUT (table filter, iptables-nft) in web-1 dropped 40 packets of 40 (100 %): `-A INPUT -j DROP`.",
+        );
+    }
+
+    /// What its counter counts before and after, another policy accepts.
+    #[test]
+    fn a_policy_that_came_and_went_has_the_hits_of_its_own_time() {
+        let rules = |at: u32, policy: &str| format!("14:40:{at:02} rules iptables-legacy\n  filter FORWARD forward {policy}\n");
+        let hits = |at: u32, hits: u64| format!("14:40:{at:02} counters\n  firewall.policy.packets FORWARD {hits}\n");
+        let host = "date 2021-06-01\nnamespace 7 web-1\ninterface 2 eth0 veth mtu 1500 address 10.0.0.1/24\n";
+        let accepts = [rules(0, "ACCEPT"), hits(0, 0), hits(4, 900)].concat();
+        let drops = [rules(5, "DROP"), hits(5, 1000), hits(7, 1030)].concat();
+        let again = [rules(9, "ACCEPT"), hits(9, 1100), hits(12, 5000)].concat();
+        let name = "The DROP policy of FORWARD (table filter, iptables-legacy) in web-1 dropped";
+        check(
+            "firewall_drop",
+            &format!("{host}{accepts}{drops}{again}"),
+            &format!("note possible: {name} 30 packets: `-P FORWARD DROP`."),
+        );
+        let dropped_to_the_end = [rules(5, "DROP"), hits(5, 1000), hits(12, 1070)].concat();
+        check(
+            "firewall_drop",
+            &format!("{host}{accepts}{dropped_to_the_end}"),
+            &format!("note possible: {name} 70 packets: `-P FORWARD DROP`."),
         );
     }
 

@@ -96,6 +96,20 @@ forward_policy() {
   r iptables-nft -P FORWARD DROP
   record r cli forward_policy 5; datagrams c 10.77.1.1 7 12 0.2; wait $REC
 }
+# The same policy, set back to ACCEPT in the middle: what it took stays explained, what passed later is not counted to it.
+policy_set_back() {
+  routed
+  s python3 -c "
+import socket
+u=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); u.bind(('0.0.0.0',7))
+while True: d,a=u.recvfrom(99); u.sendto(d,a)" & LISTENER=$!
+  r iptables-nft -P FORWARD DROP
+  record r cli policy_set_back 9
+  datagrams c 10.77.1.1 7 40 0.2 & D=$!
+  sleep 4
+  r iptables-nft -P FORWARD ACCEPT
+  wait $D; wait $REC; kill $LISTENER
+}
 # A listening socket that cannot answer: its SYN-ACK has no route, or no neighbour.
 no_route() {
   pair; listen s 80
@@ -110,7 +124,7 @@ no_neighbour() {
   record s eth0 no_neighbour 9; connects c 10.77.0.1 80 3 7; wait $REC; kill $LISTENER
 }
 
-for name in "${@:-inserted vmap native_policy bare_reject forward_policy no_route no_neighbour}"; do
+for name in "${@:-inserted vmap native_policy bare_reject forward_policy policy_set_back no_route no_neighbour}"; do
   for one in $name; do
     "$one"; for n in s r c; do ip netns pids $P-$n 2>/dev/null | xargs -r kill 2>/dev/null || true; ip netns del $P-$n 2>/dev/null || true; done
   done
