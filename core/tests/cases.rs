@@ -70,6 +70,19 @@ fn every_case_is_told_as_it_should_be() {
 }
 
 #[test]
+fn nanoseconds_under_the_magic_number_of_microseconds_are_nanoseconds() {
+    let log = read("nanoseconds-under-us-magic-3s.pcap");
+    let milliseconds = |engine: &Engine| engine.overview().progress.span.expect("it has packets").length().get() / 1_000_000;
+    let whole = milliseconds(&judged(&log));
+    assert!((2_900..3_100).contains(&whole), "{whole} ms");
+    // However it is cut: the first packet tells.
+    let mut engine = Engine::new();
+    log.chunks(7).for_each(|chunk| engine.push(chunk));
+    engine.finish();
+    assert_eq!(milliseconds(&engine), whole);
+}
+
+#[test]
 fn first_fragments_alone_are_what_a_filter_on_a_port_keeps() {
     let name = "17-edns-fragments-lost-resolver.pcap";
     let all: Vec<usize> = (1..=36).collect();

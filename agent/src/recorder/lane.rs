@@ -50,6 +50,7 @@ impl Described {
             filter: Some(self.filter.clone()).filter(|filter| !filter.is_empty()),
             os: Some(os.to_owned()),
             ticks_per_second: 1_000_000_000,
+            is_misnamed_nanoseconds: false,
             comments: vec![Watched { netns: self.netns, ifindex: self.ifindex }.comment()],
         }
     }

@@ -153,6 +153,7 @@ mod tests {
             filter: None,
             os: None,
             ticks_per_second: 1_000_000_000,
+            is_misnamed_nanoseconds: false,
             comments: Vec::new(),
         }
     }

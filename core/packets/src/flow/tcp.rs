@@ -115,7 +115,10 @@ impl Tcp {
         let full = full_segment(flow, direction, ip, header);
         // A repeat that the label overlooks, as where numbers wrap to 0.
         let repeats = header.payload_len > 0 && placed.end <= flow.side(direction).sent_to + 1;
-        let judgement = if copy.is_some() || repeats || !labelled.labels.is_empty() {
+        let is_late_record = self.is_late_record(flow, direction, &placed, header, taken.seen);
+        let judgement = if is_late_record {
+            None
+        } else if copy.is_some() || repeats || !labelled.labels.is_empty() {
             let end = &self.ends[direction.index()];
             let scene = Scene {
                 labels: labelled.labels,
@@ -155,7 +158,7 @@ impl Tcp {
                 let course = side.course_mut();
                 course.joined = course.joined.saturating_add(segments - 1);
             }
-            let again = is_sent_again(labelled.labels, judgement);
+            let again = !is_late_record && is_sent_again(labelled.labels, judgement);
             if !labelled.labels.is_empty() {
                 note_labels(side, labelled, judgement, again.then_some(segments), taken.seen);
             }
@@ -202,6 +205,14 @@ impl Tcp {
             copy_of: copy.map(|copy| copy.of),
             judgement,
         }
+    }
+
+    /// Whether the file has this segment behind the acknowledgement of it though it was captured before: records in wrong order, as
+    /// where two directions are written by turns. Nothing was sent again then.
+    fn is_late_record(&self, flow: &Flow, direction: Direction, placed: &Placed, header: &Header<'_>, seen: Seen) -> bool {
+        let acked = flow.side(direction).acked_to().is_some_and(|acked| placed.end <= acked + 1);
+        let before = self.ends[direction.index()].news_at.is_some_and(|acked_at| seen.at < acked_at);
+        acked && before && header.payload_len > 0 && !header.flags.has(TcpFlags::SYN)
     }
 
     /// What this packet is a copy of, at its own capture point or at another.

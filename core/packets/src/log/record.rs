@@ -140,6 +140,8 @@ pub struct Interface {
     pub os: Option<String>,
     /// Ticks a second of its time stamps (`if_tsresol`), for showing.
     pub ticks_per_second: u64,
+    /// Whether the file calls its times microseconds and they are nanoseconds, as some writers have it.
+    pub is_misnamed_nanoseconds: bool,
     /// `opt_comment`s. The agent writes one of the form `dropscope netns=4026531840 ifindex=2 role=capture`, so that the
     /// interface can be joined to counters even after `mergecap` renumbered it: see [`Interface::watched`].
     pub comments: Vec<String>,
@@ -159,6 +161,7 @@ impl Default for Interface {
             filter: None,
             os: None,
             ticks_per_second: 1_000_000_000,
+            is_misnamed_nanoseconds: false,
             comments: Vec::new(),
         }
     }

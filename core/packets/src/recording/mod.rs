@@ -21,6 +21,8 @@ pub use batch::{Batch, Parser};
 const LINKTYPE_RAW: u32 = 101;
 /// The most marks, probes and comments that are kept each.
 const MOST_KEPT: usize = 10_000;
+/// A record that goes back in time by no more than this stands in the wrong place; by more, the clock was set.
+const LATE_RECORD: Nanos = Nanos::from_secs(1);
 /// A clock that moved by more than this between two readings was set.
 const CLOCK_STEP: Nanos = Nanos::from_millis(200);
 
@@ -51,6 +53,8 @@ pub struct Tap {
     counted_at: Option<Timestamp>,
     /// The farthest that time went back.
     pub went_back: Option<(Timestamp, Nanos)>,
+    /// Packets that stand behind later ones.
+    pub out_of_order: u32,
 }
 
 /// A count that a recorder begins at zero when it is started again.
@@ -96,12 +100,15 @@ impl Tap {
         let Some(time) = time else { return };
         if let Some(latest) = self.latest.filter(|latest| time < *latest) {
             let back = latest - time;
+            self.out_of_order += 1;
             if self.went_back.is_none_or(|(_, most)| back > most) {
                 self.went_back = Some((time, back));
             }
         }
         self.first.get_or_insert(time);
-        self.latest = Some(time);
+        // A packet that stands too late says nothing of those behind it; a clock that was set does.
+        let is_late = self.latest.is_some_and(|latest| time < latest && latest - time <= LATE_RECORD);
+        self.latest = if is_late { self.latest } else { Some(time) };
     }
 
     fn note_loss(&mut self, from: Option<Timestamp>, to: Timestamp) {

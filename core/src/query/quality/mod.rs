@@ -57,6 +57,7 @@ const KINDS: &[Kind] = &[
     Kind { name: "tunnel", severity: Severity::Note, tell: tunnel::tell },
     Kind { name: "reordered", severity: Severity::Note, tell: reordered::tell },
     Kind { name: "clock_step", severity: Severity::Warning, tell: clock::tell },
+    Kind { name: "time_disorder", severity: Severity::Note, tell: clock::disorder },
     Kind { name: "unknown_link", severity: Severity::Warning, tell: link::tell },
     Kind { name: "evicted", severity: Severity::Warning, tell: kept::tell },
     Kind { name: "source_missing", severity: Severity::Warning, tell: source::tell },

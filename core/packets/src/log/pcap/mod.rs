@@ -47,6 +47,8 @@ struct Header {
     snaplen: u32,
     lengths: Lengths,
     nanoseconds_a_tick: i64,
+    /// Whether the magic number says otherwise.
+    is_misnamed: bool,
     /// Bytes of every packet that are not the packet's: [`link::pseudo_header`].
     pseudo_header: usize,
     /// `None` until the first packets told it.
@@ -85,10 +87,15 @@ impl Pcap {
         let header = match &mut self.header {
             Some(header) => header,
             none => {
-                let (header, length) = match read_file_header(rest, self.order, self.magic) {
+                let (mut header, length) = match read_file_header(rest, self.order, self.magic) {
                     Ok(read) => read,
                     Err(stop) => return stop,
                 };
+                match rest.get(length..length + 8) {
+                    Some(time) => header.mistrust(self.magic, self.order.u32(time, 4)),
+                    None if last => {}
+                    None => return Stop::Need(length + 8),
+                }
                 rest = &rest[length..];
                 position.at += length as u64;
                 let header = none.insert(header);
@@ -203,6 +210,7 @@ fn read_file_header(bytes: &[u8], order: ByteOrder, magic: Magic) -> Result<(Hea
         snaplen,
         lengths,
         nanoseconds_a_tick: if nanoseconds { 1 } else { 1_000 },
+        is_misnamed: false,
         pseudo_header: link::pseudo_header(link_type),
         variant,
     };
@@ -210,11 +218,20 @@ fn read_file_header(bytes: &[u8], order: ByteOrder, magic: Magic) -> Result<(Hea
 }
 
 impl Header {
+    /// Some writers put nanoseconds under the magic number of microseconds. The first packet tells, unless it falls into the first
+    /// millisecond of its second: no second has a million microseconds or more.
+    fn mistrust(&mut self, magic: Magic, fraction: u32) {
+        if magic == Magic::Microseconds && fraction > 999_999 {
+            (self.nanoseconds_a_tick, self.is_misnamed) = (1, true);
+        }
+    }
+
     fn interface(&self) -> Interface {
         Interface {
             unnumbered: true,
             link_type: self.link_type,
             snaplen: self.snaplen,
+            is_misnamed_nanoseconds: self.is_misnamed,
             ticks_per_second: if self.nanoseconds_a_tick == 1 { 1_000_000_000 } else { 1_000_000 },
             ..Interface::default()
         }
