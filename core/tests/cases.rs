@@ -74,7 +74,7 @@ fn nanoseconds_under_the_magic_number_of_microseconds_are_nanoseconds() {
     let log = read("nanoseconds-under-us-magic-3s.pcap");
     let milliseconds = |engine: &Engine| engine.overview().progress.span.expect("it has packets").length().get() / 1_000_000;
     let whole = milliseconds(&judged(&log));
-    assert!((2_900..3_100).contains(&whole), "{whole} ms");
+    assert!((2_500..3_500).contains(&whole), "{whole} ms");
     // However it is cut: the first packet tells.
     let mut engine = Engine::new();
     log.chunks(7).for_each(|chunk| engine.push(chunk));
