@@ -32,9 +32,9 @@ const MOST: usize = 6;
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     let dns = &view.exchanges.dns;
     let mut servers: BTreeMap<Endpoint, Vec<Missed>> = BTreeMap::new();
+    let lossy = fragments_lost::lossy(view);
     for missed in dns.missed() {
-        let lost_whole = fragments_lost::is_lossy(view, missed.server.address, missed.client.address);
-        if !lost_whole {
+        if !lossy.contains_key(&(missed.server.address, missed.client.address)) {
             servers.entry(missed.server).or_default().push(missed);
         }
     }

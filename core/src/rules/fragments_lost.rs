@@ -34,7 +34,7 @@ type Lost<'a> = BTreeMap<(IpAddr, IpAddr), Vec<&'a Incomplete>>;
 pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
     let lost = lost(view);
     let (whole, count) = (view.exchanges.fragments.whole, lost.values().map(Vec::len).sum::<usize>() as u64);
-    let found: Vec<_> = lost.iter().filter(|(ends, _)| is_lossy(view, ends.0, ends.1)).collect();
+    let found = lossy(view);
     if found.is_empty() {
         return match (whole, count) {
             (0, 0) => Outcome::cannot_tell("No fragment was captured."),
@@ -45,7 +45,7 @@ pub(super) fn judge(view: &View<'_>, _: &Explained) -> Outcome {
             )),
         };
     }
-    let findings = found.iter().take(MOST).map(|((from, to), lost)| finding(view, *from, *to, lost)).collect();
+    let findings = found.iter().take(MOST).map(|(ends, signs)| finding(view, *ends, &lost[ends], signs)).collect();
     Outcome { findings, ..Outcome::default() }
 }
 
@@ -57,29 +57,31 @@ fn lost<'a>(view: &View<'a>) -> Lost<'a> {
     lost
 }
 
-/// Whether datagrams between these two lose fragments, and their receiver misses them.
-pub(super) fn is_lossy(view: &View<'_>, from: IpAddr, to: IpAddr) -> bool {
-    let incomplete = view.exchanges.fragments.incomplete(view.watermark);
-    let count = incomplete.filter(|one| one.has_beginning && (one.src, one.dst) == (from, to)).count();
-    count >= 2 && !signs(view, from, to).is_empty()
-}
-
-/// What shows that the receiver misses them: questions that it repeats, and ICMP errors that it sends.
-fn signs(view: &View<'_>, from: IpAddr, to: IpAddr) -> Vec<Seen> {
-    let missed = view.exchanges.dns.missed();
-    let again =
-        missed.iter().filter(|missed| (missed.server.address, missed.client.address) == (from, to)).map(|missed| missed.again);
+/// Pairs of hosts, sender and receiver, between which datagrams lose fragments and the receiver misses them: what shows that it does.
+pub(super) fn lossy(view: &View<'_>) -> BTreeMap<(IpAddr, IpAddr), Vec<Seen>> {
+    let mut pairs: BTreeMap<(IpAddr, IpAddr), Vec<Seen>> =
+        lost(view).into_iter().filter(|(_, lost)| lost.len() >= 2).map(|(ends, _)| (ends, Vec::new())).collect();
+    if pairs.is_empty() {
+        return pairs;
+    }
+    // Questions that it repeats, and ICMP errors that it sends.
+    for missed in view.exchanges.dns.missed() {
+        if let Some(signs) = pairs.get_mut(&(missed.server.address, missed.client.address)) {
+            signs.push(missed.again);
+        }
+    }
     let known = view.flows.iter().flat_map(|flow| &flow.icmp_errors);
-    let errors = known.chain(view.flows.stray_errors().iter().map(|stray| &stray.error));
-    let is_timeout = |error: &&crate::flow::IcmpError| {
-        matches!((error.protocol, error.kind, error.code), (Protocol::Icmp, 11, 1) | (Protocol::Icmpv6, 3, 1)) && error.from == to
-    };
-    again.chain(errors.filter(is_timeout).map(|error| error.seen)).collect()
+    for error in known.chain(view.flows.stray_errors().iter().map(|stray| &stray.error)) {
+        if matches!((error.protocol, error.kind, error.code), (Protocol::Icmp, 11, 1) | (Protocol::Icmpv6, 3, 1)) {
+            pairs.iter_mut().filter(|((_, to), _)| *to == error.from).for_each(|(_, signs)| signs.push(error.seen));
+        }
+    }
+    pairs.retain(|_, signs| !signs.is_empty());
+    pairs
 }
 
-fn finding(view: &View<'_>, from: IpAddr, to: IpAddr, lost: &[&Incomplete]) -> Finding {
+fn finding(view: &View<'_>, (from, to): (IpAddr, IpAddr), lost: &[&Incomplete], signs: &[Seen]) -> Finding {
     let count = lost.len() as u64;
-    let signs = signs(view, from, to);
     let bytes = lost.iter().map(|one| one.bytes).max().unwrap_or(0);
     let firsts = || lost.iter().map(|one| packet(one.seen));
     let span = lost.iter().map(|one| Span::at(one.seen.at)).reduce(Span::union);

@@ -21,7 +21,7 @@ use super::resets::{self, Ended};
 use super::{Explained, Outcome, View, commands, host, say};
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Reason, Severity};
-use crate::flow::Flow;
+use crate::flow::{Endpoint, Flow, Seen};
 use crate::ids::{Direction, FlowId};
 use crate::time::Nanos;
 use std::collections::BTreeMap;
@@ -44,9 +44,10 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let mut outcome = Outcome::default();
     outcome.explains.flows.extend(midway.iter().map(|one| one.flow.id));
     let of: BTreeMap<FlowId, Ended<'_>> = midway.iter().map(|one| (one.flow.id, *one)).collect();
+    let strays = strays(view, &midway);
     for (direction, group) in resets::by_resetter(&midway) {
         let ended: Vec<&Ended<'_>> = group.flows.iter().map(|flow| &of[&flow.id]).collect();
-        outcome.findings.push(finding(view, direction, &group, &ended));
+        outcome.findings.push(finding(view, direction, &group, &ended, &strays));
     }
     outcome
 }
@@ -60,27 +61,39 @@ fn is_midway(one: &Ended<'_>) -> bool {
     }
 }
 
-/// A segment from another address to the client's port that the client reset just before: the address was not put back (NAT).
-fn stray<'a>(view: &View<'a>, ended: &Ended<'_>) -> Option<&'a Flow> {
-    let client = ended.flow.client;
-    view.flows.iter().find(|flow| {
-        let is_tcp = flow.transport == Protocol::Tcp && flow.id != ended.flow.id && flow.handshake.syn.is_none();
-        let ends = [flow.client, flow.server];
-        let Some(own) = ends.iter().position(|end| *end == client).filter(|_| is_tcp) else { return false };
-        let rst = [Direction::AToB, Direction::BToA].into_iter().find(|direction| flow.sender(*direction) == ends[own]);
-        let rst = rst.and_then(|direction| flow.side(direction).rst);
-        rst.is_some_and(|rst| rst.at <= ended.reset.seen.at && ended.reset.seen.at - rst.at <= JUST_BEFORE)
-    })
+/// Segments of conversations that were never opened, and that one end reset, by that end.
+type Strays<'a> = BTreeMap<Endpoint, (&'a Flow, Seen)>;
+
+/// Those of ends whose connections were reset.
+fn strays<'a>(view: &View<'a>, midway: &[Ended<'_>]) -> Strays<'a> {
+    let mut wanted: BTreeMap<Endpoint, Option<(&Flow, Seen)>> = midway.iter().map(|one| (one.flow.client, None)).collect();
+    let unopened =
+        |flow: &&Flow| flow.transport == Protocol::Tcp && flow.handshake.syn.is_none() && flow.handshake.syn_ack.is_none();
+    for flow in view.flows.iter().filter(unopened) {
+        for direction in [Direction::AToB, Direction::BToA] {
+            let Some(rst) = flow.side(direction).rst else { continue };
+            if let Some(found) = wanted.get_mut(&flow.sender(direction)) {
+                *found = found.or(Some((flow, rst)));
+            }
+        }
+    }
+    wanted.into_iter().filter_map(|(end, found)| Some((end, found?))).collect()
 }
 
-fn finding(view: &View<'_>, direction: Direction, group: &Group<'_>, ended: &[&Ended<'_>]) -> Finding {
+/// A segment from another address to the client's port that the client reset just before: the address was not put back (NAT).
+fn stray<'a>(strays: &Strays<'a>, ended: &Ended<'_>) -> Option<&'a Flow> {
+    let (flow, rst) = strays.get(&ended.flow.client).filter(|(flow, _)| flow.id != ended.flow.id)?;
+    (rst.at <= ended.reset.seen.at && ended.reset.seen.at - rst.at <= JUST_BEFORE).then_some(*flow)
+}
+
+fn finding(view: &View<'_>, direction: Direction, group: &Group<'_>, ended: &[&Ended<'_>], strays: &Strays<'_>) -> Finding {
     let first = ended[0];
     let count = ended.len() as u64;
     let service = group.flows[0].server;
     let all = view.flows.iter().filter(|flow| flow.server == service && flow.handshake.ack.is_some()).count() as u64;
     let anchors = || ended.iter().map(|one| packet(one.reset.seen));
     let is_server = direction == Direction::BToA;
-    let stray = ended.iter().find_map(|one| stray(view, one)).filter(|_| is_server);
+    let stray = ended.iter().find_map(|one| stray(strays, one)).filter(|_| is_server);
     let author = ended.iter().find_map(|one| one.author());
     let has_author = author.is_some();
     let mut reasons = vec![what_was_under_way(first)];
