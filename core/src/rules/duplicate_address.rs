@@ -52,8 +52,8 @@ pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
 fn is_contested(claim: &Claim) -> bool {
     // VRRP's and HSRP's: whoever is master has them beside its own.
     let is_virtual = |mac: &[u8; 6]| mac.starts_with(&[0, 0, 0x5e, 0]) || mac.starts_with(&[0, 0, 0x0c, 7, 0xac]);
-    // One that spoke but once was damaged, or moved on.
-    let often = claim.macs.iter().filter(|(.., count)| *count >= 2).count();
+    // One that spoke but once, or hardly ever among so many, was damaged, or moved on.
+    let often = claim.macs.iter().filter(|(.., count)| *count >= 2 && *count >= claim.claimed / 20).count();
     claim.changes >= 2 && often >= 2 && !claim.macs.iter().any(|(mac, ..)| is_virtual(mac))
 }
 

@@ -215,6 +215,8 @@ mod tests {
 ";
         let clear = "clear: 1 connection ended with a RST when nothing was under way.";
         check("reset_midway", &format!("{OPEN}{REQUEST}{PART}{end}{}", RESET.replace("seq 1461", "seq 1561")), clear);
+        let idle = RESET.replace("14:40:01.006", "14:40:31.006");
+        check("reset_midway", &format!("{OPEN}{REQUEST}{PART}{idle}"), clear);
         let farewell = RESET.replace("seq 1461, ack 75", "seq 1, ack 75");
         check("reset_midway", &format!("{OPEN}{REQUEST}{farewell}"), clear);
         let fin = "14:40:01.0055 IP 10.0.0.2.5 > 10.0.0.1.80: Flags [F.], seq 75, ack 1461, win 512, length 0

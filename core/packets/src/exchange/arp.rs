@@ -25,6 +25,8 @@ pub struct Claims {
 pub struct Claim {
     /// Each MAC with its first claim and how many it made; the first four.
     pub macs: Vec<([u8; 6], Seen, u32)>,
+    /// How often it was claimed.
+    pub claimed: u32,
     /// How often another MAC claimed it than the time before.
     pub changes: u32,
     /// When that was; the first few.
@@ -73,6 +75,7 @@ impl Claims {
             }
         }
         claim.last = Some(mac);
+        claim.claimed += 1;
         if let Some((.., count)) = claim.macs.iter_mut().find(|(known, ..)| *known == mac) {
             *count += 1;
         } else if claim.macs.len() < MOST_MACS {

@@ -427,7 +427,7 @@ pub struct Reset {
     pub ttl: u8,
     /// Whether either end had sent a FIN.
     pub after_fin: bool,
-    /// Whether the last data of its sender was a full segment: more was to come.
+    /// Whether the last data of its sender was a full segment, and not long ago: more was to come.
     pub cuts_data: bool,
     /// Bytes of the other end that its sender had not acknowledged, nor did with the RST.
     pub unacked: u64,

@@ -19,10 +19,14 @@ use super::{Labels, Observed};
 use crate::dissect::{Ip, Tcp as Header, TcpFlags};
 use crate::ids::{Direction, InterfaceId};
 use crate::sort;
-use crate::time::Timestamp;
+use crate::time::{Nanos, Timestamp};
 
 /// Holes kept of one direction.
 const MOST_HOLES: usize = 64;
+/// A sender that has more to send does not wait longer, unless for its peer.
+const UNDER_WAY: Nanos = Nanos::from_secs(10);
+/// What options may take of the MSS (RFC 9293, section 3.1).
+const OPTIONS: u32 = 40;
 /// Bytes that may have been sent and not captured: more than ten times the largest window that Linux grants by itself (tcp_rmem: 6 MiB).
 const UNSEEN: u64 = 64 << 20;
 /// A jump in sequence numbers beyond any window (RFC 7323 section 2.3: 1 GiB) is no hole but a segment that does not belong.
@@ -335,8 +339,8 @@ impl Tcp {
             seen,
             ttl: ip.ttl,
             after_fin,
-            // Options take up to 40 bytes of the MSS.
-            cuts_data: own.unacked.last_len().is_some_and(|len| len.saturating_add(40) >= mss),
+            cuts_data: seen.at - own.last_data_at() <= UNDER_WAY
+                && own.unacked.last_len().is_some_and(|len| len > OPTIONS && len.saturating_add(OPTIONS) >= mss),
             unacked: peer.sent_to.saturating_sub(peer.acked_to().unwrap_or(0).max(acked)),
             peer_spoke_last: other.last_data_at() > own.last_data_at(),
             belied: None,
