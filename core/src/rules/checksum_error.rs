@@ -116,8 +116,8 @@ fn finding(view: &View<'_>, hits: &[(&Flow, Damaged)]) -> Finding {
             Command::new("nstat").args(["-az", "UdpInCsumErrors"]).effect("Shows whether the receiver counts wrong checksums."),
         )],
         fix: Some(Fix::Say(
-            "On the sender, have the kernel compute the checksum instead of the network card: `ethtool -K NAME tx-checksum-ip-generic off` with the name of the tunnel's \
-             interface (flannel.1, vxlan.calico). A newer driver mends it."
+            "Turn off the checksum offload (tx-checksum-ip-generic) of the tunnel's interface on the sender, flannel.1 or vxlan.calico for instance, so that the \
+             kernel computes it; a newer driver mends it."
                 .into(),
         )),
         questions: Vec::new(),

@@ -100,7 +100,7 @@ fn finding(address: Ipv4Addr, claim: &Claim, reset: &[&Flow]) -> Finding {
         rival: "One machine with several interfaces in this network, or a bond in balance-alb mode, which answers with any of its MACs.".into(),
         confirm: vec![
             Command::new("arping")
-                .args(["-D", "-c", "3"])
+                .args(["-c", "3"])
                 .arg(IpAddr::V4(address))
                 .effect("Asks who has the address and shows every MAC that answers."),
         ],
