@@ -1,9 +1,9 @@
 //! `dropscope check`: what is wrong in a capture, on the terminal and for continuous integration.
 
 use crate::cli::UNREADABLE;
-use crate::input::{Input, by_recording};
+use crate::input::{Input, Piece, by_recording};
 use crate::stdout;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use dropscope_core::finding::{Finding, Severity};
 use dropscope_core::log::record::End;
@@ -17,7 +17,8 @@ use std::process::ExitCode;
 /// Arguments of `check`.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// Captures; - for standard input. A folder of segments, or segments in their order, are one capture.
+    /// Captures; - for standard input. Files that go on from each other, as tcpdump -C, dumpcap and dropscope record rotate
+    /// them, and a folder of segments are one capture.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print one JSON object, whose shape is stable.
@@ -92,8 +93,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     })
 }
 
-/// Reads one capture: a file, or the segments it was recorded in.
-fn read(files: &[PathBuf], engine: &mut Engine) -> Read {
+/// Reads one capture: a file, or the files it was recorded in.
+fn read(files: &[Piece], engine: &mut Engine) -> Read {
     let mut troubles = Vec::new();
     let fed = match Input::open_all(files) {
         Ok(input) => input.feed(engine),
@@ -126,9 +127,9 @@ fn read(files: &[PathBuf], engine: &mut Engine) -> Read {
         Judgement { findings, checked } => Judgement { findings: findings.clone(), checked: checked.clone() },
     };
     let file = match files {
-        [one] if one.as_os_str() == "-" => "standard input".into(),
-        [one] => one.display().to_string(),
-        [first, .., last] => format!("{} to {}", first.display(), last.display()),
+        [one] if one.path.as_os_str() == "-" => "standard input".into(),
+        [one] => one.path.display().to_string(),
+        [first, .., last] => format!("{} to {}", first.path.display(), last.path.display()),
         [] => String::new(),
     };
     Read { file, overview, judgement, is_readable }

@@ -155,7 +155,8 @@ enum Command {
 
 #[derive(Args)]
 struct OpenArgs {
-    /// Captures: pcap or pcapng, also compressed. A folder of segments, or segments in their order, are one capture.
+    /// Captures: pcap or pcapng, also compressed. Files that go on from each other, as tcpdump -C, dumpcap and dropscope record
+    /// rotate them, and a folder of segments are one capture; the page shows one and lists the others.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -273,13 +274,13 @@ fn open(args: &OpenArgs) -> Result<ExitCode> {
     input::allow_many_open_files();
     let mut captures = Vec::new();
     for files in by_recording(&args.files) {
-        let Some(file) = files.first() else { continue };
+        let Some(file) = files.first().map(|piece| &piece.path) else { continue };
         let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
         let mut opened = Vec::new();
         for one in &files {
-            for path in files_of(one)? {
+            for path in files_of(&one.path)? {
                 match open_named(&path) {
-                    Ok(file) => opened.push(file),
+                    Ok(file) => opened.push((file, one.skip as u64)),
                     Err(error) => {
                         complain!("{} cannot be read: {error}", path.display());
                         return Ok(UNREADABLE.into());

@@ -15,6 +15,8 @@ pub(crate) struct Files(Arc<[Part]>);
 struct Part {
     place: Place,
     begins_at: u64,
+    /// Bytes at the file's beginning that are left out.
+    skip: u64,
 }
 
 #[derive(Debug)]
@@ -37,28 +39,28 @@ impl Place {
 impl Files {
     /// One open file, which may still grow.
     pub(crate) fn held(file: File) -> Self {
-        Self(Arc::new([Part { place: Place::Held(Arc::new(file)), begins_at: 0 }]))
+        Self(Arc::new([Part { place: Place::Held(Arc::new(file)), begins_at: 0, skip: 0 }]))
     }
 
     /// One file in the store's folder, which may still grow.
     pub(crate) fn one(folder: &Folder, name: &'static str) -> Self {
-        Self(Arc::new([Part { place: Place::In(folder.clone(), name), begins_at: 0 }]))
+        Self(Arc::new([Part { place: Place::In(folder.clone(), name), begins_at: 0, skip: 0 }]))
     }
 
-    /// Finished files in their order, and how many bytes they are in all.
+    /// Finished files in their order, each with how many bytes at its beginning are left out, and how many bytes they are in all.
     ///
     /// # Errors
     /// When one of them is no regular file.
-    pub(crate) fn all(files: Vec<File>) -> io::Result<(Self, u64)> {
+    pub(crate) fn all(files: Vec<(File, u64)>) -> io::Result<(Self, u64)> {
         let mut bytes = 0;
         let mut parts = Vec::new();
-        for file in files {
+        for (file, skip) in files {
             let metadata = file.metadata()?;
             if !metadata.is_file() {
                 return Err(io::Error::other("it is no regular file"));
             }
-            parts.push(Part { place: Place::Held(Arc::new(file)), begins_at: bytes });
-            bytes += metadata.len();
+            parts.push(Part { place: Place::Held(Arc::new(file)), begins_at: bytes, skip });
+            bytes += metadata.len().saturating_sub(skip);
         }
         Ok((Self(parts.into()), bytes))
     }
@@ -106,7 +108,7 @@ impl Reader {
             let nth = self.files.0.partition_point(|part| part.begins_at <= at).saturating_sub(1);
             let (begins_at, end) = (self.files.0[nth].begins_at, self.files.0.get(nth + 1).map(|next| next.begins_at));
             let most = end.map_or(length - have, |end| (length - have).min(usize::try_from(end - at).unwrap_or(usize::MAX)));
-            match self.file(nth)?.read_at(&mut bytes[have..have + most], at - begins_at) {
+            match self.file(nth)?.read_at(&mut bytes[have..have + most], at - begins_at + self.files.0[nth].skip) {
                 Ok(0) if end.is_some() => return Err(io::Error::other("a segment is shorter than it was")),
                 Ok(0) => break,
                 Ok(n) => have += n,
@@ -138,13 +140,14 @@ mod tests {
         let written = |(nth, content): (usize, &[u8])| {
             let path = folder.path().join(nth.to_string());
             std::fs::write(&path, content).unwrap();
-            File::open(path).unwrap()
+            // Of the third its first two bytes are left out.
+            (File::open(path).unwrap(), if nth == 2 { 2 } else { 0 })
         };
         let (files, bytes) = Files::all(contents.into_iter().enumerate().map(written).collect()).unwrap();
-        assert_eq!(bytes, 9);
-        let whole = contents.concat();
+        assert_eq!(bytes, 7);
+        let whole = b"abcfghi";
         let reader = files.open().unwrap();
-        for from in 0..=9 {
+        for from in 0..=7 {
             for length in 0..12 {
                 let expected = &whole[from..whole.len().min(from + length)];
                 assert_eq!(reader.read_at(from as u64, length).unwrap(), expected, "{length} bytes from {from}");

@@ -131,15 +131,15 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn add_file(&self, name: &str, path: &Path) -> io::Result<CaptureId> {
-        self.add_files(name, vec![open_named(path)?])
+        self.add_files(name, vec![(open_named(path)?, 0)])
     }
 
-    /// Shows finished files, which are one log when put one after the other. They stay open, so that they may lie where this
+    /// Shows finished files, which are one log when put one after the other, each without so many bytes at its beginning. They stay open, so that they may lie where this
     /// process no longer gets.
     ///
     /// # Errors
     /// When one of them cannot be read, or is no regular file.
-    pub fn add_files(&self, name: &str, files: Vec<File>) -> io::Result<CaptureId> {
+    pub fn add_files(&self, name: &str, files: Vec<(File, u64)>) -> io::Result<CaptureId> {
         let id = CaptureId::random()?;
         let (files, bytes) = Files::all(files)?;
         let capture = Capture::finished(id.clone(), name.to_owned(), files, bytes, now_ns())?;

@@ -4,8 +4,8 @@
 mod mapped;
 
 use anyhow::{Context as _, Result, bail};
-use dropscope_core::log::record::{Record, Segment};
-use dropscope_core::log::{Decoder, UnpackError, Unpacker};
+use dropscope_core::log::rotation::{self, HEAD, Outline, TAIL};
+use dropscope_core::log::{UnpackError, Unpacker};
 use dropscope_core::query::{Batch, Engine, Parser};
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -22,10 +22,24 @@ const AHEAD: usize = 4;
 
 /// A capture that can be read as often as needed.
 pub(crate) enum Input {
-    /// A file, or the segments of one recording in their order, read from the beginning each time.
-    Files(Vec<PathBuf>),
+    /// A file, or the files of one capture in their order, read from the beginning each time.
+    Files(Vec<Piece>),
     /// Standard input or another stream (`<(zcat FILE)`, a FIFO), which can be read only once and so is kept.
     Kept(Vec<u8>),
+}
+
+/// A file of a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) path: PathBuf,
+    /// Bytes at its beginning that stood in the file before it, too: see [`rotation::Part::skip`].
+    pub(crate) skip: usize,
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Piece {
+    fn from(path: &P) -> Self {
+        Self { path: path.as_ref().to_owned(), skip: 0 }
+    }
 }
 
 impl Input {
@@ -34,33 +48,39 @@ impl Input {
     /// # Errors
     /// When it cannot be read at all.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        Self::open_all(&[path.to_owned()])
+        Self::open_all(&[path.into()])
     }
 
     /// The input that these files are, one after the other.
     ///
     /// # Errors
     /// When one cannot be read at all.
-    pub(crate) fn open_all(paths: &[PathBuf]) -> Result<Self> {
-        if paths == [PathBuf::from("-")] {
+    pub(crate) fn open_all(pieces: &[Piece]) -> Result<Self> {
+        if let [one] = pieces
+            && one.path.as_os_str() == "-"
+        {
             let mut kept = Vec::new();
             io::stdin().lock().read_to_end(&mut kept).context("standard input cannot be read")?;
             return Ok(Self::Kept(kept));
         }
-        if let [stream] = paths
-            && is_stream(stream)
+        if let [Piece { path, .. }] = pieces
+            && is_stream(path)
         {
             let mut kept = Vec::new();
-            let read = File::open(stream).and_then(|mut file| file.read_to_end(&mut kept));
-            read.with_context(|| format!("{} cannot be read", stream.display()))?;
+            let read = File::open(path).and_then(|mut file| file.read_to_end(&mut kept));
+            read.with_context(|| format!("{} cannot be read", path.display()))?;
             return Ok(Self::Kept(kept));
         }
         let mut files = Vec::new();
-        for path in paths {
-            files.extend(files_of(path)?);
+        for piece in pieces {
+            if piece.path.is_dir() {
+                files.extend(files_of(&piece.path)?.iter().map(Piece::from));
+            } else {
+                files.push(piece.clone());
+            }
         }
-        for file in &files {
-            File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        for Piece { path, .. } in &files {
+            File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
         }
         Ok(Self::Files(files))
     }
@@ -125,12 +145,22 @@ impl Input {
 
     /// As it lies in the file, until `take` has had enough.
     fn each_packed_chunk<E>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>> {
-        let paths = match self {
+        let pieces = match self {
             Self::Kept(bytes) => return Ok(bytes.chunks(CHUNK).try_for_each(take)),
-            Self::Files(paths) => paths,
+            Self::Files(pieces) => pieces,
         };
         let mut chunk = vec![0; CHUNK];
-        for path in paths {
+        for Piece { path, skip } in pieces {
+            let mut skip = *skip;
+            let mut take = |bytes: &[u8]| {
+                let left_out = skip.min(bytes.len());
+                skip -= left_out;
+                let bytes = &bytes[left_out..];
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                take(bytes)
+            };
             let failed = || format!("{} cannot be read", path.display());
             let mut file = File::open(path).with_context(failed)?;
             let (mapped, taken) = mapped::each_window(&file, |window| window.chunks(BATCH).try_for_each(&mut take));
@@ -192,34 +222,23 @@ pub(crate) fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(segments.into_iter().map(|segment| path.join(segment.name)).collect())
 }
 
-/// Puts files that follow one another as segments of one recording together; each other file stands for itself.
-pub(crate) fn by_recording(paths: &[PathBuf]) -> Vec<Vec<PathBuf>> {
-    let mut groups: Vec<(Option<Segment>, Vec<PathBuf>)> = Vec::new();
-    for path in paths {
-        let segment = segment_of(path);
-        match (&segment, groups.last_mut()) {
-            (Some(new), Some((Some(last), group))) if last.recording == new.recording && last.number < new.number => {
-                group.push(path.clone());
-                *last = new.clone();
-            }
-            _ => groups.push((segment, vec![path.clone()])),
-        }
-    }
-    groups.into_iter().map(|(_, group)| group).collect()
+/// Puts files that go on from each other together; each other file stands for itself.
+pub(crate) fn by_recording(paths: &[PathBuf]) -> Vec<Vec<Piece>> {
+    let outlines: Vec<Outline> = paths.iter().map(|path| outline(path).unwrap_or_default()).collect();
+    let piece = |part: &rotation::Part| Piece { path: paths[part.file].clone(), skip: part.skip };
+    rotation::captures(&outlines).iter().map(|parts| parts.iter().map(piece).collect()).collect()
 }
 
-/// Which segment a file says it is in its head.
-fn segment_of(path: &Path) -> Option<Segment> {
-    if path.as_os_str() == "-" || path.is_dir() || is_stream(path) {
+/// What a file looks like from its two ends; `None` for what has none, or cannot be read.
+fn outline(path: &Path) -> Option<Outline> {
+    if path.as_os_str() == "-" || !path.is_file() {
         return None;
     }
-    let mut head = Vec::new();
-    File::open(path).ok()?.take(4096).read_to_end(&mut head).ok()?;
-    let mut found = None;
-    Decoder::new().push(&head, |record| {
-        if let Record::Section(section) = record {
-            found = section.segment();
-        }
-    });
-    found
+    let mut file = File::open(path).ok()?;
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    file.by_ref().take(HEAD as u64).read_to_end(&mut head).ok()?;
+    let size = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(TAIL as u64))).ok()?;
+    file.take(TAIL as u64).read_to_end(&mut tail).ok()?;
+    Some(Outline::read(&path.to_string_lossy(), &head, &tail))
 }

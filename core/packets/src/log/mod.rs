@@ -12,6 +12,7 @@ mod link;
 mod pcap;
 mod pcapng;
 pub mod record;
+pub mod rotation;
 mod unpack;
 
 pub use decode::Decoder;
