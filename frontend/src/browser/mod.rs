@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod clipboard;
+pub mod files;
 pub mod json;
 pub mod server;
 pub mod storage;

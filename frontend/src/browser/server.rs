@@ -1,6 +1,7 @@
 //! The server the page came from, where there is one: docs/api.md.
 
 use super::address;
+use super::files::LocalCapture;
 use super::json::Json;
 use super::window;
 use crate::state::{Server, ServerCapture, Shared, Trouble};
@@ -10,7 +11,7 @@ use gloo::events::EventListener;
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{File, Headers, Request, RequestInit, Response, XmlHttpRequest};
+use web_sys::{Headers, Request, RequestInit, Response, XmlHttpRequest};
 use yew::Callback;
 
 /// What this bearer may do; a server that does not answer is no server (the page may lie on any static host).
@@ -92,11 +93,11 @@ fn understand<T>(status: u16, body: &str, read: impl Fn(&Json) -> Option<T>) -> 
     })
 }
 
-/// Uploads a file; `sent` hears the bytes sent so far. (`fetch` cannot tell progress of an upload.)
-pub async fn upload(file: File, token: &str, sent: Callback<u64>) -> Result<Shared, Trouble> {
+/// Uploads a capture; `sent` hears the bytes sent so far. (`fetch` cannot tell progress of an upload.)
+pub async fn upload(capture: &LocalCapture, token: &str, sent: Callback<u64>) -> Result<Shared, Trouble> {
     let failed = |_: JsValue| Trouble { what: t("upload-cut"), what_to_do: t("upload-cut-what-to-do") };
     let request = XmlHttpRequest::new().map_err(failed)?;
-    request.open("POST", &format!("/api/captures?name={}", escape(&file.name()))).map_err(failed)?;
+    request.open("POST", &format!("/api/captures?name={}", escape(&capture.name))).map_err(failed)?;
     request.set_request_header("Authorization", &format!("Bearer {token}")).map_err(failed)?;
     let progress = request.upload().ok().map(|upload| {
         EventListener::new(&upload, "progress", move |event| {
@@ -105,7 +106,7 @@ pub async fn upload(file: File, token: &str, sent: Callback<u64>) -> Result<Shar
         })
     });
     let ended = Promise::new(&mut |resolve: Function, _| request.set_onloadend(Some(&resolve)));
-    request.send_with_opt_blob(Some(&file)).map_err(failed)?;
+    request.send_with_opt_blob(Some(&capture.bytes)).map_err(failed)?;
     JsFuture::from(ended).await.map_err(failed)?;
     drop(progress);
     let status = request.status().map_err(failed)?;

@@ -1,6 +1,6 @@
 //! Everything that can happen to the page's state.
 
-use super::{Server, Shared, Sheet};
+use super::{LocalNames, Server, Shared, Sheet};
 use crate::text::Language;
 use crate::url::{Source, UrlState};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -83,8 +83,8 @@ pub enum Intent {
     Navigated(Box<UrlState>),
     /// A source is to be opened from within the page.
     Open(Source),
-    /// So many files were dropped along with the one that is opened next.
-    LeftOut(u32),
+    /// These captures of this computer were dropped together; the first is opened next.
+    Dropped(Vec<LocalNames>),
     /// The same source is to be read anew.
     Reopen,
     /// Reading of a source has begun.

@@ -120,6 +120,15 @@ pub struct ServerCapture {
     pub bytes: u64,
 }
 
+/// What a capture of this computer is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalNames {
+    /// The capture.
+    pub name: String,
+    /// Its files: more than one where they go on from each other.
+    pub files: Vec<String>,
+}
+
 /// What is laid over the page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sheet {
@@ -146,8 +155,8 @@ pub struct AppState {
     /// Whether the conversation follows the place that is lit, once it is known where that lies: so for what was chosen here, while
     /// a link keeps the conversation it names.
     pub flow_follows: bool,
-    /// How many files were dropped along with the one that is to be opened.
-    pub left_out: u32,
+    /// The captures of this computer that were dropped together.
+    pub local: Vec<LocalNames>,
     /// The source that is open.
     pub session: Session,
     /// The server this page came from.

@@ -38,12 +38,10 @@ pub fn reduce(state: &AppState, intent: Intent) -> AppState {
             next.openings += 1;
             next.sheet = Sheet::None;
         }
-        Intent::LeftOut(files) => next.left_out = files,
+        Intent::Dropped(names) => next.local = names,
         Intent::Reopen => next.openings += 1,
         Intent::Opened { name, size } => {
-            let files = std::mem::take(&mut next.left_out);
-            let trouble = (files > 0).then(|| left_out(&name, files));
-            next.session = Session { number: state.session.number + 1, open: true, name, size, trouble, ..Session::default() };
+            next.session = Session { number: state.session.number + 1, open: true, name, size, ..Session::default() };
             next.untouched = next.url.is_cold();
         }
         Intent::Closed => next.session = Session { number: state.session.number + 1, ..Session::default() },
@@ -350,12 +348,6 @@ fn shortened(filter: &str) -> String {
     }
 }
 
-/// What is said of files that were dropped along with the one that was opened.
-fn left_out(name: &str, files: u32) -> Trouble {
-    let arguments = [("n", Value::Number(files.into())), ("files", Value::Text(&files.to_string())), ("name", Value::Text(name))];
-    Trouble { what: tn("files-left-out", &arguments), what_to_do: t("files-left-out-what-to-do") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -529,15 +521,6 @@ mod tests {
             );
         }
         assert_eq!(left, [[0, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]);
-    }
-
-    #[test]
-    fn files_dropped_along_with_one_are_told_once() {
-        let opened = || Intent::Opened { name: "a.pcap".into(), size: Some(24) };
-        let state = reduce(&reduce(&AppState::default(), Intent::LeftOut(2)), opened());
-        let told = state.session.trouble.as_ref().map(|trouble| trouble.what.as_str());
-        assert_eq!(told, Some("Only a.pcap is shown: 2 more files were dropped with it."));
-        assert_eq!(reduce(&state, opened()).session.trouble, None);
     }
 
     #[test]

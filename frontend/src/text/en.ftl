@@ -229,6 +229,8 @@ kind = Kind
 addresses = Addresses
 what-happened = What happened
 
+captures = Captures
+files-joined = { $n } files that go on from each other, read as one capture:
 open-another = Open another capture
 share = Share
 theme = Light or dark
@@ -266,11 +268,6 @@ copied = Copied.
 copied-short = copied
 copy = copy
 copy-refused = The browser did not allow copying; select the text and copy it by hand.
-files-left-out = { $n ->
-    [one] Only { $name } is shown: 1 more file was dropped with it.
-   *[other] Only { $name } is shown: { $files } more files were dropped with it.
-}
-files-left-out-what-to-do = Dropscope shows one capture at a time: drop the others one after the other.
 nothing-readable = Nothing in it could be read. Drop a capture as tcpdump, Wireshark or dropscope write it: pcap or pcapng, also compressed.
 readable-kept = Findings are judged on these alone.
 restart-engine = Start the engine again

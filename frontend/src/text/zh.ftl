@@ -190,6 +190,8 @@ kind = 类型
 addresses = 地址
 what-happened = 发生的事件
 
+captures = 抓包
+files-joined = { $n } 个前后相接的文件，作为一个抓包读取：
 open-another = 打开另一个抓包
 share = 分享
 theme = 明暗主题
@@ -221,8 +223,6 @@ copied = 已复制。
 copied-short = 已复制
 copy = 复制
 copy-refused = 浏览器不允许复制，请选中文本手动复制。
-files-left-out = 只显示 { $name }：同时拖入的另外 { $files } 个文件没有打开。
-files-left-out-what-to-do = Dropscope 一次只显示一个抓包：请逐个拖入其余文件。
 nothing-readable = 其中没有可读的内容。请拖入 tcpdump、Wireshark 或 dropscope 写出的抓包：pcap 或 pcapng，压缩的也可以。
 readable-kept = 结论只根据这些数据包得出。
 restart-engine = 重新启动引擎

@@ -2,13 +2,15 @@
 
 use super::bar::Bar;
 use super::body::Body;
+use super::captures::{Captures, beside};
 use super::fetch::Fetch;
 use super::sheet::SheetOver;
 use super::status::{Banner, StatusBar};
+use crate::browser::files::{self, LocalCapture};
 use crate::browser::{self, address, server, storage, theme};
 use crate::format;
 use crate::hooks::{Engine, Epoch, Same};
-use crate::state::{AppState, Edge, History, Intent, Link, Sheet, Theme};
+use crate::state::{AppState, Edge, History, Intent, Link, LocalNames, Sheet, Theme};
 use crate::text::{self, Language, Value, t, tn};
 use crate::url::{self, Source};
 use crate::view::welcome::Welcome;
@@ -27,8 +29,8 @@ const REFRESH_MS: f64 = 300.0;
 const SETTLE_MS: u32 = 250;
 
 type Dispatch = UseReducerDispatcher<AppState>;
-/// The file that is open, for restarting the engine and for an upload the reader asks for.
-pub(super) type Held = Rc<RefCell<Option<web_sys::File>>>;
+/// The captures that were dropped, for opening them, for restarting the engine and for an upload the reader asks for.
+pub(super) type Held = Rc<RefCell<Vec<LocalCapture>>>;
 
 fn first_state() -> AppState {
     let language = storage::get("language").map(|tag| Language::from_tag(&tag));
@@ -116,6 +118,7 @@ pub fn App() -> Html {
         <ContextProvider<Epoch> context={epoch}>
             <div class="app" key={state.language.tag()} data-state={if session.has_content() { "open" } else { "empty" }}>
                 <Bar state={whole.clone()} {stop} />
+                <Captures source={state.url.source.clone()} captures={beside(&state)} />
                 <Banner trouble={session.trouble.clone()} engine_dead={session.engine_dead} {restart} />
                 if session.has_content() {
                     <ContextProvider<Epoch> context={Epoch { revision: session.judged, ..epoch }}>
@@ -272,27 +275,33 @@ fn use_files(dispatch: &Dispatch, held: &Held, dragging: UseStateSetter<bool>) {
             event.prevent_default();
             dragging.set(false);
             let files = event.dyn_ref::<web_sys::DragEvent>().and_then(|e| e.data_transfer()).and_then(|d| d.files());
-            let Some(files) = files else { return };
-            if let Some(file) = files.get(0) {
-                dispatch_drop.dispatch(Intent::LeftOut(files.length() - 1));
-                take(file, &held_by_drop, &dispatch_drop);
+            if let Some(files) = files {
+                take(files::of_list(&files), &held_by_drop, &dispatch_drop);
             }
         });
         // The file picker stands in the bar and on the empty page; both say it by one event.
         let picked = EventListener::new(&window, "dropscope-file", move |event| {
             let detail = js_sys::Reflect::get(event, &"detail".into()).ok();
-            if let Some(file) = detail.and_then(|d| d.dyn_into::<web_sys::File>().ok()) {
-                take(file, &held, &dispatch);
+            if let Some(files) = detail.and_then(|d| d.dyn_into::<js_sys::Array>().ok()) {
+                take(files.iter().filter_map(|file| file.dyn_into().ok()).collect(), &held, &dispatch);
             }
         });
         move || drop((over, leave, dropped, picked))
     });
 }
 
-fn take(file: web_sys::File, held: &Held, dispatch: &Dispatch) {
-    let name = file.name();
-    *held.borrow_mut() = Some(file);
-    dispatch.dispatch(Intent::Open(Source::File(name)));
+fn take(files: Vec<web_sys::File>, held: &Held, dispatch: &Dispatch) {
+    let (held, dispatch) = (held.clone(), dispatch.clone());
+    spawn_local(async move {
+        let captures = files::captures_of(files).await;
+        let names = |capture: &LocalCapture| LocalNames { name: capture.name.clone(), files: capture.files.clone() };
+        let names: Vec<LocalNames> = captures.iter().map(names).collect();
+        *held.borrow_mut() = captures;
+        if let Some(first) = names.first().map(|first| first.name.clone()) {
+            dispatch.dispatch(Intent::Dropped(names));
+            dispatch.dispatch(Intent::Open(Source::File(first)));
+        }
+    });
 }
 
 /// Opens what the address names.
@@ -311,10 +320,10 @@ fn use_source(state: &UseReducerHandle<AppState>, dispatch: &Dispatch, bridge: &
                 bridge.0.open(Opening::Reference, None);
                 opened(t("reference-case"), None);
             }
-            Source::File(name) => match held.borrow().as_ref().filter(|f| f.name() == *name) {
-                Some(file) => {
-                    bridge.0.open(Opening::File, Some(file));
-                    opened(name.clone(), Some(file.size() as u64));
+            Source::File(name) => match held.borrow().iter().find(|capture| capture.name == *name) {
+                Some(capture) => {
+                    bridge.0.open(Opening::File, Some(&capture.bytes));
+                    opened(name.clone(), Some(capture.bytes.size() as u64));
                 }
                 None => {
                     bridge.0.close();
@@ -370,10 +379,10 @@ fn title(state: &AppState) -> String {
     format!("{head} · {} · Dropscope", session.name)
 }
 
-/// What the bar and the empty page say when a file was picked.
-pub fn picked(file: &web_sys::File) {
+/// What the empty page says when files were picked.
+pub fn picked(files: &web_sys::FileList) {
     let init = web_sys::CustomEventInit::new();
-    init.set_detail(file);
+    init.set_detail(&files::of_list(files).iter().collect::<js_sys::Array>());
     if let Ok(event) = web_sys::CustomEvent::new_with_event_init_dict("dropscope-file", &init) {
         // Nobody cancels this event.
         let _ = browser::window().dispatch_event(&event);

@@ -38,7 +38,7 @@ pub fn Bar(props: &Props) -> Html {
         <header class="bar">
             <a class="bar__brand" href={home} title={t("open-another")}><span aria-hidden="true">{ "◆" }</span>{ " Dropscope" }</a>
             if session.open {
-                <span class="bar__source" id="source" title={session.name.clone()}>{ &session.name }</span>
+                <span class="bar__source" id="source" title={about_source(state)}>{ &session.name }</span>
             }
             if session.has_content() {
                 <LinkState link={link} since={session.progress.span.map(|s| s.length())} />
@@ -55,6 +55,18 @@ pub fn Bar(props: &Props) -> Html {
                 onclick={act(Intent::Language(state.language.other()))}>{ t("language-sign") }</button>
             <button class="button is-quiet is-icon" id="help" title={t("keys")} aria-label={t("keys")} onclick={act(Intent::Sheet(Sheet::Keys))}>{ "?" }</button>
         </header>
+    }
+}
+
+/// The name of what is open, and of the files it was put together from.
+fn about_source(state: &AppState) -> String {
+    let name = &state.session.name;
+    match state.local.iter().find(|one| matches!(&state.url.source, Source::File(open) if *open == one.name)) {
+        Some(local) if local.files.len() > 1 => {
+            let files = tn("files-joined", &[("n", Value::Number(local.files.len() as u64))]);
+            format!("{files}\n{}", local.files.join("\n"))
+        }
+        _ => name.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod bar;
 pub mod body;
+pub mod captures;
 pub mod fetch;
 pub mod filter;
 pub mod sheet;

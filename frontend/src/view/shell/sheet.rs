@@ -1,6 +1,7 @@
 //! What is laid over the page: all keys, and sharing.
 
 use super::bar::on_server;
+use crate::browser::files::LocalCapture;
 use crate::browser::{self, address, clipboard, server};
 use crate::format;
 use crate::hooks::{Same, use_dispatch};
@@ -16,8 +17,8 @@ use yew::prelude::*;
 pub struct Props {
     /// The whole state.
     pub state: Same<AppState>,
-    /// The file that is open.
-    pub held: Same<std::cell::RefCell<Option<web_sys::File>>>,
+    /// The captures that were dropped.
+    pub held: Same<std::cell::RefCell<Vec<LocalCapture>>>,
 }
 
 /// What is laid over the page.
@@ -89,7 +90,7 @@ fn keys() -> Html {
 #[derive(Properties, PartialEq)]
 struct ShareProps {
     state: Same<AppState>,
-    held: Same<std::cell::RefCell<Option<web_sys::File>>>,
+    held: Same<std::cell::RefCell<Vec<LocalCapture>>>,
 }
 
 /// Starts a server that others reach.
@@ -144,10 +145,12 @@ fn Share(props: &ShareProps) -> Html {
     let upload = {
         let (url, sharing, held, dispatch) = (url.clone(), sharing.setter(), props.held.clone(), dispatch.clone());
         Callback::from(move |_: MouseEvent| {
-            let Some(file) = held.borrow().clone() else { return };
+            let held = held.borrow();
+            let is_open = |capture: &&LocalCapture| matches!(&url.source, Source::File(name) if capture.name == *name);
+            let Some(capture) = held.iter().find(is_open).cloned() else { return };
             let (url, sharing, copy_link) = (url.clone(), sharing.clone(), copy_link.clone());
             sharing.set(Sharing::Working(0));
-            let size = file.size() as u64;
+            let size = capture.bytes.size() as u64;
             let sent = {
                 let (sharing, dispatch) = (sharing.clone(), dispatch.clone());
                 Callback::from(move |bytes: u64| {
@@ -157,7 +160,7 @@ fn Share(props: &ShareProps) -> Html {
             };
             let dispatch = dispatch.clone();
             spawn_local(async move {
-                match server::upload(file, &url.token, sent).await {
+                match server::upload(&capture, &url.token, sent).await {
                     Ok(shared) => {
                         dispatch.dispatch(Intent::Uploaded(size));
                         dispatch.dispatch(Intent::Shared(shared.clone()));

@@ -30,8 +30,8 @@ pub fn Welcome(props: &Props) -> Html {
     }
     let onchange = Callback::from(|event: Event| {
         let input: web_sys::HtmlInputElement = event.target_unchecked_into();
-        if let Some(file) = input.files().and_then(|files| files.get(0)) {
-            picked(&file);
+        if let Some(files) = input.files().filter(|files| files.length() > 0) {
+            picked(&files);
         }
         // The same file may be picked again.
         input.set_value("");
@@ -61,7 +61,7 @@ pub fn Welcome(props: &Props) -> Html {
                 <p>
                     <button class="button is-main" id="pick" onclick={pick}>{ t("pick-file") }</button>{ " " }
                     <button class="button" id="reference" onclick={reference}>{ t("try-reference") }</button>
-                    <input class="visually-hidden" id="file" type="file" ref={input} tabindex="-1" aria-label={t("pick-file")} {onchange} />
+                    <input class="visually-hidden" id="file" type="file" multiple=true ref={input} tabindex="-1" aria-label={t("pick-file")} {onchange} />
                 </p>
                 <p class="muted">{ t("welcome-stays") }</p>
             </section>
