@@ -56,6 +56,18 @@ async fn an_engine_that_dies_is_told_and_reads_the_same_file_again_when_it_is_st
     browser.click("[data-tab=packets]").await?;
     browser.click("[data-packet]").await?;
     browser.wait_for(".tree", "Internet Protocol").await?;
+
+    // A filter may be what it died of: the next engine starts without, and so does a page that is loaded again.
+    browser.type_into("#filter", "tcp.port == 80\u{e007}").await?;
+    browser.wait_until("the filter in the address", "return location.hash.includes('q=tcp.port')").await?;
+    browser.eval("engine.postMessage({fault: 'out of memory'})").await?;
+    let told = browser.wait_for("#trouble", "out of memory").await?;
+    assert!(told.contains("tcp.port == 80"), "{told}");
+    browser.wait_until("the address without the filter", "return !location.hash.includes('q=')").await?;
+    browser.click("#restart").await?;
+    browser.wait_until("the banner to go", "return !document.querySelector('#trouble')").await?;
+    browser.wait_for("[data-finding=interface_mtu]", "100").await?;
+    assert_eq!(browser.eval("return document.querySelector('#filter').value").await?, "");
     browser.close().await
 }
 

@@ -164,9 +164,6 @@ async fn what_is_no_capture_or_cut_short_is_told_and_what_was_readable_is_shown(
     browser.wait_for("#trouble", "ends inside a record").await?;
     browser.wait_for("[data-finding=interface_mtu]", "100").await?;
     browser.screenshot("cut-short").await?;
-    browser.drop_files(&[&log, &notes, &cut]).await?;
-    browser.wait_for("#trouble", "2 more files were dropped").await?;
-    browser.screenshot("several-files").await?;
     browser.close().await
 }
 
