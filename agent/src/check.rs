@@ -3,7 +3,7 @@
 use crate::cli::UNREADABLE;
 use crate::input::{Input, Piece, by_recording};
 use crate::stdout;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use dropscope_core::finding::{Finding, Severity};
 use dropscope_core::log::record::End;

@@ -303,7 +303,8 @@ proptest! {
         let (records, end) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
         prop_assert!(lines.join("\n").starts_with(records));
         let ends_well = end.starts_with("the file ends inside a record at byte ") || end == "the log is whole";
-        prop_assert!(ends_well || cut == 0, "{}", end);
+        // Fewer than the four bytes of a magic number do not tell what the file is.
+        prop_assert!(ends_well || cut < 4, "{}", end);
     }
 
     #[test]
