@@ -133,7 +133,7 @@ async fn in_a_narrow_window_a_finding_opens_below_its_card() -> Result<()> {
             let below = format!(
                 "const card = document.querySelector('[data-finding={finding}]').getBoundingClientRect();
                 const detail = document.querySelector('[data-detail={finding}]')?.getBoundingClientRect();
-                return detail && card.top >= 0 && card.top < innerHeight * 0.75 && Math.abs(detail.top - card.bottom) < 2
+                return detail && card.top > -1 && card.top < innerHeight * 0.75 && Math.abs(detail.top - card.bottom) < 2
                     && detail.top < innerHeight;"
             );
             browser.wait_until(&format!("{finding} in full below its card"), &below).await?;
