@@ -329,6 +329,7 @@ impl Segments {
         self.count_unsent(&one);
         let text = format!("The log could not be written ({why}): {}{unsent} was removed to go on.", describe(&one));
         self.remove(&one);
+        self.sync.release_removed();
         self.discarded.push(text);
         true
     }
