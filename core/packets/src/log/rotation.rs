@@ -217,16 +217,21 @@ fn last_of_pcap(header: &[u8], tail: &[u8]) -> Option<usize> {
     };
     // A small file comes whole, with its header.
     let starts = if tail.starts_with(header) { PCAP_HEADER..PCAP_HEADER + 1 } else { 0..tail.len() };
-    starts.into_iter().find_map(|start| {
-        let (mut at, mut last, mut records) = (start, start, 0);
-        while at < tail.len() {
-            last = at;
-            at = record(at)?;
-            records += 1;
-        }
-        // One that fits alone may be chance.
-        (records > 1 || (records == 1 && start == PCAP_HEADER)).then_some(last)
-    })
+    // How many records follow each other from a place to the very end; from behind, so that each place is looked at once.
+    let mut records = vec![0_u32; tail.len() + 1];
+    for at in (starts.start..tail.len()).rev() {
+        records[at] = match record(at) {
+            Some(end) if end == tail.len() => 1,
+            Some(end) if records[end] > 0 => records[end] + 1,
+            _ => 0,
+        };
+    }
+    // One that fits alone may be chance.
+    let mut at = starts.into_iter().find(|&start| records[start] > 1 || (records[start] == 1 && start == PCAP_HEADER))?;
+    while records[at] > 1 {
+        at = record(at)?;
+    }
+    Some(at)
 }
 
 fn word(bytes: &[u8], at: usize, little: bool) -> Option<u32> {

@@ -124,6 +124,15 @@ fn what_is_put_together_is_one_valid_capture() {
     }
 }
 
+/// Records without data that never reach the end: whoever walked on from each of them would take minutes.
+#[test]
+fn an_end_that_no_record_reaches_is_looked_for_once() {
+    let (_, mut bytes) = file("a.pcap pcap 0 1");
+    bytes.resize(HEAD + TAIL, 0);
+    bytes.extend([0xff; 7]);
+    assert_eq!(outline("a.pcap", &bytes).last, None);
+}
+
 #[test]
 fn any_bytes_have_an_outline() {
     for (_, lines, _) in CASES {
