@@ -1,8 +1,8 @@
 //! Where a log goes: a file, to which whole blocks are appended, a folder of segments, or standard output.
 
 use crate::rights::Rights;
-use crate::segments::{Segments, has_no_name, is_full};
-use crate::sync::Syncer;
+use crate::segments::{Segments, is_full};
+use crate::sync::{Syncer, has_no_name};
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::io::{self, Write as _};

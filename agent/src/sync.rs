@@ -1,8 +1,8 @@
 //! Has files put on the disk by a thread of its own: `fdatasync` may take as long as it likes, and whoever writes packets must
 //! not wait for it.
 
-use crate::segments::has_no_name;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -86,4 +86,9 @@ fn start(files: Arc<Files>) -> Option<SyncSender<()>> {
         },
         |_| Some(wake),
     )
+}
+
+/// Whether an open file was removed: it takes what is written, and nobody will ever read it.
+pub(crate) fn has_no_name(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
 }

@@ -15,7 +15,7 @@ mod name;
 
 pub(crate) use name::{compact_time, list, list_in};
 
-use crate::sync::Syncer;
+use crate::sync::{Syncer, has_no_name};
 use anyhow::{Context as _, Result, bail};
 use dropscope_core::log::Decoder;
 use dropscope_core::log::record::{End, Record, Segment};
@@ -25,7 +25,7 @@ use nix::fcntl::{Flock, FlockArg};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -384,11 +384,6 @@ impl Segments {
 /// A segment for people: `segment 41 (67,108,864 bytes from 20261122-131400 on)`.
 fn describe(one: &Stored) -> String {
     format!("segment {} ({} bytes from {} on)", one.number, one.bytes, compact_time(one.begun))
-}
-
-/// Whether an open file was removed: it takes what is written, and nobody will ever read it.
-pub(crate) fn has_no_name(file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
 }
 
 /// Whether a write failed for want of room.
