@@ -100,4 +100,13 @@ fn a_wrong_checksum_that_is_answered_is_computed_after_the_capture_point() {
     assert_eq!(said(&only(name, &[1, 8, 9, 10, 11, 12])), "", "the first SYN, whose checksum is wrong, was answered");
     let repeated = said(&only(name, &[7, 8, 9, 10, 11, 12]));
     assert_eq!(repeated, "", "only right ones");
+    // The second connection has no answer.
+    let unanswered = [13, 14, 15, 16, 17, 18];
+    let offloaded = said(&only(name, &[&[1, 8, 9, 10, 11, 12], &unanswered[..]].concat()));
+    assert!(
+        offloaded.contains("syn_unanswered") && !offloaded.contains("checksum_error"),
+        "the tunnel was answered with the same checksums: {offloaded}"
+    );
+    let alone = said(&only(name, &unanswered));
+    assert!(alone.starts_with("warning possible checksum_error") && alone.contains("probably drops them"), "{alone}");
 }

@@ -4,7 +4,7 @@
 //! neighbour is off, in another VLAN, or the netmask makes a distant address look near.
 //!
 //! **When.** The same host asks for the same address three times or more, each within ten seconds of the one before, and no ARP message of
-//! that address is in the capture. Who had an answer, which only he would see, does not ask again at once.
+//! that address is in the capture. Whoever had an answer, which goes to the asker alone, does not ask again at once.
 //!
 //! **Near misses.** One question, or one an hour: its answer goes to the asker alone. A host that asks for many addresses is looking for
 //! neighbours (a scan): a note. So is what hosts ask that take no part in what was captured beside ARP: the noise of any large network.
@@ -27,7 +27,7 @@ const SLUG: &str = "arp_unanswered";
 const AGAIN: u32 = 2;
 /// Who asks for more addresses in vain is looking for neighbours.
 const SCAN: usize = 8;
-/// Of more askers the first are told.
+/// Of more askers the first are reported.
 const MOST: usize = 6;
 
 /// Judges every question.

@@ -3,11 +3,12 @@
 //! **What.** VXLAN and Geneve are UDP, and a network card that computes their outer checksum wrongly (or a virtual one that is told to and does not) sends packets
 //! that the receiver's kernel drops (`UdpInCsumErrors`): connections inside the tunnel do not open, while pings between the hosts are fine.
 //!
-//! **When.** Packets of a conversation in a tunnel with a wrong outer UDP checksum, two SYNs of it or more, and the answer came only to one sent after them, or never:
-//! the capture shows the bytes that the receiver judged.
+//! **When.** Packets of a conversation in a tunnel with a wrong outer UDP checksum, two SYNs of it or more, and the answer came only to one
+//! sent after them: the capture shows the bytes that the receiver judged. Where no answer came at all, only the suspicion is reported.
 //!
-//! **Near misses.** On the sender's own host the checksum is not computed yet (offload): there the conversation has its answers. Checksum 0 says that there is none
-//! (RFC 7348 section 5 asks for it). Packets that were cut.
+//! **Near misses.** On the sender's own host the checksum is not computed yet (offload): there other conversations of the same tunnel have
+//! their answers, and one that has none has another cause. Checksum 0 says that there is none (RFC 7348 section 5 asks for it). Packets that
+//! were cut.
 //!
 //! **Sources.** RFC 768, RFC 6935, RFC 7348 section 5; flannel#1279, calico#3145, k3s#2013; DIAGNOSIS K1.
 
@@ -18,12 +19,12 @@ use crate::exchange::Damaged;
 use crate::finding::{Confidence, Finding, Picture, Severity, Subject};
 use crate::flow::Flow;
 use crate::time::{Nanos, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 const SLUG: &str = "checksum_error";
 
-/// Of more tunnels the first are told.
+/// Of more tunnels the first are reported.
 const MOST: usize = 6;
 /// A user waits so long in vain.
 const LONG: Nanos = Nanos::from_secs(3);
@@ -32,13 +33,19 @@ const LONG: Nanos = Nanos::from_secs(3);
 pub(super) fn judge(view: &View<'_>, explained: &Explained) -> Outcome {
     let tunnels = &view.exchanges.tunnels;
     let mut found: BTreeMap<(IpAddr, IpAddr), Vec<(&Flow, Damaged)>> = BTreeMap::new();
+    let mut offloaded = BTreeSet::new();
     let mut packets = 0;
     for (id, damaged) in tunnels.damaged() {
         packets += u64::from(damaged.packets);
-        if let Some(flow) = view.flows.get(id).filter(|flow| !explained.has(flow.id) && is_unheard(flow, damaged)) {
-            found.entry((damaged.from, damaged.to)).or_default().push((flow, *damaged));
+        let Some(flow) = view.flows.get(id) else { continue };
+        let ends = (damaged.from, damaged.to);
+        if !is_unheard(flow, damaged) {
+            offloaded.extend(flow.handshake.syn_ack.map(|_| ends));
+        } else if !explained.has(flow.id) {
+            found.entry(ends).or_default().push((flow, *damaged));
         }
     }
+    found.retain(|ends, _| !offloaded.contains(ends));
     if found.is_empty() {
         return match (tunnels.judged, packets) {
             (0, _) => Outcome::cannot_tell("No tunnel over UDP with a checksum was captured."),
@@ -94,13 +101,14 @@ fn finding(view: &View<'_>, hits: &[(&Flow, Damaged)]) -> Finding {
     Draft {
         rule: SLUG,
         identity: packet(damaged.first),
-        severity: if longest >= LONG { Severity::Critical } else { Severity::Warning },
-        confidence: Confidence::Strong,
+        severity: if longest >= LONG && opened > 0 { Severity::Critical } else { Severity::Warning },
+        confidence: if opened > 0 { Confidence::Strong } else { Confidence::Possible },
         sentence: format!(
-            "{} sends {} packets with a wrong outer UDP checksum to {}, which drops them: {} of {}, which waited up to {longest}.",
+            "{} sends {} packets with a wrong outer UDP checksum to {}, which {} them: {} of {}, which waited up to {longest}.",
             damaged.from,
             damaged.tunnel,
             damaged.to,
+            if opened > 0 { "drops" } else { "probably drops" },
             say::count(packets, "packet"),
             say::count(hits.len() as u64, "connection")
         ),
@@ -108,7 +116,12 @@ fn finding(view: &View<'_>, hits: &[(&Flow, Damaged)]) -> Finding {
         count: packets,
         evidence: evidence(anchors()),
         reasons,
-        confidence_reason: "What has a wrong checksum is not answered, and what has a right one is: the receiver judges as this capture does.".into(),
+        confidence_reason: if opened > 0 {
+            "What has a wrong checksum is not answered, and what has a right one is: the receiver judges as this capture does."
+        } else {
+            "What has a wrong checksum is not answered; no packet with a right one was captured that would show whether that is why."
+        }
+        .into(),
         rival: "A capture on the sender, whose network card computes the checksum later: then the answers are missing for another reason.".into(),
         confirm: vec![host::on(
             view,

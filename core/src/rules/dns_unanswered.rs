@@ -5,7 +5,7 @@
 //! conntrack, and one question is dropped.
 //!
 //! **When.** The same client asks the same server the same question again, 0.9 s or more after the one before and within 30 s, and no answer to it was
-//! captured between. Told once a server.
+//! captured between. Reported once per server.
 //!
 //! **Near misses.** A question that was answered and is asked again. A repeat within a second is another program's. A question asked
 //! once at the end of a capture, or in a capture of one direction, proves nothing. Large answers whose fragments are lost:
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 const SLUG: &str = "dns_unanswered";
 
-/// Of more servers those with most questions are told.
+/// Of more servers those with most questions are reported.
 const MOST: usize = 6;
 
 /// Judges every question.
@@ -106,7 +106,7 @@ fn finding(view: &View<'_>, server: Endpoint, missed: &[Missed]) -> Finding {
         count,
         evidence: evidence(anchors()),
         reasons,
-        confidence_reason: "The client asked again, so it had no answer; whether the question or the answer was lost is not told by this capture.".into(),
+        confidence_reason: "The client asked again, so it had no answer; the capture does not show whether the question or the answer was lost.".into(),
         rival: if is_race {
             "The conntrack race of two questions from one port, in which one is dropped: `insert_failed` would rise on the node. Or a server that answers A late and AAAA at \
              once."

@@ -24,7 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 const SLUG: &str = "duplicate_address";
 
-/// Of more addresses the first are told.
+/// Of more addresses the first are reported.
 const MOST: usize = 6;
 
 /// Judges every address that was claimed.

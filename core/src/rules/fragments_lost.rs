@@ -1,14 +1,13 @@
 //! `fragments_lost`: datagrams of which only some fragments arrive.
 //!
-//! **What.** An answer too large for one packet comes in fragments, and a firewall or NAT drops those that have no ports: the first arrives, the others never, and the whole is
-//! lost after 30 s (`IpReasmFails`). Large DNS answers (DNSSEC, EDNS 4096) suffer most.
+//! **What.** An answer too large for one packet comes in fragments, and a firewall or NAT drops those that have no ports: the first arrives,
+//! the others never, and the whole is lost after 30 s (`IpReasmFails`). Large DNS answers (DNSSEC, EDNS 4096) suffer most.
 //!
-//! **When.** Two or more datagrams from one host to another of which the first fragment was captured and others not, while hardly any became whole; and the
-//! receiver shows that it misses them: it asks the same DNS question again after such an answer, or says "fragment reassembly
-//! time exceeded" with ICMP.
+//! **When.** Two or more datagrams from one host to another of which the first fragment was captured and others not; and the receiver shows
+//! that it misses them: it asks the same DNS question again after such an answer, or reports "fragment reassembly time exceeded" with ICMP.
 //!
-//! **Near misses.** A capture filter on a port keeps no fragment but the first: nobody misses anything, so nothing is told. Fragments under way at the end of the
-//! capture.
+//! **Near misses.** A capture filter on a port keeps no fragment but the first: nobody misses anything, so nothing is reported. Fragments
+//! under way at the end of the capture.
 //!
 //! **Sources.** RFC 791 section 3.2, RFC 8900; RFC 792 and RFC 4443 (time exceeded, code 1); DIAGNOSIS M6; check-soa#10.
 
@@ -24,7 +23,7 @@ use std::net::IpAddr;
 
 const SLUG: &str = "fragments_lost";
 
-/// Of more pairs of hosts the first are told.
+/// Of more pairs of hosts the first are reported.
 const MOST: usize = 6;
 
 /// Datagrams from one host to another of which fragments are missing.
@@ -91,7 +90,7 @@ fn finding(view: &View<'_>, (from, to): (IpAddr, IpAddr), lost: &[&Incomplete], 
         severity: Severity::Warning,
         confidence: Confidence::Strong,
         sentence: format!(
-            "Of {} from {from} to {to} only the first fragment arrives, so none of them does: the receiver asked again.",
+            "Fragments of {} from {from} to {to} never arrive, so the datagrams are lost, and the receiver misses them.",
             say::count(count, "datagram")
         ),
         span: span.unwrap_or(Span::at(lost[0].seen.at)),
@@ -111,7 +110,7 @@ fn finding(view: &View<'_>, (from, to): (IpAddr, IpAddr), lost: &[&Incomplete], 
                 signs.iter().map(|seen| packet(*seen)),
             ),
         ],
-        confidence_reason: "What is missing in the capture is missing at the receiver, too: it asks again.".into(),
+        confidence_reason: "What is missing in the capture is missing at the receiver, too, as it shows.".into(),
         rival: "A capture filter that keeps only packets with ports: then the receiver would have the answer, and not ask again.".into(),
         confirm: vec![host::on(
             view,

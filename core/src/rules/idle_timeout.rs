@@ -5,8 +5,8 @@
 //! resets it or drops it.
 //!
 //! **When.** Neither end spoke for a minute or more, then one sent data, and the only answer was a RST; or none, though it was sent three times or
-//! more. A RST with another TTL than its host's packets tells that a device on the path forgot. Told once a service, with
-//! the shortest silence that killed.
+//! more. A RST with another TTL than its host's packets shows that a device on the path forgot. Reported once per service,
+//! with the shortest silence that killed.
 //!
 //! **Near misses.** The end that was silent closes with FIN (a server's own idle time). A pause after which data was answered.
 //! Silence after data that was never acknowledged is loss.
@@ -136,7 +136,7 @@ fn finding(view: &View<'_>, group: &Group<'_>, dead: &[&Dead]) -> Finding {
         confidence_reason: if has_author {
             "The RST did not come from the host it names, so a device on the path had forgotten the connection.".into()
         } else {
-            "Silence came before each end; which device forgot the connection is not told by this capture.".into()
+            "Silence came before each end; the capture does not show which device forgot the connection.".into()
         },
         rival: "The server itself closed the connection, and its FIN was lost or came before the capture began.".into(),
         confirm: vec![host::on(

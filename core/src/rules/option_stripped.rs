@@ -3,8 +3,8 @@
 //! **What.** A firewall that removes the window scale option from the handshake makes both ends disagree: the receiver announces its window in units of
 //! 128 bytes, say, and the sender takes it for bytes. 29,312 bytes become 229, and every round trip carries so much. Nothing is lost; it is slow.
 //!
-//! **When.** The sender filled the window ten times or more, never sent a whole segment though the handshake allows one, and the handshake as
-//! captured has time stamps or SACK but no window scale: systems offer the three together.
+//! **When.** The sender filled the window ten times or more, never sent half a segment though the handshake allows a whole one, and the
+//! receiver's SYN as captured permits SACK but has no window scale: systems offer the two together.
 //!
 //! **Near misses.** A small device that announces a small window for itself offers none of the options. A window that once let a full segment through.
 //!
@@ -13,6 +13,7 @@
 use super::draft::{Draft, evidence, packet, reason};
 use super::group::{self, PathGroup};
 use super::{Explained, Outcome, View, commands, host, say};
+use crate::command::Command;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Severity};
 use crate::flow::Flow;
@@ -59,6 +60,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
     let side = first.side(direction);
     let fit = side.largest_ip.saturating_sub(side.header_bytes().unwrap_or(40));
     let filled: u64 = group.hits.iter().map(|(flow, direction)| u64::from(flow.side(*direction).windows_filled)).sum();
+    let is_lossless = group.hits.iter().all(|(flow, direction)| flow.side(*direction).retransmissions == 0);
     let opening = [first.handshake.syn, first.handshake.syn_ack, first.handshake.ack];
     let (sender, receiver) = (first.sender(direction).address, first.sender(direction.reverse()).address);
     Draft {
@@ -68,10 +70,11 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
         confidence: Confidence::Possible,
         sentence: format!(
             "{} to {} went at {fit} bytes a round trip in {}: the window is that small, probably because a device on the path removed window scaling \
-             from the handshake. Nothing was lost.",
+             from the handshake.{}",
             say::capital(&group.from),
             group.to,
-            say::count(count, "connection")
+            say::count(count, "connection"),
+            if is_lossless { " Nothing was lost." } else { "" }
         ),
         span: group.span(),
         count,
@@ -102,7 +105,7 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>) -> Finding {
             host::on(
                 view,
                 receiver,
-                crate::command::Command::new("sysctl")
+                Command::new("sysctl")
                     .args(["-w", "net.ipv4.tcp_window_scaling=0"])
                     .effect("The receiver then means what it announces, up to 65,535 bytes, until the device on the path lets the option through."),
             )

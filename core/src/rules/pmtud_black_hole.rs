@@ -207,7 +207,11 @@ fn finding(view: &View<'_>, group: &PathGroup<'_>, carried: &Carried) -> Finding
         ),
         span: group.span(),
         count: group.hits.len() as u64,
-        evidence: anchors.into_iter().chain(misdirected.iter().take(3).map(|stray| packet(stray.error.seen))).chain(group.hits.iter().take(12).map(|(flow, _)| Place::Flow(flow.id).into())).collect(),
+        evidence: anchors
+            .into_iter()
+            .chain(misdirected.iter().take(3).map(|stray| packet(stray.error.seen)))
+            .chain(group.hits.iter().take(12).map(|(flow, _)| Place::Flow(flow.id).into()))
+            .collect(),
         reasons,
         confidence_reason: if sure {
             "Size alone tells what passes from what does not, and the sender was not told. A probe with two sizes would show the path's MTU.".into()

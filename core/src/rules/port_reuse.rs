@@ -10,7 +10,7 @@
 //!
 //! **Sources.** RFC 5961 section 4.2, RFC 9293 section 3.10.7.4, RFC 6191; projectcalico/felix#2983, kubernetes#76699; DIAGNOSIS H7.
 
-use super::draft::{Draft, evidence, packet, reason};
+use super::draft::{Draft, Fix, evidence, packet, reason};
 use super::group::{self, Group};
 use super::{Explained, Outcome, View, host, say};
 use crate::command::Command;
@@ -93,7 +93,7 @@ fn finding(view: &View<'_>, group: &Group<'_>) -> Finding {
                 .args(["-az", "TcpExtTCPChallengeACK", "TcpExtTCPSYNChallenge"])
                 .effect("Shows whether the server sends such ACKs."),
         )],
-        fix: Some(super::draft::Fix::Say(
+        fix: Some(Fix::Say(
             "Give the client, or the NAT before it, more ports to choose from (`ip_local_port_range`, a second address, `--random-fully`), and have both ends close \
              their connections, so that a port is free when it is used again."
                 .into(),

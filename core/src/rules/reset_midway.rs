@@ -5,11 +5,11 @@
 //! a host that never knew it (NAT not undone for one packet: conntrack calls it INVALID).
 //!
 //! **When.** Before any FIN, a RST of the server right after a full segment of its own, so that more was to come; or in answer to data of
-//! the client that it never acknowledged. Told once a service, with how many of its connections ended so. A RST with
+//! the client that it never acknowledged. Reported once per service, with how many of its connections ended so. A RST with
 //! another TTL than its host's packets is a device's on the path.
 //!
 //! **Near misses.** RST after a FIN of either end (an orderly close that one end cuts short), or after everything was answered (closing with
-//! SO_LINGER 0); a server that acknowledges a farewell with its RST. A client that resets has lost interest, and is told in a note if data was under way to it. The forged: `reset_forged`;
+//! SO_LINGER 0); a server that acknowledges a farewell with its RST. A client that resets has lost interest: a note, if data was under way to it. The forged: `reset_forged`;
 //! after silence: `idle_timeout`.
 //!
 //! **Sources.** RFC 9293 section 3.5.2, RFC 2525 section 2.17; kubernetes#74839 and moby/libnetwork#1090 (a late segment, not NATed, that the
@@ -19,6 +19,7 @@ use super::draft::{Draft, evidence, packet, reason};
 use super::group::Group;
 use super::resets::{self, Ended};
 use super::{Explained, Outcome, View, commands, host, say};
+use crate::command::Command;
 use crate::dissect::Protocol;
 use crate::finding::{Confidence, Finding, Picture, Reason, Severity};
 use crate::flow::{Endpoint, Flow, Seen};
@@ -127,9 +128,12 @@ fn finding(view: &View<'_>, direction: Direction, group: &Group<'_>, ended: &[&E
                 (false, 1) => "connection to",
                 (false, _) => "connections to",
             },
-            if first.reset.cuts_data { "in the middle of a transfer" } else { "instead of an answer" }
-        )
-        .replace("instead of an answer", if is_server { "instead of an answer" } else { "while data was under way to it" }),
+            match (first.reset.cuts_data, is_server) {
+                (true, _) => "in the middle of a transfer",
+                (false, true) => "instead of an answer",
+                (false, false) => "while data was under way to it",
+            }
+        ),
         span: group.span(),
         count,
         evidence: evidence(anchors().chain(stray.map(|flow| packet(flow.last)))),
@@ -144,14 +148,14 @@ fn finding(view: &View<'_>, direction: Direction, group: &Group<'_>, ended: &[&E
             view,
             first.flow.sender(direction).address,
             if stray.is_some() {
-                crate::command::Command::new("conntrack").args(["-S"]).effect("Shows whether `invalid` rises.")
+                Command::new("conntrack").args(["-S"]).effect("Shows whether `invalid` rises.")
             } else {
                 commands::watch_between(first.flow.client.address, first.flow.server.address)
                     .effect("Shows whether the RST leaves there: if it does not, a device between the two sent it.")
             },
         )],
         fix: stray.map(|_| {
-            let command = crate::command::Command::new("sysctl").args(["-w", "net.netfilter.nf_conntrack_tcp_be_liberal=1"]);
+            let command = Command::new("sysctl").args(["-w", "net.netfilter.nf_conntrack_tcp_be_liberal=1"]);
             command.effect("Conntrack no longer calls late segments INVALID; or drop what is INVALID in FORWARD. On the node that does the NAT.").into()
         }),
         questions: Vec::new(),

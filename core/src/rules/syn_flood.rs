@@ -7,7 +7,8 @@
 //! **When.** A hundred or more clients of one service whose SYNs were not followed by anything, of which at most one in ten asked again. A real
 //! client asks again after a second (RFC 6298), so it is judged only where a second went by.
 //!
-//! **Near misses.** Many clients of a service that is down: each asks again. One client that asks many services: a scan.
+//! **Near misses.** Many clients of a service that is down: each asks again. One client that asks many services: a scan. A capture that kept
+//! only SYNs: where nothing of the service was captured, no connection going on and no answer, this is only possible.
 //!
 //! **Sources.** RFC 4987; tcp_syncookies in ip-sysctl.rst; StopDDoS/packet-captures.
 
@@ -30,7 +31,7 @@ const MANY: usize = 100;
 const HARDLY: usize = 10;
 /// A client asks again after this time.
 const PATIENCE: Nanos = Nanos::from_secs(1);
-/// Of more services the first are told.
+/// Of more services the first are reported.
 const MOST: usize = 6;
 
 /// Judges every service.
@@ -82,13 +83,18 @@ fn finding(view: &View<'_>, service: Endpoint, flows: &[&Flow]) -> Finding {
         rule: SLUG,
         identity: packet(flows[0].handshake.syn.unwrap_or(flows[0].first)),
         severity: Severity::Warning,
-        confidence: Confidence::Strong,
+        confidence: if others + answered > 0 { Confidence::Strong } else { Confidence::Possible },
         sentence: format!(
-            "{service} was asked for {} by {} within {}, and only {} asked again: a SYN flood, not clients that wait for an answer.",
+            "{service} was asked for {} by {} within {}, and only {} asked again: {}.",
             say::count(flows.len() as u64, "connection"),
             say::count(clients, "client"),
             span.length(),
-            say::number(again)
+            say::number(again),
+            if others + answered > 0 {
+                "a SYN flood, not clients that wait for an answer"
+            } else {
+                "probably a SYN flood, unless only SYNs were captured"
+            }
         ),
         span,
         count: flows.len() as u64,
@@ -157,13 +163,20 @@ mod tests {
 
     #[test]
     fn many_that_ask_once_are_a_flood_and_nothing_else() {
+        let begin = "10.0.0.1:80 was asked for 120 connections by 120 clients within 3.00 s, and only 3 asked again";
         let told = said(&syns(120, 3), &["syn_flood", "syn_unanswered"]);
         assert!(
-            told.starts_with(
-                "warning strong syn_flood: 10.0.0.1:80 was asked for 120 connections by 120 clients within 3.00 s, and only 3 asked again: a SYN flood, \
-                 not clients that wait for an answer.\nclear syn_unanswered"
-            ),
+            told.starts_with(&format!(
+                "warning possible syn_flood: {begin}: probably a SYN flood, unless only SYNs were captured.\nclear syn_unanswered"
+            )),
             "{told}"
+        );
+        // The server answers one of them, so more than SYNs was captured.
+        let answer = "14:40:01.001 IP 10.0.0.1.80 > 10.0.1.0.5: Flags [S.], seq 9, ack 2, win 512, length 0\n14:40:01.008 ";
+        check(
+            "syn_flood",
+            &syns(120, 3).replacen("14:40:01.008 ", answer, 1),
+            &format!("warning strong: {begin}: a SYN flood, not clients that wait for an answer."),
         );
     }
 
