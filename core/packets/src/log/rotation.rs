@@ -160,7 +160,7 @@ fn blocks_before_packets(head: &[u8]) -> Option<usize> {
         if length < 12 || length % 4 != 0 {
             return None;
         }
-        at += length;
+        at = at.checked_add(length)?;
     }
 }
 
@@ -212,7 +212,7 @@ fn last_of_pcap(header: &[u8], tail: &[u8]) -> Option<usize> {
     let ticks = if nanoseconds { 1_000_000_000 } else { 1_000_000 };
     let record = |at: usize| -> Option<usize> {
         let [part, kept, wire] = [word(tail, at + 4, little)?, word(tail, at + 8, little)?, word(tail, at + 12, little)?];
-        let end = at + PCAP_RECORD + kept as usize;
+        let end = (at + PCAP_RECORD).checked_add(kept as usize)?;
         (part < ticks && kept <= MAX_PACKET_LEN && kept <= wire && wire <= 4 * MAX_PACKET_LEN && end <= tail.len()).then_some(end)
     };
     // A small file comes whole, with its header.

@@ -133,6 +133,15 @@ fn an_end_that_no_record_reaches_is_looked_for_once() {
     assert_eq!(outline("a.pcap", &bytes).last, None);
 }
 
+/// Lengths that lead back to where one was, in 32 bits, as the page has them.
+#[test]
+fn a_length_that_leads_back_ends_the_search() {
+    let (_, mut bytes) = file("a.pcapng ng 0");
+    let at = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes")) as usize;
+    bytes[at + 4..at + 8].copy_from_slice(&(at as u32).wrapping_neg().to_le_bytes());
+    assert!(outline("a.pcapng", &bytes).header.is_empty());
+}
+
 #[test]
 fn any_bytes_have_an_outline() {
     for (_, lines, _) in CASES {
